@@ -1,0 +1,1 @@
+//! What the recorder remembers: sequences, sessions, topics and the chunks of each.

@@ -1,0 +1,1 @@
+//! A chunk: rows encoded into Parquet pages, the trailer that proves them, and back.

@@ -1,0 +1,1 @@
+//! The Flight client of the command line.

@@ -1,0 +1,1 @@
+//! Start, health and stop of the server.

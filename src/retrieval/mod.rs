@@ -1,0 +1,1 @@
+//! The read side of the control plane: which chunks answer a request.

@@ -1,0 +1,1 @@
+//! Executors of the shards, and the bounded bridge between them and tokio.

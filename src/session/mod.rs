@@ -1,0 +1,1 @@
+//! The write side of the control plane: who may write what, and what became of it.

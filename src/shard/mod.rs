@@ -1,0 +1,1 @@
+//! One pinned executor: the writers and readers of its topics.

@@ -1,0 +1,1 @@
+//! Chunk files in data directories: where they lie, how they are written, read, recovered and removed.
