@@ -1,1 +1,3 @@
 //! All access to disks, clocks and randomness.
+
+pub mod checksum;
