@@ -10,8 +10,14 @@
 //! value was found, and never repeats a token; `user_metadata` leaves as the text that came, and is never `null`.
 
 mod answer;
+mod body;
 mod datetime;
+mod descriptor;
+mod error;
+mod key_era;
 mod metadata;
+mod request;
+mod session_era;
 
 pub use answer::Answer;
 pub use answer::NotificationForm;
@@ -19,9 +25,19 @@ pub use answer::ServerLimits;
 pub use answer::SessionAnswer;
 pub use answer::TopicForm;
 pub use datetime::utc_datetime;
+pub use descriptor::DescriptorForm;
+pub use descriptor::DescriptorKind;
+pub use descriptor::InfoDescriptor;
+pub use descriptor::PutDescriptor;
+pub use descriptor::check_criteria;
+pub use error::WireError;
+pub use key_era::parse_plain_ticket;
+pub use key_era::plain_ticket;
 pub use metadata::WindowInfo;
 pub use metadata::sequence_app_metadata;
 pub use metadata::sequence_schema_metadata;
 pub use metadata::topic_app_metadata;
 pub use metadata::topic_location;
 pub use metadata::topic_schema_metadata;
+pub use request::ActionRequest;
+pub use request::SessionAddress;
