@@ -24,7 +24,7 @@
 //! Arrow writer makes (version 2 pages, dictionaries, ZSTD).
 
 /// Column every topic has: signed nanoseconds.
-pub(super) const TIME_COLUMN: &str = "timestamp_ns";
+pub const TIME_COLUMN: &str = "timestamp_ns";
 
 pub(super) const MAGIC: &[u8; 4] = b"PAR1";
 /// Length of `FileMetaData` and the magic behind it.

@@ -31,6 +31,7 @@ pub use encoder::ChunkEncoder;
 pub use encoder::EncodeError;
 pub use encoder::Progress;
 pub use identity::ChunkIdentity;
+pub use layout::TIME_COLUMN;
 pub use profile::Effort;
 pub use selection::Columns;
 pub use selection::Selection;

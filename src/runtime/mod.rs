@@ -8,6 +8,7 @@
 mod budget;
 mod gate;
 mod mailbox;
+mod tasks;
 
 pub use budget::Budget;
 pub use budget::BudgetError;
@@ -17,3 +18,4 @@ pub use mailbox::Receiver;
 pub use mailbox::Sender;
 pub use mailbox::TrySendError;
 pub use mailbox::mailbox;
+pub use tasks::TaskSet;

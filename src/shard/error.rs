@@ -1,7 +1,8 @@
 //! What can go wrong on a shard, as its callers see it. Cheap to clone: one failure answers every later call.
 
+use std::sync::Arc;
+
 use crate::catalog::CatalogError;
-use crate::chunk::DecodeError;
 use crate::chunk::EncodeError;
 use crate::model::DeviceNumber;
 use crate::model::TopicName;
@@ -12,7 +13,7 @@ use crate::store::WriteError;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PutError {
     #[error("topic {topic}: {cause}")]
-    Encode { topic: TopicName, cause: EncodeError },
+    Encode { topic: TopicName, cause: Arc<EncodeError> },
     #[error("topic {topic}: {cause}")]
     Write { topic: TopicName, cause: WriteError },
     #[error("topic {topic}: {cause}")]
@@ -27,8 +28,8 @@ pub enum PutError {
 pub enum ReadError {
     #[error("topic {topic}: {cause}")]
     Fetch { topic: TopicName, cause: FetchError },
-    #[error("topic {topic}: {cause}")]
-    Decode { topic: TopicName, cause: DecodeError },
+    #[error("topic {topic}: rows of several chunks do not fit together: {cause}")]
+    Assemble { topic: TopicName, cause: String },
     #[error("topic {topic}: {cause}")]
     Catalog { topic: TopicName, cause: CatalogError },
     #[error("topic {topic}: its data directory number {number} is not mounted: start the server with every --data-dir it had", number = device.0)]

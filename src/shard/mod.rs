@@ -9,6 +9,7 @@ mod error;
 mod handle;
 mod relief;
 mod request;
+mod seal;
 mod source;
 mod topic_reader;
 mod topic_writer;

@@ -13,7 +13,7 @@ use futures::channel::oneshot;
 use crate::chunk::Columns;
 use crate::chunk::Selection;
 use crate::chunk::SparseBytes;
-use crate::chunk::TIMESTAMP_COLUMN;
+use crate::chunk::TIME_COLUMN;
 use crate::model::ChunkRecord;
 use crate::model::TimeRange;
 use crate::runtime::TaskSet;
@@ -32,7 +32,7 @@ pub struct Cursor {
 impl Cursor {
     /// `None` when the batch has no rows.
     fn new(batch: RecordBatch, row_bytes: usize) -> Option<Self> {
-        let times = batch.column_by_name(TIMESTAMP_COLUMN)?.as_primitive_opt::<Int64Type>()?.values().clone();
+        let times = batch.column_by_name(TIME_COLUMN)?.as_primitive_opt::<Int64Type>()?.values().clone();
         (!times.is_empty()).then_some(Self { batch, times, at: 0, row_bytes })
     }
 

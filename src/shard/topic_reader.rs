@@ -13,7 +13,6 @@ use arrow::compute::concat_batches;
 use arrow::compute::interleave_record_batch;
 
 use crate::catalog::SegmentView;
-use crate::chunk::DecodeError;
 use crate::model::ChunkRecord;
 use crate::runtime::Sender;
 use crate::store::ChunkReader;
@@ -227,7 +226,7 @@ impl BatchBuilder {
         let batch = match self.slices.as_slice() {
             [] => return Ok(None),
             [one] => Ok(one.clone()),
-            few if few.len() <= SLICES_MAX => concat_batches(few[0].schema_ref(), few),
+            few @ [first, ..] if few.len() <= SLICES_MAX => concat_batches(first.schema_ref(), few),
             many => {
                 let batches: Vec<&RecordBatch> = many.iter().collect();
                 let rows: Vec<(usize, usize)> = many
@@ -240,10 +239,7 @@ impl BatchBuilder {
         };
         match batch {
             Ok(batch) => Ok(Some((batch, bytes))),
-            Err(error) => {
-                let cause = DecodeError::Arrow(error.to_string());
-                Err(ReadError::Decode { topic: request.name.clone(), cause })
-            }
+            Err(error) => Err(ReadError::Assemble { topic: request.name.clone(), cause: error.to_string() }),
         }
     }
 }

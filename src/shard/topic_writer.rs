@@ -7,26 +7,23 @@
 //! - The put is ended exactly once: whole, interrupted, or not at all when the topic was deleted.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use arrow::buffer::Buffer;
 use futures::channel::oneshot;
 use futures::future::Either;
 use futures::future::select;
 
-use crate::catalog::CatalogError;
 use crate::catalog::PutEnd;
 use crate::catalog::PutOutcome;
 use crate::chunk::ChunkEncoder;
 use crate::chunk::ChunkIdentity;
 use crate::chunk::Effort;
 use crate::model::ChunkId;
-use crate::model::ChunkRecord;
 use crate::runtime::Receiver;
 use crate::store::ChunkWriter;
 use crate::store::Directory;
-use crate::store::WriteError;
 
 use super::config::ROW_GROUP_BYTES;
 use super::cut_policy;
@@ -36,6 +33,10 @@ use super::handle::Failure;
 use super::request::PutReceipt;
 use super::request::TopicSpec;
 use super::request::WriterCommand;
+use super::seal::OpenChunk;
+use super::seal::append_all;
+use super::seal::commit;
+use super::seal::seal;
 use super::worker::ShardContext;
 
 /// Serves one put from its first batch to its end.
@@ -115,12 +116,6 @@ enum End {
     Interrupt(String, Option<oneshot::Sender<Result<PutReceipt, PutError>>>),
     Discard(oneshot::Sender<()>),
     Failed(PutError),
-}
-
-/// The chunk being filled.
-struct OpenChunk {
-    encoder: ChunkEncoder,
-    file: ChunkWriter,
 }
 
 type Sealing = oneshot::Receiver<Result<u64, PutError>>;
@@ -239,7 +234,7 @@ impl TopicWriter {
             Ok(pieces) => pieces,
             Err(cause) => {
                 chunk.file.abandon();
-                return Err(PutError::Encode { topic: self.spec.head.name.clone(), cause });
+                return Err(PutError::Encode { topic: self.spec.head.name.clone(), cause: Arc::new(cause) });
             }
         };
         drop(batches);
@@ -273,7 +268,7 @@ impl TopicWriter {
         };
         let chunk = identity.chunk;
         let encoder = ChunkEncoder::new(identity, &self.spec.schema)
-            .map_err(|cause| PutError::Encode { topic: head.name.clone(), cause })?;
+            .map_err(|cause| PutError::Encode { topic: head.name.clone(), cause: Arc::new(cause) })?;
         let file = ChunkWriter::create(Rc::clone(&self.directory), head.session, chunk)
             .await
             .map_err(|cause| PutError::Write { topic: head.name.clone(), cause })?;
@@ -363,63 +358,4 @@ impl TopicWriter {
         }
         let _ = self.await_sealing().await;
     }
-}
-
-async fn append_all(file: &mut ChunkWriter, pieces: Vec<Buffer>) -> Result<(), WriteError> {
-    for piece in pieces {
-        file.append(piece.as_slice()).await?;
-    }
-    Ok(())
-}
-
-/// Finishes the file, makes it durable, commits it, publishes it: in this order. Returns its rows.
-async fn seal(
-    context: &ShardContext,
-    spec: &TopicSpec,
-    chunk: OpenChunk,
-    end: Option<PutEnd>,
-) -> Result<u64, PutError> {
-    let OpenChunk { encoder, mut file } = chunk;
-    let topic = || spec.head.name.clone();
-    let made = match encoder.finish() {
-        Err(cause) => Err(PutError::Encode { topic: topic(), cause }),
-        Ok((trailer, record)) => {
-            let durable = async {
-                file.append(&trailer).await?;
-                file.finish().await
-            };
-            durable.await.map(|()| record).map_err(|cause| PutError::Write { topic: topic(), cause })
-        }
-    };
-    let record = match made {
-        Ok(record) => record,
-        Err(error) => {
-            file.abandon();
-            return Err(error);
-        }
-    };
-    assert!(record.file_bytes == file.bytes(), "{} bytes recorded, {} written", record.file_bytes, file.bytes());
-    let rows = record.rows;
-    if let Err(error) = commit(context, spec, vec![record], end).await {
-        // Only a refusal says for sure that no record points here. After any other error the next start decides.
-        if matches!(&error, PutError::Catalog { cause: CatalogError::NotFound { .. }, .. }) {
-            file.abandon();
-        }
-        return Err(error);
-    }
-    file.publish();
-    Ok(rows)
-}
-
-async fn commit(
-    context: &ShardContext,
-    spec: &TopicSpec,
-    records: Vec<ChunkRecord>,
-    end: Option<PutEnd>,
-) -> Result<(), PutError> {
-    context
-        .open_store
-        .commit(spec.head.id, records, end)
-        .await
-        .map_err(|cause| PutError::Catalog { topic: spec.head.name.clone(), cause })
 }

@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::Int64Type;
 
 use crate::chunk::Columns;
-use crate::chunk::TIMESTAMP_COLUMN;
+use crate::chunk::TIME_COLUMN;
 use crate::model::ChunkRecord;
 use crate::model::TimeBounds;
 use crate::store::ChunkReader;
@@ -70,6 +70,6 @@ async fn measure_chunk(
 
 /// First and last time of sorted rows.
 fn bounds(batch: &RecordBatch) -> Option<TimeBounds> {
-    let times = batch.column_by_name(TIMESTAMP_COLUMN)?.as_primitive_opt::<Int64Type>()?.values();
+    let times = batch.column_by_name(TIME_COLUMN)?.as_primitive_opt::<Int64Type>()?.values();
     Some(TimeBounds { first: *times.first()?, last: *times.last()? })
 }

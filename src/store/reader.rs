@@ -4,6 +4,7 @@
 use std::io;
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -44,7 +45,13 @@ pub enum FetchError {
     #[error("chunk {chunk}: reading {len} bytes at offset {offset} failed: {cause}")]
     Io { chunk: ChunkId, offset: u64, len: usize, cause: String },
     #[error(transparent)]
-    Damaged(#[from] DecodeError),
+    Damaged(Arc<DecodeError>),
+}
+
+impl From<DecodeError> for FetchError {
+    fn from(error: DecodeError) -> Self {
+        Self::Damaged(Arc::new(error))
+    }
 }
 
 /// An open chunk with its verified footer.

@@ -40,7 +40,8 @@ use super::path::Suffix;
 pub const WRITES_IN_FLIGHT_MAX: usize = 8;
 
 /// Space is allocated ahead in these steps, so that writes never extend the file and many small topics reserve little.
-const ALLOCATION_STEPS: [u64; 4] = [4 << 20, 16 << 20, 64 << 20, 256 << 20];
+const ALLOCATION_STEPS: [u64; 4] = [4 << 20, 16 << 20, 64 << 20, ALLOCATION_STEP_LAST];
+const ALLOCATION_STEP_LAST: u64 = 256 << 20;
 
 const _: () = {
     assert!(WRITE_SIZE.is_multiple_of(BLOCK_SIZE));
@@ -327,7 +328,7 @@ impl ChunkWriter {
     async fn allocate(&mut self, end: u64) -> Result<(), WriteError> {
         while self.allocated < end {
             let step = ALLOCATION_STEPS.into_iter().find(|step| *step > self.allocated);
-            let next = step.unwrap_or(self.allocated + ALLOCATION_STEPS[ALLOCATION_STEPS.len() - 1]);
+            let next = step.unwrap_or(self.allocated + ALLOCATION_STEP_LAST);
             self.file.allocate(next).await.map_err(|e| self.error("allocating space", &e))?;
             self.allocated = next;
         }
