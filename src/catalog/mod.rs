@@ -1,10 +1,11 @@
 //! What the recorder remembers: sequences, sessions, topics and the chunks of each.
 //!
 //! [`Catalog`] is the published side, in the terms of the domain; `tests/catalog.rs` says what a back end must do.
-//! Its other half is the local side: open sessions, their tokens and the journal of chunks. Both answer only after what
+//! [`OpenStore`] is the local side: open sessions, their tokens and the journal of chunks. Both answer only after what
 //! they say is durable. Times are arguments; nothing here reads a clock, a file by itself, or a random number.
 
 mod api;
+mod embedded;
 mod error;
 mod field;
 mod key;
@@ -23,6 +24,9 @@ pub use api::PutOutcome;
 pub use api::SegmentView;
 pub use api::Tombstone;
 pub use api::Visibility;
+pub use embedded::EmbeddedCatalog;
+pub use embedded::EmbeddedConfig;
+pub use embedded::OpenStore;
 pub use error::CatalogError;
 pub use error::Entity;
 pub use key::Cursor;
