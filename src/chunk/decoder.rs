@@ -20,6 +20,7 @@ use parquet::arrow::arrow_reader::RowSelection;
 use parquet::arrow::arrow_reader::RowSelector;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::page_index::PageIndexProvider;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::page_index::offset_index::PageLocation;
 
@@ -249,7 +250,7 @@ impl ChunkLayout {
         self.arrow.metadata()
     }
 
-    fn index(&self) -> Option<&dyn parquet::file::metadata::page_index::PageIndexProvider> {
+    fn index(&self) -> Option<&dyn PageIndexProvider> {
         self.metadata().page_index().map(|index| index.as_ref())
     }
 

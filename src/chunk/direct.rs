@@ -226,7 +226,7 @@ impl<'a> Rows<'a> {
     /// Rows of each page: halved until a page is small enough or a row.
     fn cuts(&self) -> Vec<Range<usize>> {
         let mut cuts = Vec::new();
-        let mut open = vec![0..self.count];
+        let mut open: Vec<Range<usize>> = std::iter::once(0..self.count).collect();
         while let Some(rows) = open.pop() {
             let bytes = self.bytes(&rows);
             if rows.len() <= 1 || bytes <= PAGE_BYTES && bytes / (rows.len() as u64) < LARGE_ROW_BYTES {

@@ -15,6 +15,8 @@ mod exact;
 mod footer;
 mod hybrid;
 mod identity;
+#[cfg(test)]
+mod integrity;
 mod layout;
 mod levels;
 mod page;
