@@ -1,1 +1,3 @@
 //! The Arrow Flight server.
+
+pub mod transport;
