@@ -1,1 +1,3 @@
 //! The Arrow Flight server.
+
+mod ipc;
