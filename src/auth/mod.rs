@@ -1,1 +1,12 @@
-//! Tokens and tickets.
+//! Tokens and tickets. A token proves who created a session or a topic; only its digest is kept. A ticket says what a
+//! DoGet reads; it is sealed so that nobody can make one up, but it grants nothing that asking for it would not.
+//!
+//! The only room that knows hash and MAC functions for secrets. Keys and tokens never reach a log or an error.
+
+mod ticket;
+mod token;
+
+pub use ticket::Ticket;
+pub use ticket::TicketError;
+pub use ticket::TicketSealer;
+pub use token::token_digest;

@@ -1,1 +1,39 @@
-//! A chunk: rows encoded into Parquet pages, the trailer that proves them, and back.
+//! A chunk: rows encoded into Parquet pages, the trailer that proves them, and back. Pure: no I/O, no clock, no randomness.
+//!
+//! Invariants:
+//! - Every chunk is a plain Parquet file: other tools read it with the daemon off. `layout` has the bytes.
+//! - What is read back equals what came in, value by value, with the exact Arrow schema; `supports` refuses what could not.
+//! - Rows ascend in `timestamp_ns` inside a row group; row groups may overlap and `ChunkRecord::runs` says where they do.
+//! - Bytes are trusted after their checksum matched, never before; bytes that match and still make no sense are an error,
+//!   never a panic.
+
+mod compact;
+mod decoder;
+mod encoder;
+mod footer;
+mod identity;
+mod layout;
+mod profile;
+mod selection;
+mod sink;
+mod size;
+mod sort;
+mod sparse;
+mod support;
+#[cfg(test)]
+mod tests;
+mod trailer;
+
+pub use decoder::ChunkLayout;
+pub use decoder::DecodeError;
+pub use decoder::RowGroupInfo;
+pub use encoder::ChunkEncoder;
+pub use encoder::EncodeError;
+pub use encoder::Progress;
+pub use identity::ChunkIdentity;
+pub use layout::TIME_COLUMN;
+pub use profile::Effort;
+pub use selection::Columns;
+pub use selection::Selection;
+pub use sparse::SparseBytes;
+pub use support::supports;

@@ -1,1 +1,48 @@
 //! All access to disks, clocks and randomness.
+//!
+//! Invariants:
+//! * every file of recorded data is written and read in whole blocks ([`BLOCK_SIZE`]) through [`BlockFile`], of which there
+//!   are two: glommio's io_uring ([`DmaDevice`]) and threads ([`ThreadDevice`]). Which one is decided once, by [`probe`];
+//! * a byte count that a system call reports is compared with the one that was asked for, always;
+//! * after a failed write, sync, allocation or truncation the file is dead: every later call on it fails;
+//! * nothing here blocks the thread that awaits it: what the kernel offers only as a blocking call goes to a
+//!   [`BlockingPool`].
+//!
+//! `glommio` is named in `dma`, `buffer`, `clock` and `probe` only (the probe is on the floor below `runtime`, so it has to
+//! start an executor of its own).
+
+mod block;
+mod blocking;
+mod buffer;
+mod checksum;
+mod clock;
+mod directory;
+mod lock;
+mod pool;
+mod random;
+mod threads;
+mod timer;
+
+pub use block::BLOCK_SIZE;
+pub use block::BlockDevice;
+pub use block::BlockFile;
+pub use block::DirectoryEntry;
+pub use block::IoFuture;
+pub use block::Space;
+pub use block::WRITE_SIZE;
+pub use blocking::BlockingPool;
+pub use buffer::AlignedBuf;
+pub use checksum::BlockHasher;
+pub use checksum::CHECKSUM_BLOCK;
+pub use checksum::block_seed;
+pub use checksum::digest128;
+pub use checksum::hash_block;
+pub use checksum::hash64;
+pub use clock::Clock;
+pub use clock::ManualClock;
+pub use clock::SystemClock;
+pub use lock::DirectoryLock;
+pub use lock::LockError;
+pub use pool::BlockPool;
+pub use random::seed;
+pub use threads::ThreadDevice;

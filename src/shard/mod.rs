@@ -1,1 +1,34 @@
 //! One pinned executor: the writers and readers of its topics.
+//!
+//! A topic belongs to one shard for the life of its put. Everything of a shard runs on one thread and is joined by one
+//! future; other threads reach it only through bounded mailboxes. Reading needs any shard.
+
+mod config;
+mod cut_policy;
+mod error;
+mod handle;
+mod relief;
+mod request;
+mod seal;
+mod source;
+mod topic_reader;
+mod topic_writer;
+mod window;
+mod worker;
+
+pub use config::ChunkConfig;
+pub use config::READERS_MAX;
+pub use config::ShardMemory;
+pub use config::ShardsConfig;
+pub use error::PutError;
+pub use error::ReadError;
+pub use error::ShardError;
+pub use handle::BatchReceiver;
+pub use handle::Shards;
+pub use handle::TopicSender;
+pub use request::PutReceipt;
+pub use request::ReadRequest;
+pub use request::TopicSpec;
+pub use request::Window;
+pub use worker::ShardSetup;
+pub use worker::start;

@@ -1,0 +1,268 @@
+//! A chunk's footer, parsed and proven, and rows decoded from what was read.
+
+use std::ops::Range;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::sync::Arc;
+
+use arrow::array::AsArray;
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::Int64Type;
+use arrow::datatypes::Schema;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::RowSelection;
+use parquet::arrow::arrow_reader::RowSelector;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use parquet::file::page_index::offset_index::PageLocation;
+
+use super::footer;
+use super::layout::TIME_COLUMN;
+use super::selection::Columns;
+use super::selection::Selection;
+use super::selection::merged;
+use super::sparse::SparseBytes;
+use crate::io::CHECKSUM_BLOCK;
+use crate::io::hash_block;
+use crate::model::ChunkId;
+use crate::model::ChunkRecord;
+use crate::model::TimeBounds;
+use crate::model::TimeRange;
+
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    #[error("chunk {chunk}: {found} bytes behind the last page, its record says {expected}")]
+    Length { chunk: ChunkId, found: u64, expected: u64 },
+    #[error("chunk {chunk}: the {what} does not match its digest: the file is damaged")]
+    Digest { chunk: ChunkId, what: &'static str },
+    #[error("chunk {chunk}: block {block} does not match its checksum: the file is damaged")]
+    Block { chunk: ChunkId, block: u64 },
+    #[error("chunk {chunk}: key {key:?} of the footer is {found:?}, expected {expected:?}")]
+    Key { chunk: ChunkId, key: &'static str, found: String, expected: String },
+    #[error("chunk {chunk}: the footer says {what}")]
+    Footer { chunk: ChunkId, what: String },
+    #[error("chunk {chunk}: {rows} rows decoded from row group {row_group}, {expected} selected")]
+    Rows { chunk: ChunkId, row_group: usize, rows: u64, expected: u64 },
+    #[error("chunk {chunk}: Parquet refused to decode")]
+    Parquet {
+        chunk: ChunkId,
+        #[source]
+        cause: ParquetError,
+    },
+    #[error("chunk {chunk}: the decoded columns do not fit the schema")]
+    Arrow {
+        chunk: ChunkId,
+        #[source]
+        cause: ArrowError,
+    },
+    #[error("chunk {chunk}: the Parquet reader gave up on what it found")]
+    Panicked { chunk: ChunkId },
+}
+
+/// What the footer says of one row group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowGroupInfo {
+    pub rows: u64,
+    /// Arrow bytes of its rows.
+    pub logical_bytes: u64,
+    pub bounds: TimeBounds,
+}
+
+/// A parsed, verified footer.
+#[derive(Clone, Debug)]
+pub struct ChunkLayout {
+    chunk: ChunkId,
+    body_bytes: u64,
+    checksums: Vec<u64>,
+    schema: SchemaRef,
+    time_schema: SchemaRef,
+    arrow: ArrowReaderMetadata,
+    time_leaf: usize,
+    row_groups: Vec<RowGroupInfo>,
+}
+
+impl ChunkLayout {
+    /// Parses what lies behind the last page.
+    ///
+    /// * `tail`: bytes `record.body_bytes..record.file_bytes` of the file, as read.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when anything in it is not what was written, or is not this chunk's.
+    pub fn parse(record: &ChunkRecord, tail: &[u8]) -> Result<Self, DecodeError> {
+        let (list, footer) = footer::proven(record, tail)?;
+        Self::parse_proven(record, list, footer)
+    }
+
+    /// As [`Self::parse`] without looking at digests: what a reader is left with when wrong bytes match them.
+    pub(super) fn parse_proven(record: &ChunkRecord, list: &[u8], footer: &[u8]) -> Result<Self, DecodeError> {
+        let chunk = record.chunk;
+        let parsed = contained(chunk, || footer::parse(record, footer))?;
+        let cause = |cause| DecodeError::Parquet { chunk, cause };
+        let arrow = contained(chunk, || {
+            let options = ArrowReaderOptions::new().with_schema(parsed.schema.clone());
+            ArrowReaderMetadata::try_new(Arc::new(parsed.metadata), options).map_err(cause)
+        })?;
+        let time_field =
+            parsed.schema.field_with_name(TIME_COLUMN).map_err(|cause| DecodeError::Arrow { chunk, cause })?;
+        let time_schema = Schema::new_with_metadata(vec![time_field.clone()], parsed.schema.metadata().clone());
+        Ok(Self {
+            chunk,
+            body_bytes: record.body_bytes,
+            checksums: list.chunks_exact(8).filter_map(|sum| sum.try_into().ok().map(u64::from_le_bytes)).collect(),
+            time_schema: Arc::new(time_schema),
+            schema: parsed.schema,
+            arrow,
+            time_leaf: parsed.time_leaf,
+            row_groups: parsed.row_groups,
+        })
+    }
+
+    /// Exactly the schema the rows came with.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    pub fn row_groups(&self) -> &[RowGroupInfo] {
+        &self.row_groups
+    }
+
+    /// Rows of one row group that may lie in `range`, as whole pages of the timestamps tell, within `rows` of it. `None` when
+    /// there are none.
+    pub fn select(&self, row_group: usize, rows: Range<u64>, range: &TimeRange, columns: Columns) -> Option<Selection> {
+        let info = self.row_groups.get(row_group)?;
+        let ColumnIndexMetaData::INT64(index) = self.index()?.column_index(row_group, self.time_leaf)? else {
+            return None;
+        };
+        let pages = self.pages(row_group, self.time_leaf);
+        let ends = pages.iter().skip(1).map(|page| page.first_row_index as u64).chain([info.rows]);
+        let mut wanted: Option<Range<u64>> = None;
+        for (number, (page, end)) in pages.iter().zip(ends).enumerate() {
+            let bounds = TimeBounds { first: *index.min_value(number)?, last: *index.max_value(number)? };
+            if range.overlaps(&bounds) {
+                wanted = Some(wanted.map_or(page.first_row_index as u64, |rows| rows.start)..end);
+            }
+        }
+        let wanted = wanted?;
+        let rows = rows.start.max(wanted.start)..rows.end.min(wanted.end);
+        (rows.start < rows.end).then_some(Selection { row_group, rows, range: *range, columns })
+    }
+
+    /// Byte ranges of the file that [`Self::decode`] will ask for: ascending, touching ones merged.
+    pub fn needs(&self, selection: &Selection) -> Vec<Range<u64>> {
+        let Some(group) = self.metadata().row_groups().get(selection.row_group) else {
+            return Vec::new();
+        };
+        let mut ranges = Vec::new();
+        for (leaf, column) in group.columns().iter().enumerate() {
+            if selection.columns == Columns::TimeOnly && leaf != self.time_leaf {
+                continue;
+            }
+            let pages = self.pages(selection.row_group, leaf);
+            let (start, _) = column.byte_range();
+            // What lies before the first page is the dictionary.
+            ranges.extend(pages.first().map(|page| start..page.offset as u64).filter(|range| !range.is_empty()));
+            let ends = pages.iter().skip(1).map(|page| page.first_row_index as u64).chain([group.num_rows() as u64]);
+            for (page, end) in pages.iter().zip(ends) {
+                if (page.first_row_index as u64) < selection.rows.end && selection.rows.start < end {
+                    ranges.push(page.offset as u64..page.offset as u64 + page.compressed_page_size as u64);
+                }
+            }
+        }
+        merged(ranges)
+    }
+
+    /// Compares one 64 KiB block of the file (the last one before the checksum list is shorter) with its checksum.
+    ///
+    /// # Errors
+    /// [`DecodeError::Block`] when it differs, has another length, or there is no such block.
+    pub fn verify_block(&self, block: u64, bytes: &[u8]) -> Result<(), DecodeError> {
+        let damaged = DecodeError::Block { chunk: self.chunk, block };
+        let Some(checksum) = usize::try_from(block).ok().and_then(|block| self.checksums.get(block)) else {
+            return Err(damaged);
+        };
+        let len = (self.body_bytes - block * CHECKSUM_BLOCK as u64).min(CHECKSUM_BLOCK as u64);
+        if bytes.len() as u64 == len && hash_block(self.chunk, block, bytes) == *checksum {
+            Ok(())
+        } else {
+            Err(damaged)
+        }
+    }
+
+    /// The selected rows that lie in the time range, in the schema they came with. May have no rows.
+    ///
+    /// * `bytes`: verified bytes that cover [`Self::needs`].
+    ///
+    /// # Errors
+    /// [`DecodeError`] when bytes are missing or make no sense.
+    pub fn decode(&self, selection: &Selection, bytes: &SparseBytes) -> Result<RecordBatch, DecodeError> {
+        let chunk = self.chunk;
+        let batches =
+            contained(chunk, || self.read(selection, bytes).map_err(|cause| DecodeError::Parquet { chunk, cause }))?;
+        let schema = match selection.columns {
+            Columns::All => &self.schema,
+            Columns::TimeOnly => &self.time_schema,
+        };
+        let cause = |cause| DecodeError::Arrow { chunk, cause };
+        let whole = match batches.as_slice() {
+            [one] => RecordBatch::try_new(schema.clone(), one.columns().to_vec()).map_err(cause)?,
+            several => concat_batches(schema, several).map_err(cause)?,
+        };
+        let (rows, expected) = (whole.num_rows() as u64, selection.rows.end - selection.rows.start);
+        if rows != expected {
+            return Err(DecodeError::Rows { chunk, row_group: selection.row_group, rows, expected });
+        }
+        Ok(inside(&whole, &selection.range))
+    }
+
+    fn read(&self, selection: &Selection, bytes: &SparseBytes) -> Result<Vec<RecordBatch>, ParquetError> {
+        let (start, end) = (selection.rows.start as usize, selection.rows.end as usize);
+        let projection = match selection.columns {
+            Columns::All => ProjectionMask::all(),
+            Columns::TimeOnly => ProjectionMask::leaves(self.arrow.parquet_schema(), [self.time_leaf]),
+        };
+        ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), self.arrow.clone())
+            .with_row_groups(vec![selection.row_group])
+            .with_row_selection(RowSelection::from(vec![RowSelector::skip(start), RowSelector::select(end - start)]))
+            .with_batch_size(end - start)
+            .with_projection(projection)
+            .build()?
+            .map(|batch| batch.map_err(ParquetError::from))
+            .collect()
+    }
+
+    fn metadata(&self) -> &ParquetMetaData {
+        self.arrow.metadata()
+    }
+
+    fn index(&self) -> Option<&dyn parquet::file::metadata::page_index::PageIndexProvider> {
+        self.metadata().page_index().map(|index| index.as_ref())
+    }
+
+    fn pages(&self, row_group: usize, leaf: usize) -> &[PageLocation] {
+        self.index().and_then(|index| index.page_locations(row_group, leaf)).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Rows of a batch, ascending in time, that lie in `range`.
+fn inside(batch: &RecordBatch, range: &TimeRange) -> RecordBatch {
+    let Some(times) = batch.column_by_name(TIME_COLUMN) else {
+        return batch.slice(0, 0);
+    };
+    let times = times.as_primitive::<Int64Type>().values();
+    let first = range.start().map_or(0, |start| times.partition_point(|time| *time < start));
+    let last = range.end().map_or(times.len(), |end| times.partition_point(|time| *time < end));
+    batch.slice(first, last.saturating_sub(first))
+}
+
+/// Runs a foreign decoder. Its input was proven, so a panic means that we wrote nonsense or it has a bug: one read fails for it,
+/// not the thread with every other stream on it.
+fn contained<T>(chunk: ChunkId, decode: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or(Err(DecodeError::Panicked { chunk }))
+}

@@ -1,0 +1,97 @@
+//! One daemon per data directory.
+//!
+//! An advisory lock on `<directory>/LOCK`, which the kernel drops with the process, however that ends: nothing stays behind
+//! that a start would have to clean up. The number in the file is only there to be shown.
+
+use std::fs::File;
+use std::io;
+use std::io::Read;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process;
+
+use rustix::fs::CWD;
+use rustix::fs::FlockOperation;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+/// Bytes of the file that are looked at to name its holder.
+const HOLDER_LEN_MAX: u64 = 32;
+
+/// Held until it is dropped.
+#[derive(Debug)]
+pub struct DirectoryLock {
+    _file: File,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    #[error("{} is in use by {holder}: stop that one first, or choose another data directory", path.display())]
+    Held { path: PathBuf, holder: String },
+    #[error("cannot lock {}: check that the directory exists and belongs to the user of this process", path.display())]
+    Open {
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+}
+
+impl DirectoryLock {
+    /// Takes the lock or fails at once; makes the lock file (mode 0600) when it is not there.
+    pub fn take(directory: &Path) -> Result<Self, LockError> {
+        let path = directory.join("LOCK");
+        let open = |cause: io::Error| LockError::Open { path: path.clone(), cause };
+        let mut file = File::from(open_lock(&path).map_err(|cause| open(cause.into()))?);
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                return Err(LockError::Held { path: directory.to_owned(), holder: holder(&file) });
+            }
+            Err(cause) => return Err(open(cause.into())),
+        }
+        file.set_len(0).map_err(open)?;
+        writeln!(file, "{}", process::id()).map_err(open)?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn open_lock(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, path, flags, Mode::RUSR | Mode::WUSR)
+}
+
+/// Who holds the lock, as far as the file says.
+fn holder(file: &File) -> String {
+    let mut text = String::new();
+    match file.take(HOLDER_LEN_MAX).read_to_string(&mut text) {
+        Ok(_) if text.trim().parse::<u32>().is_ok() => format!("process {}", text.trim()),
+        _ => "another process".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_daemon_is_told_who_holds_the_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = DirectoryLock::take(directory.path()).unwrap();
+        let refused = DirectoryLock::take(directory.path()).unwrap_err();
+        assert!(refused.to_string().contains(&format!("process {}", process::id())), "{refused}");
+        drop(first);
+        DirectoryLock::take(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn a_symbolic_link_in_its_place_is_not_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let elsewhere = directory.path().join("elsewhere");
+        std::os::unix::fs::symlink(&elsewhere, directory.path().join("LOCK")).unwrap();
+        assert!(matches!(DirectoryLock::take(directory.path()), Err(LockError::Open { .. })));
+        assert!(!elsewhere.exists());
+    }
+}

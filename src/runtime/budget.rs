@@ -1,0 +1,231 @@
+//! Bytes of received data that may be in memory at once.
+//!
+//! A permit is taken before the memory is, travels with the data, and gives the bytes back when it is dropped. At the limit a
+//! stream is not polled any more, and flow control makes its client wait: nothing grows with what clients send.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::task::Poll;
+
+use super::gate::Entry;
+use super::gate::Gate;
+
+/// A number of bytes, given out in permits. Clones share it.
+#[derive(Clone)]
+pub struct Budget(Arc<Inner>);
+
+type Listener = Arc<dyn Fn() + Send + Sync>;
+
+struct Inner {
+    total: usize,
+    gate: Gate,
+    listeners: Mutex<Vec<Listener>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BudgetError {
+    #[error("{bytes} bytes asked for at once, the whole budget is {total}")]
+    TooLarge { bytes: usize, total: usize },
+}
+
+impl Budget {
+    pub fn new(bytes: usize) -> Self {
+        Self(Arc::new(Inner { total: bytes, gate: Gate::new(usize::MAX, bytes), listeners: Mutex::default() }))
+    }
+
+    /// A permit for `bytes`; waits until they are there, first come first served, so a big request is not starved by small
+    /// ones. Dropping the future leaves the line.
+    ///
+    /// # Errors
+    /// At once when `bytes` exceed the whole budget: waiting would not help.
+    pub async fn acquire(&self, bytes: usize) -> Result<Permit, BudgetError> {
+        self.check(bytes)?;
+        let mut enter = std::pin::pin!(self.0.gate.enter(bytes));
+        let mut told = false;
+        let entered = std::future::poll_fn(|cx| {
+            let result = enter.as_mut().poll(cx);
+            if result.is_pending() && enter.is_waiting() && !std::mem::replace(&mut told, true) {
+                // No lock is held here: a listener may release permits, even so that this request is served at once.
+                self.tell_listeners();
+            }
+            match result {
+                Poll::Ready(Ok(())) => Poll::Ready(Permit { budget: self.0.clone(), bytes }),
+                // Nobody closes a budget's gate.
+                Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
+            }
+        });
+        Ok(entered.await)
+    }
+
+    /// A permit when it can be had without waiting and without overtaking; `None` otherwise.
+    pub fn try_acquire(&self, bytes: usize) -> Result<Option<Permit>, BudgetError> {
+        self.check(bytes)?;
+        match self.0.gate.try_enter(bytes) {
+            Entry::Admitted => Ok(Some(Permit { budget: self.0.clone(), bytes })),
+            Entry::Full | Entry::Closed => Ok(None),
+        }
+    }
+
+    /// Bytes that permits hold.
+    pub fn in_use(&self) -> usize {
+        self.0.gate.bytes()
+    }
+
+    pub fn total(&self) -> usize {
+        self.0.total
+    }
+
+    /// Whether any request waits: whoever holds rows for company should let go of them.
+    pub fn waiting(&self) -> bool {
+        self.0.gate.is_waited_for()
+    }
+
+    /// Calls `listener` each time a request has to start waiting, on that request's thread, with no lock of the budget held.
+    /// Listeners are few, added at start, and never taken away.
+    pub fn on_short(&self, listener: Listener) {
+        self.0.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(listener);
+    }
+
+    fn check(&self, bytes: usize) -> Result<(), BudgetError> {
+        let total = self.0.total;
+        if bytes > total { Err(BudgetError::TooLarge { bytes, total }) } else { Ok(()) }
+    }
+
+    fn tell_listeners(&self) {
+        let listeners = self.0.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        listeners.iter().for_each(|listener| listener());
+    }
+}
+
+/// Bytes of a [`Budget`], held until this is dropped.
+pub struct Permit {
+    budget: Arc<Inner>,
+    bytes: usize,
+}
+
+impl Permit {
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.budget.gate.leave(self.bytes);
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Permit({} bytes)", self.bytes)
+    }
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Budget({} of {} bytes)", self.in_use(), self.total())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering;
+    use std::thread;
+
+    use futures::FutureExt;
+    use futures::executor::block_on;
+
+    use super::*;
+
+    fn assert_shareable<T: Send + Sync>() {}
+
+    #[test]
+    fn permits_come_back_when_they_are_dropped() {
+        assert_shareable::<Permit>();
+        let budget = Budget::new(10);
+        let permit = budget.try_acquire(7).unwrap().unwrap();
+        assert_eq!((permit.bytes(), budget.in_use()), (7, 7));
+        assert!(budget.try_acquire(4).unwrap().is_none());
+        drop(permit);
+        assert_eq!(budget.in_use(), 0);
+        assert_eq!(budget.try_acquire(11).unwrap_err(), BudgetError::TooLarge { bytes: 11, total: 10 });
+        assert!(budget.acquire(11).now_or_never().unwrap().is_err());
+    }
+
+    #[test]
+    fn a_big_request_is_served_before_later_small_ones() {
+        let budget = Budget::new(10);
+        let held = [budget.try_acquire(5).unwrap().unwrap(), budget.try_acquire(4).unwrap().unwrap()];
+        let mut big = Box::pin(budget.acquire(10));
+        assert!((&mut big).now_or_never().is_none() && budget.waiting());
+        let mut small = Box::pin(budget.acquire(1));
+        assert!((&mut small).now_or_never().is_none(), "one byte is free, but it is not its turn");
+        assert!(budget.try_acquire(1).unwrap().is_none());
+        drop(held);
+        let big = (&mut big).now_or_never().unwrap().unwrap();
+        assert!((&mut small).now_or_never().is_none());
+        drop(big);
+        assert!((&mut small).now_or_never().is_some() && !budget.waiting());
+    }
+
+    #[test]
+    fn a_big_request_that_gives_up_lets_the_small_ones_through() {
+        let budget = Budget::new(10);
+        let _held = budget.try_acquire(5).unwrap().unwrap();
+        let mut big = Box::pin(budget.acquire(10));
+        let mut small = Box::pin(budget.acquire(5));
+        assert!((&mut big).now_or_never().is_none() && (&mut small).now_or_never().is_none());
+        drop(big);
+        assert!((&mut small).now_or_never().is_some());
+    }
+
+    #[test]
+    fn listeners_hear_of_every_request_that_has_to_wait() {
+        let budget = Budget::new(10);
+        let held = Arc::new(Mutex::new(budget.try_acquire(10).unwrap()));
+        let calls = Arc::new(AtomicUsize::new(0));
+        let (releases, counts) = (held.clone(), calls.clone());
+        // The listener lets go of what it holds while the request is starting to wait.
+        budget.on_short(Arc::new(move || {
+            counts.fetch_add(1, Ordering::Relaxed);
+            releases.lock().unwrap().take();
+        }));
+        let permit = block_on(budget.acquire(10)).unwrap();
+        assert_eq!(calls.load(Ordering::Relaxed), 1);
+        let mut waiting = Box::pin(budget.acquire(1));
+        for _ in 0..3 {
+            assert!((&mut waiting).now_or_never().is_none());
+        }
+        assert_eq!(calls.load(Ordering::Relaxed), 2, "once per request, not per poll");
+        drop(permit);
+        assert!(waiting.now_or_never().is_some());
+    }
+
+    /// Goal: the limit holds and nobody sleeps for ever, with requests of all sizes from many threads.
+    #[test]
+    fn threads_share_it_within_the_limit() {
+        let budget = Budget::new(100);
+        let used = Arc::new(AtomicUsize::new(0));
+        let threads: Vec<_> = (0..6)
+            .map(|who| {
+                let (budget, used) = (budget.clone(), used.clone());
+                thread::spawn(move || {
+                    for round in 0..3_000 {
+                        let bytes = (round * 37 + who * 11) % 101;
+                        let permit = block_on(budget.acquire(bytes)).unwrap();
+                        let now = used.fetch_add(bytes, Ordering::SeqCst) + bytes;
+                        assert!(now <= 100, "{now} bytes are out");
+                        used.fetch_sub(bytes, Ordering::SeqCst);
+                        drop(permit);
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(budget.in_use(), 0);
+    }
+}

@@ -1,0 +1,54 @@
+//! What can go wrong on a shard, as its callers see it. Cheap to clone: one failure answers every later call.
+
+use std::sync::Arc;
+
+use crate::catalog::CatalogError;
+use crate::chunk::EncodeError;
+use crate::model::DeviceNumber;
+use crate::model::TopicName;
+use crate::store::FetchError;
+use crate::store::WriteError;
+
+/// A put cannot go on. What was committed before stays; the topic is interrupted with that prefix.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum PutError {
+    #[error("topic {topic}: {cause}")]
+    Encode { topic: TopicName, cause: Arc<EncodeError> },
+    #[error("topic {topic}: {cause}")]
+    Write { topic: TopicName, cause: WriteError },
+    #[error("topic {topic}: {cause}")]
+    Catalog { topic: TopicName, cause: CatalogError },
+    /// The writer ended without a word: a bug, or the daemon is stopping.
+    #[error("topic {topic}: its writer has stopped")]
+    Stopped { topic: TopicName },
+}
+
+/// A read cannot go on. Never fewer rows instead.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("topic {topic}: {cause}")]
+    Fetch { topic: TopicName, cause: FetchError },
+    #[error("topic {topic}: rows of several chunks do not fit together: {cause}")]
+    Assemble { topic: TopicName, cause: String },
+    #[error("topic {topic}: {cause}")]
+    Catalog { topic: TopicName, cause: CatalogError },
+    #[error("topic {topic}: its data directory number {number} is not mounted: start the server with every --data-dir it had", number = device.0)]
+    DeviceMissing { topic: TopicName, device: DeviceNumber },
+    #[error("topic {topic}: its reader has stopped")]
+    Stopped { topic: TopicName },
+}
+
+/// The shard does not take the request.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ShardError {
+    #[error("{readers} readers are open, at most {max}: close one, or try again")]
+    TooManyReaders { readers: usize, max: usize },
+    #[error("data directory number {} is not mounted: start the server with every --data-dir it had", .0.0)]
+    DeviceMissing(DeviceNumber),
+    #[error("removing or writing files failed: {0}")]
+    Io(String),
+    #[error("the server is stopping")]
+    Stopped,
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}

@@ -1,0 +1,285 @@
+//! The shards as the control plane sees them: everything here runs on tokio and talks over bounded mailboxes.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::Weak;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+
+use arrow::array::RecordBatch;
+use futures::channel::oneshot;
+
+use crate::catalog::Tombstone;
+use crate::model::DeviceNumber;
+use crate::model::SessionId;
+use crate::model::ShardIndex;
+use crate::model::TopicName;
+use crate::runtime::Receiver;
+use crate::runtime::Sender;
+use crate::runtime::mailbox;
+use crate::store::Expected;
+use crate::store::RecoveryReport;
+
+use super::config::READERS_MAX;
+use super::config::TOPIC_MESSAGES_MAX;
+use super::error::PutError;
+use super::error::ReadError;
+use super::error::ShardError;
+use super::request::PutReceipt;
+use super::request::ReadRequest;
+use super::request::Served;
+use super::request::ShardRequest;
+use super::request::TopicSpec;
+use super::request::Window;
+use super::request::WriterCommand;
+
+/// Bytes of one topic that may wait for its shard; a larger single batch waits alone.
+const TOPIC_BYTES_MAX: usize = 64 << 20;
+
+/// Batches decoded ahead of a client that has not asked yet.
+const BATCHES_AHEAD_MAX: usize = 2;
+
+/// Where a writer leaves the reason why it stopped.
+pub(super) type Failure = Arc<OnceLock<PutError>>;
+
+/// Counts one more of something for as long as it lives.
+#[derive(Debug)]
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(counter: &Arc<AtomicUsize>) -> Self {
+        counter.fetch_add(1, Relaxed);
+        Self(Arc::clone(counter))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+struct Lane {
+    inbox: Sender<ShardRequest>,
+    writers: Arc<AtomicUsize>,
+}
+
+struct Inner {
+    lanes: Vec<Lane>,
+    devices: Vec<(DeviceNumber, Arc<AtomicUsize>)>,
+    turn: AtomicUsize,
+    readers: Arc<AtomicUsize>,
+}
+
+/// All shards of this start. Cheap to clone.
+#[derive(Clone)]
+pub struct Shards(Arc<Inner>);
+
+impl Shards {
+    /// # Panics
+    /// Without a shard or a device: the daemon starts with at least one of each.
+    pub(super) fn new(inboxes: Vec<Sender<ShardRequest>>, devices: &[DeviceNumber]) -> Self {
+        assert!(!inboxes.is_empty() && !devices.is_empty(), "{} shards, {} devices", inboxes.len(), devices.len());
+        let lanes = inboxes.into_iter().map(|inbox| Lane { inbox, writers: Arc::default() }).collect();
+        let devices = devices.iter().map(|device| (*device, Arc::default())).collect();
+        Self(Arc::new(Inner { lanes, devices, turn: AtomicUsize::new(0), readers: Arc::default() }))
+    }
+
+    /// The shard and the device with the fewest topics being written; equals take turns.
+    pub fn place(&self) -> (ShardIndex, DeviceNumber) {
+        let turn = self.0.turn.fetch_add(1, Relaxed);
+        let least = |counts: Vec<usize>| {
+            let len = counts.len();
+            (0..len).map(|i| (i + turn) % len).min_by_key(|i| counts.get(*i).copied()).unwrap_or(0)
+        };
+        let shard = least(self.0.lanes.iter().map(|lane| lane.writers.load(Relaxed)).collect());
+        let device = least(self.0.devices.iter().map(|(_, writers)| writers.load(Relaxed)).collect());
+        let device = self.0.devices.get(device).map_or(DeviceNumber(0), |(number, _)| *number);
+        (ShardIndex(u16::try_from(shard).unwrap_or(0)), device)
+    }
+
+    /// Opens a topic's writer on its shard. A topic placed by an earlier start with more shards goes to one there is.
+    ///
+    /// # Errors
+    /// [`ShardError::DeviceMissing`] when its data directory is not mounted, [`ShardError::Stopped`].
+    pub async fn open_writer(&self, spec: TopicSpec) -> Result<TopicSender, ShardError> {
+        let device = spec.head.device;
+        let Some((_, writers)) = self.0.devices.iter().find(|(number, _)| *number == device) else {
+            return Err(ShardError::DeviceMissing(device));
+        };
+        let lane = self.lane(usize::from(spec.head.shard.0))?;
+        let (commands, inbox) = mailbox(TOPIC_MESSAGES_MAX, TOPIC_BYTES_MAX);
+        let failure = Failure::default();
+        let topic = spec.head.name.clone();
+        let counted = [Counted::new(&lane.writers), Counted::new(writers)];
+        let request = ShardRequest::OpenWriter { spec: Box::new(spec), inbox, failure: Arc::clone(&failure) };
+        lane.inbox.send(request, 0).await.map_err(|_| ShardError::Stopped)?;
+        Ok(TopicSender { topic, commands, failure, _counted: counted })
+    }
+
+    /// Starts reading; batches come as the receiver takes them.
+    ///
+    /// # Errors
+    /// [`ShardError::TooManyReaders`], [`ShardError::Stopped`].
+    pub async fn open_reader(&self, request: ReadRequest) -> Result<BatchReceiver, ShardError> {
+        let readers = self.0.readers.load(Relaxed);
+        if readers >= READERS_MAX {
+            return Err(ShardError::TooManyReaders { readers, max: READERS_MAX });
+        }
+        let counted = Counted::new(&self.0.readers);
+        let (outbox, batches) = mailbox(BATCHES_AHEAD_MAX, request.batch_bytes.saturating_mul(2));
+        let lane = self.lane(self.0.turn.fetch_add(1, Relaxed))?;
+        let open = ShardRequest::OpenReader { request: Box::new(request), outbox };
+        lane.inbox.send(open, 0).await.map_err(|_| ShardError::Stopped)?;
+        Ok(BatchReceiver { batches, _counted: counted })
+    }
+
+    /// What lies inside the request's range, exactly; reads only the time column, and only where the range cuts.
+    ///
+    /// # Errors
+    /// [`ShardError::Read`], [`ShardError::Stopped`].
+    pub async fn window(&self, request: ReadRequest) -> Result<Window, ShardError> {
+        let lane = self.0.turn.fetch_add(1, Relaxed);
+        self.ask(lane, |reply| ShardRequest::Window { request: Box::new(request), reply })
+            .await?
+            .map_err(ShardError::Read)
+    }
+
+    /// Brings the data directories in line with the catalog. Before anything else is asked of the shards.
+    ///
+    /// # Errors
+    /// [`ShardError::Io`], [`ShardError::Stopped`].
+    pub async fn recover(&self, expected: Expected) -> Result<RecoveryReport, ShardError> {
+        self.ask(0, |reply| ShardRequest::Recover { expected: Box::new(expected), reply }).await?
+    }
+
+    /// Removes the files of what was deleted, on every mounted device.
+    ///
+    /// # Errors
+    /// [`ShardError::Io`], [`ShardError::Stopped`]; may be repeated.
+    pub async fn purge(&self, tombstone: &Tombstone) -> Result<(), ShardError> {
+        let tombstone = Box::new(tombstone.clone());
+        self.ask(0, |reply| ShardRequest::Purge { tombstone, reply }).await?
+    }
+
+    /// Writes a session's manifest; durable on return.
+    ///
+    /// # Errors
+    /// [`ShardError::Io`], [`ShardError::Stopped`].
+    pub async fn write_manifest(&self, session: SessionId, bytes: Vec<u8>) -> Result<(), ShardError> {
+        self.ask(0, |reply| ShardRequest::WriteManifest { session, bytes, reply }).await?
+    }
+
+    /// Removes a session's manifest, durably. One that is not there is removed already.
+    ///
+    /// # Errors
+    /// [`ShardError::Io`], [`ShardError::Stopped`].
+    pub async fn remove_manifest(&self, session: SessionId) -> Result<(), ShardError> {
+        self.ask(0, |reply| ShardRequest::RemoveManifest { session, reply }).await?
+    }
+
+    /// Asks every shard to let rows go that only wait for company. Never waits.
+    pub(super) fn relieve(&self) {
+        for lane in &self.0.lanes {
+            // A full inbox means the shard is about to look at its topics anyway.
+            let _ = lane.inbox.try_send(ShardRequest::Relieve, 0);
+        }
+    }
+
+    /// A handle for callbacks that must not keep the shards running.
+    pub(super) fn downgrade(&self) -> WeakShards {
+        WeakShards(Arc::downgrade(&self.0))
+    }
+
+    fn lane(&self, index: usize) -> Result<&Lane, ShardError> {
+        self.0.lanes.get(index % self.0.lanes.len()).ok_or(ShardError::Stopped)
+    }
+
+    async fn ask<T>(
+        &self,
+        lane: usize,
+        request: impl FnOnce(oneshot::Sender<T>) -> ShardRequest,
+    ) -> Result<T, ShardError> {
+        let (reply, answer) = oneshot::channel();
+        self.lane(lane)?.inbox.send(request(reply), 0).await.map_err(|_| ShardError::Stopped)?;
+        answer.await.map_err(|_| ShardError::Stopped)
+    }
+}
+
+/// See [`Shards::downgrade`].
+pub(super) struct WeakShards(Weak<Inner>);
+
+impl WeakShards {
+    pub(super) fn relieve(&self) {
+        if let Some(inner) = self.0.upgrade() {
+            Shards(inner).relieve();
+        }
+    }
+}
+
+/// The sending end of one topic's stream. Dropping it ends the put as broken: what was fully received is sealed and the
+/// topic is interrupted.
+pub struct TopicSender {
+    topic: TopicName,
+    commands: Sender<WriterCommand>,
+    failure: Failure,
+    _counted: [Counted; 2],
+}
+
+impl TopicSender {
+    /// Hands one batch over. Waits while the topic has as much waiting as it may; that is the back-pressure.
+    ///
+    /// * `bytes`: what the batch holds in memory.
+    ///
+    /// # Errors
+    /// [`PutError`] that stopped the writer; the batch is not written then.
+    pub async fn push(&mut self, batch: RecordBatch, bytes: usize) -> Result<(), PutError> {
+        let command = WriterCommand::Batch { batch, bytes };
+        self.commands.send(command, bytes).await.map_err(|_| self.failure())
+    }
+
+    /// Ends the put whole: returns once every row is durable and the catalog knows it.
+    ///
+    /// # Errors
+    /// [`PutError`]; the topic is interrupted then.
+    pub async fn close(self) -> Result<PutReceipt, PutError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(WriterCommand::Close { reply }, 0).await.map_err(|_| self.failure())?;
+        answer.await.unwrap_or_else(|_| Err(self.failure()))
+    }
+
+    /// Ends the put as broken, with a reason that finalize will tell.
+    ///
+    /// # Errors
+    /// [`PutError`] when not even the prefix could be sealed.
+    pub async fn interrupt(self, why: String) -> Result<PutReceipt, PutError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(WriterCommand::Interrupt { why, reply }, 0).await.map_err(|_| self.failure())?;
+        answer.await.unwrap_or_else(|_| Err(self.failure()))
+    }
+
+    /// Stops writing a topic that was deleted; returns once its writer touches no file any more.
+    pub async fn discard(self) {
+        let (reply, done) = oneshot::channel();
+        if self.commands.send(WriterCommand::Discard { reply }, 0).await.is_ok() {
+            let _ = done.await;
+        }
+    }
+
+    fn failure(&self) -> PutError {
+        self.failure.get().cloned().unwrap_or_else(|| PutError::Stopped { topic: self.topic.clone() })
+    }
+}
+
+/// The receiving end of one read. Dropping it stops the reader and frees all it holds.
+pub struct BatchReceiver {
+    batches: Receiver<Served>,
+    _counted: Counted,
+}
+
+impl BatchReceiver {
+    /// The next batch in time order, never empty; `None` at the end. After an error there is nothing more.
+    pub async fn next(&mut self) -> Option<Result<RecordBatch, ReadError>> {
+        self.batches.recv().await
+    }
+}

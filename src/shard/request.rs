@@ -1,0 +1,109 @@
+//! What crosses the bridge to a shard.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use futures::channel::oneshot;
+
+use crate::catalog::SegmentView;
+use crate::catalog::Tombstone;
+use crate::model::SequenceId;
+use crate::model::SessionId;
+use crate::model::TimeBounds;
+use crate::model::TimeRange;
+use crate::model::TopicHead;
+use crate::model::TopicId;
+use crate::model::TopicName;
+use crate::runtime::Receiver;
+use crate::runtime::Sender;
+use crate::store::Expected;
+use crate::store::RecoveryReport;
+
+use super::error::PutError;
+use super::error::ReadError;
+use super::error::ShardError;
+
+/// A topic about to be written.
+#[derive(Clone, Debug)]
+pub struct TopicSpec {
+    pub head: TopicHead,
+    pub sequence: SequenceId,
+    pub schema: SchemaRef,
+}
+
+/// What is on disk once a put has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PutReceipt {
+    pub rows: u64,
+    pub chunks: u64,
+}
+
+/// A topic about to be read.
+#[derive(Clone, Debug)]
+pub struct ReadRequest {
+    pub topic: TopicId,
+    pub session: SessionId,
+    pub name: TopicName,
+    pub schema: SchemaRef,
+    /// Segments that overlap the range.
+    pub segments: Vec<SegmentView>,
+    pub range: TimeRange,
+    /// Bytes of a batch to aim at. A larger row is a batch of its own.
+    pub batch_bytes: usize,
+    /// Rows of a batch, at most.
+    pub batch_rows: usize,
+}
+
+/// What lies inside a time range, exactly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// First and last timestamp inside; `None` when no row is.
+    pub bounds: Option<TimeBounds>,
+    pub rows: u64,
+}
+
+/// To one topic's writer.
+pub(super) enum WriterCommand {
+    Batch { batch: RecordBatch, bytes: usize },
+    Close { reply: oneshot::Sender<Result<PutReceipt, PutError>> },
+    Interrupt { why: String, reply: oneshot::Sender<Result<PutReceipt, PutError>> },
+    Discard { reply: oneshot::Sender<()> },
+}
+
+/// A batch on its way to a reader's client.
+pub(super) type Served = Result<RecordBatch, ReadError>;
+
+/// To a shard.
+pub(super) enum ShardRequest {
+    OpenWriter {
+        spec: Box<TopicSpec>,
+        inbox: Receiver<WriterCommand>,
+        failure: super::handle::Failure,
+    },
+    OpenReader {
+        request: Box<ReadRequest>,
+        outbox: Sender<Served>,
+    },
+    Window {
+        request: Box<ReadRequest>,
+        reply: oneshot::Sender<Result<Window, ReadError>>,
+    },
+    Recover {
+        expected: Box<Expected>,
+        reply: oneshot::Sender<Result<RecoveryReport, ShardError>>,
+    },
+    Purge {
+        tombstone: Box<Tombstone>,
+        reply: oneshot::Sender<Result<(), ShardError>>,
+    },
+    WriteManifest {
+        session: SessionId,
+        bytes: Vec<u8>,
+        reply: oneshot::Sender<Result<(), ShardError>>,
+    },
+    RemoveManifest {
+        session: SessionId,
+        reply: oneshot::Sender<Result<(), ShardError>>,
+    },
+    /// Memory is short: whoever holds rows that wait for company lets them go.
+    Relieve,
+}

@@ -1,0 +1,239 @@
+//! One shard: what it owns, and the loop that takes requests.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::catalog::Catalog;
+use crate::catalog::OpenStore;
+use crate::catalog::Tombstone;
+use crate::io::Clock;
+use crate::model::DeviceNumber;
+use crate::model::IdSource;
+use crate::model::SessionId;
+use crate::model::ShardIndex;
+use crate::runtime::Backend;
+use crate::runtime::Budget;
+use crate::runtime::Executor;
+use crate::runtime::ExecutorError;
+use crate::runtime::Local;
+use crate::runtime::Receiver;
+use crate::runtime::TaskSet;
+use crate::runtime::mailbox;
+use crate::store;
+use crate::store::Directory;
+use crate::store::Expected;
+use crate::store::RecoveryReport;
+
+use super::config::ChunkConfig;
+use super::config::ShardMemory;
+use super::error::ReadError;
+use super::error::ShardError;
+use super::handle::Shards;
+use super::relief::Relief;
+use super::request::ReadRequest;
+use super::request::ShardRequest;
+use super::topic_reader;
+use super::topic_writer;
+use super::window;
+
+/// Requests that may wait for one shard; beyond it callers wait.
+const REQUESTS_MAX: usize = 4096;
+
+/// What the shards of this start have in common.
+#[derive(Clone)]
+pub struct ShardSetup {
+    pub backend: Backend,
+    /// The core each shard is pinned to; one shard per entry. `None` leaves it to the kernel.
+    pub cores: Vec<Option<usize>>,
+    pub devices: Vec<(DeviceNumber, PathBuf)>,
+    pub catalog: Arc<dyn Catalog>,
+    pub open_store: OpenStore,
+    pub ids: Arc<IdSource>,
+    /// Received bytes that no row group holds yet.
+    pub budget: Budget,
+    pub incarnation: u64,
+    pub chunk: ChunkConfig,
+    pub memory: ShardMemory,
+}
+
+/// What the tasks of one shard share.
+pub struct ShardContext {
+    pub index: ShardIndex,
+    pub directories: BTreeMap<DeviceNumber, Rc<Directory>>,
+    pub clock: Rc<dyn Clock>,
+    pub tasks: TaskSet,
+    pub catalog: Arc<dyn Catalog>,
+    pub open_store: OpenStore,
+    pub ids: Arc<IdSource>,
+    pub budget: Budget,
+    pub relief: Relief,
+    pub incarnation: u64,
+    pub chunk_config: ChunkConfig,
+    /// Bytes this shard's readers may hold decoded.
+    pub read_bytes: u64,
+    pub readers: Cell<u64>,
+}
+
+/// Starts all shards. They stop once the last [`Shards`] is gone and their puts and reads have ended.
+///
+/// # Errors
+/// [`ExecutorError`] when an executor cannot be started.
+pub fn start(setup: &ShardSetup) -> Result<(Shards, Vec<Executor>), ExecutorError> {
+    let (mut inboxes, mut executors) = (Vec::new(), Vec::new());
+    for (index, core) in setup.cores.iter().enumerate() {
+        let (inbox, requests) = mailbox(REQUESTS_MAX, usize::MAX);
+        let index = ShardIndex(u16::try_from(index).unwrap_or(u16::MAX));
+        let own = setup.clone();
+        let main = move |local: Local| -> std::pin::Pin<Box<dyn Future<Output = ()>>> {
+            Box::pin(run(index, own, local, requests))
+        };
+        executors.push(Executor::spawn(
+            &setup.backend,
+            format!("shard-{}", index.0),
+            *core,
+            setup.memory.blocks,
+            main,
+        )?);
+        inboxes.push(inbox);
+    }
+    let devices: Vec<DeviceNumber> = setup.devices.iter().map(|(number, _)| *number).collect();
+    let shards = Shards::new(inboxes, &devices);
+    let relieved = shards.downgrade();
+    setup.budget.on_short(Arc::new(move || relieved.relieve()));
+    Ok((shards, executors))
+}
+
+async fn run(index: ShardIndex, setup: ShardSetup, local: Local, requests: Receiver<ShardRequest>) {
+    let tasks = TaskSet::default();
+    let relief = Relief::default();
+    let called = relief.clone();
+    let short: Rc<dyn Fn()> = Rc::new(move || called.call());
+    let open = |(number, path): &(DeviceNumber, PathBuf)| {
+        let directory = Directory::new(local.device(path), local.pool.clone(), tasks.clone(), Rc::clone(&short));
+        (*number, Rc::new(directory))
+    };
+    let context = Rc::new(ShardContext {
+        index,
+        directories: setup.devices.iter().map(open).collect(),
+        clock: Rc::clone(&local.clock),
+        tasks: tasks.clone(),
+        catalog: setup.catalog,
+        open_store: setup.open_store,
+        ids: setup.ids,
+        budget: setup.budget,
+        relief,
+        incarnation: setup.incarnation,
+        chunk_config: setup.chunk,
+        read_bytes: setup.memory.read_bytes / setup.cores.len().max(1) as u64,
+        readers: Cell::new(0),
+    });
+    tasks.run_until(serve(context, requests)).await;
+}
+
+async fn serve(context: Rc<ShardContext>, mut requests: Receiver<ShardRequest>) {
+    while let Some(request) = requests.recv().await {
+        dispatch(&context, request);
+    }
+}
+
+fn dispatch(context: &Rc<ShardContext>, request: ShardRequest) {
+    let own = Rc::clone(context);
+    match request {
+        ShardRequest::OpenWriter { spec, inbox, failure } => match context.directories.get(&spec.head.device) {
+            Some(directory) => {
+                let directory = Rc::clone(directory);
+                let write = topic_writer::write_topic(own, *spec, directory, inbox, failure);
+                context.tasks.push("topic writer", write);
+            }
+            // The handle has checked the device: only a bug gets here, and the sender sees a stopped writer.
+            None => tracing::error!(device = spec.head.device.0, "a writer for a device that is not mounted"),
+        },
+        ShardRequest::OpenReader { request, outbox } => {
+            context.tasks.push("topic reader", topic_reader::read_topic(own, *request, outbox));
+        }
+        ShardRequest::Window { request, reply } => {
+            context.tasks.push("window", async move {
+                let _ = reply.send(window::measure(&own, *request).await);
+            });
+        }
+        ShardRequest::Recover { expected, reply } => {
+            context.tasks.push("recovery", async move {
+                let _ = reply.send(recover(&own, &expected).await);
+            });
+        }
+        ShardRequest::Purge { tombstone, reply } => {
+            context.tasks.push("purge", async move {
+                let _ = reply.send(purge(&own, &tombstone).await);
+            });
+        }
+        ShardRequest::WriteManifest { session, bytes, reply } => {
+            context.tasks.push("manifest", async move {
+                let _ = reply.send(write_manifest(&own, session, bytes).await);
+            });
+        }
+        ShardRequest::RemoveManifest { session, reply } => {
+            context.tasks.push("manifest", async move {
+                let _ = reply.send(remove_manifest(&own, session).await);
+            });
+        }
+        ShardRequest::Relieve => context.relief.call(),
+    }
+}
+
+fn io_error(error: std::io::Error) -> ShardError {
+    ShardError::Io(error.to_string())
+}
+
+async fn recover(context: &ShardContext, expected: &Expected) -> Result<RecoveryReport, ShardError> {
+    let mut report = RecoveryReport::default();
+    for (number, directory) in &context.directories {
+        store::prepare(&*directory.device).await.map_err(io_error)?;
+        report.add(store::recover(&*directory.device, *number, expected).await.map_err(io_error)?);
+    }
+    Ok(report)
+}
+
+async fn purge(context: &ShardContext, tombstone: &Tombstone) -> Result<(), ShardError> {
+    for (number, directory) in &context.directories {
+        match &tombstone.topic {
+            None => store::remove_session(directory, tombstone.session).await.map_err(io_error)?,
+            Some((_, records)) => {
+                let chunks: Vec<_> = records.iter().filter(|r| r.device == *number).map(|r| r.chunk).collect();
+                store::remove_chunks(directory, tombstone.session, &chunks).await.map_err(io_error)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Manifests lie in the first data directory, beside the catalog they could rebuild.
+fn manifest_directory(context: &ShardContext) -> Result<&Rc<Directory>, ShardError> {
+    context.directories.values().next().ok_or(ShardError::Stopped)
+}
+
+async fn write_manifest(context: &ShardContext, session: SessionId, bytes: Vec<u8>) -> Result<(), ShardError> {
+    let device = &manifest_directory(context)?.device;
+    device.write_small(&store::manifest_file(session), bytes).await.map_err(io_error)
+}
+
+async fn remove_manifest(context: &ShardContext, session: SessionId) -> Result<(), ShardError> {
+    let device = &manifest_directory(context)?.device;
+    let path = store::manifest_file(session);
+    match device.unlink(&path).await {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(io_error)?,
+    }
+    let parent = path.parent().unwrap_or(std::path::Path::new(""));
+    device.sync_directory(parent).await.map_err(io_error)
+}
+
+impl ShardContext {
+    /// The data directory a chunk lies in.
+    pub fn directory(&self, request: &ReadRequest, device: DeviceNumber) -> Result<&Rc<Directory>, ReadError> {
+        let missing = || ReadError::DeviceMissing { topic: request.name.clone(), device };
+        self.directories.get(&device).ok_or_else(missing)
+    }
+}

@@ -1,0 +1,97 @@
+//! Where things lie in a data directory. Every name is made by us: fixed words and hexadecimal ids, nothing of a client.
+//!
+//! ```text
+//! <data directory>/
+//!   LOCK                                  held by the running daemon
+//!   DEVICE                                the directory's id, 32 hexadecimal digits and a line end
+//!   catalog/                              the embedded catalog (first data directory only)
+//!   chunks/<session id>/<chunk id>.part      being written, or committed and not renamed yet
+//!   chunks/<session id>/<chunk id>.parquet   committed
+//!   manifests/<session id>.json           what a finalized session consists of (first data directory only)
+//!   lost/                                 whole chunk files that no record knows; never removed by the server
+//! ```
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use uuid::Uuid;
+
+use crate::model::ChunkId;
+use crate::model::SessionId;
+
+pub const DEVICE_FILE: &str = "DEVICE";
+pub const CATALOG_DIRECTORY: &str = "catalog";
+pub const CHUNKS_DIRECTORY: &str = "chunks";
+pub const MANIFESTS_DIRECTORY: &str = "manifests";
+pub const LOST_DIRECTORY: &str = "lost";
+
+/// The two names a chunk's file can have. The id decides; the suffix is for people and glob patterns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suffix {
+    Part,
+    Parquet,
+}
+
+impl Suffix {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Part => "part",
+            Self::Parquet => "parquet",
+        }
+    }
+}
+
+/// `chunks/<session id>`.
+pub fn session_directory(session: SessionId) -> PathBuf {
+    Path::new(CHUNKS_DIRECTORY).join(session.to_string())
+}
+
+/// `chunks/<session id>/<chunk id>.<suffix>`.
+pub fn chunk_file(session: SessionId, chunk: ChunkId, suffix: Suffix) -> PathBuf {
+    session_directory(session).join(format!("{chunk}.{}", suffix.as_str()))
+}
+
+/// `manifests/<session id>.json`.
+pub fn manifest_file(session: SessionId) -> PathBuf {
+    Path::new(MANIFESTS_DIRECTORY).join(format!("{session}.json"))
+}
+
+/// `lost/<chunk id>.parquet`.
+pub fn lost_file(chunk: ChunkId) -> PathBuf {
+    Path::new(LOST_DIRECTORY).join(format!("{chunk}.parquet"))
+}
+
+/// Reads the name of a session's directory; `None` for a name we never give.
+pub fn parse_session_directory(name: &str) -> Option<SessionId> {
+    parse_id(name).map(SessionId)
+}
+
+/// Reads the name of a chunk's file; `None` for a name we never give.
+pub fn parse_chunk_file(name: &str) -> Option<(ChunkId, Suffix)> {
+    let (id, suffix) = name.split_once('.')?;
+    let suffix = [Suffix::Part, Suffix::Parquet].into_iter().find(|s| s.as_str() == suffix)?;
+    Some((ChunkId(parse_id(id)?), suffix))
+}
+
+/// Only the one spelling that we write: 32 lower-case digits.
+fn parse_id(text: &str) -> Option<Uuid> {
+    let id = Uuid::try_parse(text).ok()?;
+    (id.as_simple().to_string() == text).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_back_as_ids_and_foreign_names_do_not() {
+        let (session, chunk) = (SessionId(Uuid::from_u128(1)), ChunkId(Uuid::from_u128(2)));
+        let path = chunk_file(session, chunk, Suffix::Part);
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert_eq!(parse_chunk_file(name), Some((chunk, Suffix::Part)));
+        for foreign in ["x.part", "00000000000000000000000000000002.PART", "README", ".parquet", "2.parquet"] {
+            assert_eq!(parse_chunk_file(foreign), None, "{foreign}");
+        }
+        assert_eq!(parse_session_directory("00000000-0000-0000-0000-000000000001"), None);
+    }
+}

@@ -1,0 +1,341 @@
+//! Writes one chunk's file: bytes in order into aligned blocks, several blocks in flight, and the publish order at the end.
+//!
+//! # Publish order (the contract)
+//!
+//! | step | what                                                  | a crash after it leaves            | the next start          |
+//! |------|-------------------------------------------------------|------------------------------------|-------------------------|
+//! | 1    | session directory made, its parent synced             | an empty directory                 | leaves it               |
+//! | 2    | `<chunk>.part` created, then the directory synced     | an orphan `.part`                  | unlinks it              |
+//! | 3    | blocks written into space allocated ahead             | an orphan `.part`                  | unlinks it              |
+//! | 4    | all writes *and* the directory sync have completed    | an orphan `.part`                  | unlinks it              |
+//! | 5    | truncate to the true length, then fdatasync           | an orphan `.part`, whole           | unlinks it: not acked   |
+//! | 6    | catalog transaction (the caller's)                    | a committed `.part`                | renames it              |
+//! | 7    | rename to `.parquet`, in the background               | a committed chunk                  | –                       |
+//!
+//! A failed write or sync kills the file: nothing is retried on it, because a second fdatasync can lie.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::task::Poll;
+use std::task::Waker;
+
+use crate::io::AlignedBuf;
+use crate::io::BLOCK_SIZE;
+use crate::io::BlockDevice;
+use crate::io::BlockFile;
+use crate::io::BlockPool;
+use crate::io::WRITE_SIZE;
+use crate::model::ChunkId;
+use crate::model::SessionId;
+use crate::runtime::TaskSet;
+
+use super::path;
+use super::path::Suffix;
+
+/// Blocks of one chunk that may be on their way to the device; more wait.
+pub const WRITES_IN_FLIGHT_MAX: usize = 8;
+
+/// Space is allocated ahead in these steps, so that writes never extend the file and many small topics reserve little.
+const ALLOCATION_STEPS: [u64; 4] = [4 << 20, 16 << 20, 64 << 20, ALLOCATION_STEP_LAST];
+const ALLOCATION_STEP_LAST: u64 = 256 << 20;
+
+const _: () = {
+    assert!(WRITE_SIZE.is_multiple_of(BLOCK_SIZE));
+    assert!(ALLOCATION_STEPS[0] >= WRITE_SIZE as u64, "a step must hold at least one block");
+};
+
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum WriteError {
+    #[error("chunk {chunk}: {step} failed: {cause}; the file is abandoned")]
+    Io { chunk: ChunkId, step: &'static str, cause: String, kind: io::ErrorKind },
+}
+
+impl WriteError {
+    /// Whether the device ran out of space.
+    pub fn is_full(&self) -> bool {
+        let Self::Io { kind, .. } = self;
+        matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+}
+
+/// One data directory as its shard sees it.
+pub struct Directory {
+    pub device: Rc<dyn BlockDevice>,
+    pub pool: BlockPool,
+    pub tasks: TaskSet,
+    /// Called when a block is wanted and none is left: whoever holds one without need gives it back.
+    short: Rc<dyn Fn()>,
+    /// Session directories this shard knows to be durable.
+    made: RefCell<HashSet<SessionId>>,
+}
+
+impl Directory {
+    pub fn new(device: Rc<dyn BlockDevice>, pool: BlockPool, tasks: TaskSet, short: Rc<dyn Fn()>) -> Self {
+        Self { device, pool, tasks, short, made: RefCell::default() }
+    }
+
+    async fn block(&self) -> AlignedBuf {
+        if let Some(block) = self.pool.try_acquire() {
+            return block;
+        }
+        (self.short)();
+        self.pool.acquire().await
+    }
+
+    /// Makes the session's directory and its entry durable, once per start.
+    async fn make_session(&self, session: SessionId) -> io::Result<()> {
+        if self.made.borrow().contains(&session) {
+            return Ok(());
+        }
+        self.device.make_directory(&path::session_directory(session)).await?;
+        self.device.sync_directory(Path::new(path::CHUNKS_DIRECTORY)).await?;
+        self.made.borrow_mut().insert(session);
+        Ok(())
+    }
+
+    /// Forgets a session whose directory was removed.
+    pub(super) fn forget_session(&self, session: SessionId) {
+        self.made.borrow_mut().remove(&session);
+    }
+}
+
+/// The file of a chunk while it is written. Dropping it leaves a `.part` that [`Self::abandon`] would have removed.
+pub struct ChunkWriter {
+    directory: Rc<Directory>,
+    session: SessionId,
+    chunk: ChunkId,
+    file: Rc<dyn BlockFile>,
+    /// The block being filled and the bytes in it; `None` between blocks.
+    block: Option<AlignedBuf>,
+    /// Bytes in `block`, or in `rest` when there is no block.
+    filled: usize,
+    /// Bytes of a spilled block that do not make a whole [`BLOCK_SIZE`].
+    rest: Vec<u8>,
+    /// File offset of the first byte of `block` or `rest`.
+    offset: u64,
+    allocated: u64,
+    flight: Rc<Flight>,
+}
+
+/// What is on its way to the device.
+#[derive(Default)]
+struct Flight(RefCell<FlightState>);
+
+#[derive(Default)]
+struct FlightState {
+    count: usize,
+    error: Option<(io::ErrorKind, &'static str, String)>,
+    waker: Option<Waker>,
+}
+
+impl Flight {
+    fn depart(&self) {
+        self.0.borrow_mut().count += 1;
+    }
+
+    fn arrive(&self, step: &'static str, result: io::Result<()>) {
+        let mut state = self.0.borrow_mut();
+        assert!(state.count > 0, "an operation arrived that never departed");
+        state.count -= 1;
+        if let (Err(error), None) = (result, &state.error) {
+            state.error = Some((error.kind(), step, error.to_string()));
+        }
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Returns once at most `count_max` operations are under way, or at once with the first error of any.
+    async fn at_most(&self, chunk: ChunkId, count_max: usize) -> Result<(), WriteError> {
+        std::future::poll_fn(|cx| {
+            let mut state = self.0.borrow_mut();
+            if let Some((kind, step, cause)) = &state.error {
+                return Poll::Ready(Err(WriteError::Io { chunk, step, cause: cause.clone(), kind: *kind }));
+            }
+            if state.count <= count_max {
+                return Poll::Ready(Ok(()));
+            }
+            state.waker = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+impl ChunkWriter {
+    /// Creates `<chunk>.part` and starts the directory sync behind it.
+    ///
+    /// # Errors
+    /// [`WriteError`] when the directory or the file cannot be made.
+    pub async fn create(directory: Rc<Directory>, session: SessionId, chunk: ChunkId) -> Result<Self, WriteError> {
+        let wrap = |step| move |e: io::Error| WriteError::Io { chunk, step, cause: e.to_string(), kind: e.kind() };
+        directory.make_session(session).await.map_err(wrap("making the session's directory"))?;
+        let part = path::chunk_file(session, chunk, Suffix::Part);
+        let file = directory.device.create(&part).await.map_err(wrap("creating the file"))?;
+        let flight = Rc::new(Flight::default());
+        let (device, behind) = (Rc::clone(&directory.device), Rc::clone(&flight));
+        flight.depart();
+        directory.tasks.push("directory sync", async move {
+            behind.arrive("syncing the directory", device.sync_directory(&path::session_directory(session)).await);
+        });
+        Ok(Self {
+            directory,
+            session,
+            chunk,
+            file: Rc::from(file),
+            block: None,
+            filled: 0,
+            rest: Vec::new(),
+            offset: 0,
+            allocated: 0,
+            flight,
+        })
+    }
+
+    /// Bytes appended so far.
+    pub fn bytes(&self) -> u64 {
+        self.offset + self.filled as u64
+    }
+
+    /// Copies `bytes` behind what is there. Waits only for blocks: of the pool, or of its own in flight.
+    ///
+    /// # Errors
+    /// [`WriteError`] of any write so far; the file is dead then.
+    pub async fn append(&mut self, mut bytes: &[u8]) -> Result<(), WriteError> {
+        while !bytes.is_empty() {
+            if self.block.is_none() {
+                self.take_block().await?;
+            }
+            let Some(block) = self.block.as_mut() else { unreachable!("a block was just taken") };
+            let count = bytes.len().min(WRITE_SIZE - self.filled);
+            let (head, tail) = bytes.split_at(count);
+            if let Some(room) = block.as_mut_slice().get_mut(self.filled..self.filled + count) {
+                room.copy_from_slice(head);
+            }
+            self.filled += count;
+            bytes = tail;
+            if self.filled == WRITE_SIZE {
+                self.submit(WRITE_SIZE).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what fills whole [`BLOCK_SIZE`] pieces and gives the block back: for a topic that waits while others need
+    /// blocks. At most `BLOCK_SIZE - 1` bytes stay in memory.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub async fn spill(&mut self) -> Result<(), WriteError> {
+        let Some(block) = self.block.as_ref() else { return Ok(()) };
+        let whole = self.filled / BLOCK_SIZE * BLOCK_SIZE;
+        self.rest = block.as_slice().get(whole..self.filled).unwrap_or_default().to_vec();
+        if whole == 0 {
+            self.block = None;
+        } else {
+            self.submit(whole).await?;
+        }
+        self.filled = self.rest.len();
+        Ok(())
+    }
+
+    /// Everything durable under the `.part` name: steps 4 and 5.
+    ///
+    /// # Errors
+    /// [`WriteError`]; the caller then abandons the file.
+    pub async fn finish(&mut self) -> Result<(), WriteError> {
+        let length = self.bytes();
+        if self.filled > 0 {
+            if self.block.is_none() {
+                self.take_block().await?;
+            }
+            let padded = self.filled.next_multiple_of(BLOCK_SIZE);
+            if let Some(block) = self.block.as_mut() {
+                // Blocks are reused: what lies behind the last byte belongs to somebody else's rows.
+                block.fill_zero(self.filled..padded);
+            }
+            self.submit(padded).await?;
+        }
+        self.flight.at_most(self.chunk, 0).await?;
+        self.file.truncate(length).await.map_err(|e| self.error("truncating", &e))?;
+        self.file.sync().await.map_err(|e| self.error("syncing", &e))
+    }
+
+    /// After the commit: gives the file its final name, in the background. A failure is left to the next start.
+    pub fn publish(self) {
+        let (session, chunk, directory) = (self.session, self.chunk, Rc::clone(&self.directory));
+        self.directory.tasks.push("rename", async move {
+            let from = path::chunk_file(session, chunk, Suffix::Part);
+            let to = path::chunk_file(session, chunk, Suffix::Parquet);
+            if let Err(error) = directory.device.rename(&from, &to).await {
+                tracing::warn!(%chunk, %error, "a committed chunk keeps its .part name until the next start");
+            }
+        });
+    }
+
+    /// Removes the file, in the background: nothing in it was or will be acknowledged.
+    pub fn abandon(self) {
+        let (path, chunk) = (path::chunk_file(self.session, self.chunk, Suffix::Part), self.chunk);
+        let (directory, flight) = (Rc::clone(&self.directory), Rc::clone(&self.flight));
+        self.directory.tasks.push("abandon", async move {
+            // Writes still under way would keep their buffers; their own errors no longer matter.
+            let _ = flight.at_most(chunk, 0).await;
+            if let Err(error) = directory.device.unlink(&path).await {
+                tracing::warn!(%chunk, %error, "an abandoned chunk file stays until the next start");
+            }
+        });
+    }
+
+    pub fn path(&self) -> PathBuf {
+        path::chunk_file(self.session, self.chunk, Suffix::Part)
+    }
+
+    /// A block from the pool, with the rest of a spill in front.
+    async fn take_block(&mut self) -> Result<(), WriteError> {
+        self.flight.at_most(self.chunk, WRITES_IN_FLIGHT_MAX - 1).await?;
+        let mut block = self.directory.block().await;
+        let rest = std::mem::take(&mut self.rest);
+        assert!(rest.len() == self.filled, "{} bytes of rest, {} filled", rest.len(), self.filled);
+        if let Some(room) = block.as_mut_slice().get_mut(..rest.len()) {
+            room.copy_from_slice(&rest);
+        }
+        self.block = Some(block);
+        Ok(())
+    }
+
+    /// Sends the first `len` bytes of the block on their way; they begin at `offset`.
+    async fn submit(&mut self, len: usize) -> Result<(), WriteError> {
+        assert!(len.is_multiple_of(BLOCK_SIZE), "a write of {len} bytes is no whole number of blocks");
+        assert!(self.offset.is_multiple_of(BLOCK_SIZE as u64), "a write at {} is not aligned", self.offset);
+        self.allocate(self.offset + len as u64).await?;
+        let Some(block) = self.block.take() else { unreachable!("submit without a block") };
+        let (file, flight, offset) = (Rc::clone(&self.file), Rc::clone(&self.flight), self.offset);
+        flight.depart();
+        self.directory.tasks.push("write", async move {
+            let result = file.write_at(block, len, offset).await;
+            // The buffer goes back to the pool here, before the writer is woken.
+            flight.arrive("writing", result.map(drop));
+        });
+        self.offset += len as u64;
+        self.filled = 0;
+        Ok(())
+    }
+
+    async fn allocate(&mut self, end: u64) -> Result<(), WriteError> {
+        while self.allocated < end {
+            let step = ALLOCATION_STEPS.into_iter().find(|step| *step > self.allocated);
+            let next = step.unwrap_or(self.allocated + ALLOCATION_STEP_LAST);
+            self.file.allocate(next).await.map_err(|e| self.error("allocating space", &e))?;
+            self.allocated = next;
+        }
+        Ok(())
+    }
+
+    fn error(&self, step: &'static str, cause: &io::Error) -> WriteError {
+        WriteError::Io { chunk: self.chunk, step, cause: cause.to_string(), kind: cause.kind() }
+    }
+}
