@@ -1,3 +1,4 @@
 //! The Arrow Flight server.
 
 mod ipc;
+pub mod transport;

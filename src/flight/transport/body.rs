@@ -1,0 +1,140 @@
+//! The adapter that lets tonic's generated service answer what is not bulk: one h2 stream as its request and response.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::SendStream;
+use h2::server::SendResponse;
+use http::Response;
+use http_body::Body;
+use http_body::Frame;
+use tokio::time::Sleep;
+use tokio::time::sleep;
+
+use super::rope::Rope;
+use super::status::Refusal;
+use super::status::Status;
+
+/// A request body with limits on size and time. Frames count as taken when tonic takes them.
+pub(super) struct RequestBody {
+    receive: RecvStream,
+    data_ended: bool,
+    left: usize,
+    max: usize,
+    patience: Duration,
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl RequestBody {
+    /// * `max`: bytes of the whole request.
+    /// * `patience`: time until its end.
+    pub fn new(receive: RecvStream, max: usize, patience: Duration) -> Self {
+        Self { receive, data_ended: false, left: max, max, patience, deadline: Box::pin(sleep(patience)) }
+    }
+
+    fn take(&mut self, bytes: Bytes) -> Result<Frame<Bytes>, tonic::Status> {
+        let released = self.receive.flow_control().release_capacity(bytes.len());
+        released.map_err(|error| tonic::Status::cancelled(error.to_string()))?;
+        match self.left.checked_sub(bytes.len()) {
+            Some(left) => {
+                self.left = left;
+                Ok(Frame::data(bytes))
+            }
+            None => Err(refused(&Refusal::RequestTooLarge { max: self.max })),
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = tonic::Status;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, tonic::Status>>> {
+        let this = self.get_mut();
+        let lost = |error: h2::Error| tonic::Status::cancelled(format!("client gone: {error}"));
+        if !this.data_ended {
+            match this.receive.poll_data(cx) {
+                Poll::Ready(Some(Ok(bytes))) => return Poll::Ready(Some(this.take(bytes))),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(lost(error)))),
+                Poll::Ready(None) => this.data_ended = true,
+                Poll::Pending => {
+                    ready!(this.deadline.as_mut().poll(cx));
+                    let ms = this.patience.as_millis() as u64;
+                    return Poll::Ready(Some(Err(refused(&Refusal::RequestStalled { ms }))));
+                }
+            }
+        }
+        let trailers = ready!(this.receive.poll_trailers(cx));
+        Poll::Ready(trailers.transpose().map(|trailers| trailers.map(Frame::trailers).map_err(lost)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.receive.is_end_stream()
+    }
+}
+
+/// Sends the response of tonic's service. A client that resets the stream ends it.
+pub(super) async fn respond(
+    mut respond: SendResponse<Rope>,
+    response: Response<tonic::body::Body>,
+) -> Result<(), h2::Error> {
+    let (head, mut body) = response.into_parts();
+    let ended = body.is_end_stream();
+    let mut stream = respond.send_response(Response::from_parts(head, ()), ended)?;
+    if ended {
+        return Ok(());
+    }
+    loop {
+        let next = poll_fn(|cx| match stream.poll_reset(cx) {
+            Poll::Ready(reset) => Poll::Ready(Err(reset)),
+            Poll::Pending => Pin::new(&mut body).poll_frame(cx).map(Ok),
+        });
+        let frame = match next.await {
+            Err(reset) => return reset.map(drop),
+            Ok(None) => return stream.send_data(Rope::new(), true),
+            Ok(Some(Err(status))) => return stream.send_trailers(status_trailers(&status)),
+            Ok(Some(Ok(frame))) => frame,
+        };
+        match frame.into_data() {
+            Ok(bytes) if bytes.is_empty() => {}
+            Ok(bytes) => {
+                room(&mut stream).await?;
+                stream.send_data(Rope::from(bytes), false)?;
+            }
+            Err(frame) => match frame.into_trailers() {
+                Ok(trailers) => return stream.send_trailers(trailers),
+                Err(_) => return stream.send_data(Rope::new(), true),
+            },
+        }
+    }
+}
+
+/// Waits until most of what was sent has left.
+async fn room(stream: &mut SendStream<Rope>) -> Result<(), h2::Error> {
+    stream.reserve_capacity(1);
+    while stream.capacity() == 0 {
+        match poll_fn(|cx| stream.poll_capacity(cx)).await {
+            Some(capacity) => drop(capacity?),
+            None => return Err(h2::Reason::CANCEL.into()),
+        }
+    }
+    Ok(())
+}
+
+fn status_trailers(status: &tonic::Status) -> http::HeaderMap {
+    let mut trailers = http::HeaderMap::new();
+    // Only a text that is no header value can fail, and tonic escapes it.
+    let _ = status.add_header(&mut trailers);
+    trailers
+}
+
+fn refused(refusal: &Refusal) -> tonic::Status {
+    let status = Status::from(refusal);
+    tonic::Status::new(tonic::Code::from(status.code), status.message)
+}

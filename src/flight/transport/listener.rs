@@ -1,0 +1,150 @@
+//! Accepts connections on TCP and a Unix socket until told to stop. No error of accepting ends it.
+
+use std::future::pending;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use tokio::net::TcpListener;
+use tokio::net::UnixListener;
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::config::ListenConfig;
+use super::config::TransportConfig;
+use super::connection;
+use super::pool::Pool;
+use super::routes::Routes;
+use super::routes::Shared;
+use super::socket::Peer;
+use super::socket::Socket;
+use crate::runtime::Budget;
+
+/// After a failed accept (no file descriptor left, say), doubled up to the maximum while it goes on failing.
+const BACK_OFF: Duration = Duration::from_millis(10);
+const BACK_OFF_MAX: Duration = Duration::from_secs(1);
+
+/// Bound sockets, not yet served.
+pub struct Listener {
+    tcp: TcpListener,
+    unix: Option<UnixListener>,
+}
+
+/// What the server is told from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    Run,
+    /// Take no new calls; those running may end until then.
+    Drain {
+        until: Instant,
+    },
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    #[error(
+        "{listen} can be reached from other machines and nothing protects it: set server.insecure, or listen on loopback"
+    )]
+    Exposed { listen: SocketAddr },
+    #[error("cannot listen on {listen}")]
+    Tcp {
+        listen: SocketAddr,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("cannot listen on Unix socket {path}")]
+    Unix {
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("Unix socket {path} belongs to a server that is running")]
+    UnixInUse { path: PathBuf },
+    #[error("Unix socket {path} was left behind by a server that is gone: remove the file")]
+    UnixStale { path: PathBuf },
+}
+
+impl Listener {
+    /// Binds the addresses of `config`. A Unix socket left behind is reported, not removed: files belong to the caller.
+    pub async fn bind(config: &ListenConfig) -> Result<Self, BindError> {
+        let listen = config.listen;
+        if !listen.ip().is_loopback() && !config.insecure {
+            return Err(BindError::Exposed { listen });
+        }
+        let tcp = TcpListener::bind(listen).await.map_err(|cause| BindError::Tcp { listen, cause })?;
+        let unix = match &config.unix_socket {
+            Some(path) => Some(bind_unix(path.clone()).await?),
+            None => None,
+        };
+        Ok(Self { tcp, unix })
+    }
+
+    /// The bound TCP address, with the port the system chose when 0 was asked for.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+
+    /// Serves until `stop` says drain; returns when all connections and the tasks of their calls have ended, which is soon after
+    /// the time given there.
+    ///
+    /// * `budget`: bytes of all received message bodies together. While it is short, puts wait.
+    pub async fn serve(self, config: TransportConfig, routes: Routes, budget: Budget, mut stop: watch::Receiver<Stop>) {
+        let pool = Pool::new(config.idle_buffer_bytes_max);
+        let connections_max = config.connections_max;
+        let shared = Shared { config: Arc::new(config), routes, budget, pool };
+        let mut connections = JoinSet::new();
+        let mut back_off = BACK_OFF;
+        let connection_stop = stop.clone();
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.accept() => accepted,
+                Some(_) = connections.join_next() => continue,
+                () = connection::stopping(&mut stop) => break,
+            };
+            match accepted {
+                Ok((_, peer)) if connections.len() >= connections_max => {
+                    tracing::warn!(%peer, connections_max, "connection refused: limits.connections_max are open");
+                }
+                Ok((socket, peer)) => {
+                    back_off = BACK_OFF;
+                    connections.spawn(connection::serve(socket, peer, shared.clone(), connection_stop.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, ?back_off, "cannot accept a connection: waiting");
+                    tokio::time::sleep(back_off).await;
+                    back_off = (back_off * 2).min(BACK_OFF_MAX);
+                }
+            }
+        }
+        drop(self); // new connections are refused by the system
+        while connections.join_next().await.is_some() {}
+    }
+
+    async fn accept(&self) -> io::Result<(Socket, Peer)> {
+        let unix = async {
+            match &self.unix {
+                Some(unix) => unix.accept().await.map(|(stream, _)| (Socket::unix(stream), Peer::Unix)),
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            tcp = self.tcp.accept() => tcp.map(|(stream, address)| (Socket::tcp(stream), Peer::Tcp(address))),
+            unix = unix => unix,
+        }
+    }
+}
+
+async fn bind_unix(path: PathBuf) -> Result<UnixListener, BindError> {
+    match UnixListener::bind(&path) {
+        Ok(listener) => Ok(listener),
+        Err(cause) if cause.kind() == io::ErrorKind::AddrInUse => match UnixStream::connect(&path).await {
+            Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => Err(BindError::UnixStale { path }),
+            _ => Err(BindError::UnixInUse { path }),
+        },
+        Err(cause) => Err(BindError::Unix { path, cause }),
+    }
+}
