@@ -1,0 +1,180 @@
+//! What can be asked of a catalog, in the terms of the domain.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use super::CatalogError;
+use super::Cursor;
+use super::Page;
+use super::SegmentKey;
+use crate::model::ChunkRecord;
+use crate::model::DeviceNumber;
+use crate::model::Notification;
+use crate::model::NotificationTarget;
+use crate::model::OntologyTag;
+use crate::model::SequenceHead;
+use crate::model::SequenceId;
+use crate::model::SequenceName;
+use crate::model::SequenceView;
+use crate::model::SerializationFormat;
+use crate::model::SessionHead;
+use crate::model::SessionId;
+use crate::model::SessionView;
+use crate::model::ShardIndex;
+use crate::model::TimeBounds;
+use crate::model::TimeRange;
+use crate::model::TokenDigest;
+use crate::model::TopicHead;
+use crate::model::TopicId;
+use crate::model::TopicName;
+use crate::model::TopicView;
+use crate::model::UserMetadata;
+
+/// An answer to wait for, on any executor. The call is on its way when this is returned: dropping it does not cancel
+/// the call, it only stops listening.
+pub type Fut<'a, T> = Pin<Box<dyn Future<Output = Result<T, CatalogError>> + Send + 'a>>;
+
+/// Sequences, sessions, topics and the chunks of each, as they are published to readers.
+///
+/// Ids are chosen by the caller, so that every call can be repeated with the same ids and answers the same. An `Ok` of
+/// a call that changes something means that the change survives a power cut. `tests/catalog.rs` is the contract in
+/// detail; a back end is one when it passes that suite.
+pub trait Catalog: Send + Sync + 'static {
+    /// `AlreadyExists` when the name belongs to another id.
+    fn create_sequence(&self, new: NewSequence) -> Fut<'_, SequenceHead>;
+    /// `NotFound` without the sequence.
+    fn create_session(&self, new: NewSession) -> Fut<'_, SessionHead>;
+    /// `AlreadyExists` when any live session of the sequence has a topic of this name, `ForeignSequence` when the name
+    /// lies in another sequence than the session's, `Refused` when the session is final.
+    fn create_topic(&self, new: NewTopic) -> Fut<'_, TopicHead>;
+    /// Makes all topics of the session visible and immutable, at once. An interrupted topic leaves a notification,
+    /// written in the same transaction. Repeating it answers the same. `Refused` names the topic that is not done.
+    fn finalize(&self, session: SessionId, completed_at_ns: i64) -> Fut<'_, SessionHead>;
+    /// Deletes one topic of an open session; its name is free at once. `NotFound` when it is gone.
+    fn delete_topic(&self, topic: TopicId) -> Fut<'_, ()>;
+    /// Deletes a session, open or final, with its topics; their names are free at once. `NotFound` when it is gone.
+    fn delete_session(&self, session: SessionId) -> Fut<'_, ()>;
+    /// Deletes a sequence with all its sessions, in one step. `NotFound` when it is gone.
+    fn delete_sequence(&self, sequence: SequenceId) -> Fut<'_, ()>;
+    /// Deleted things whose files must go, oldest first, at most `limit` of them.
+    fn tombstones(&self, limit: u32) -> Fut<'_, Vec<Tombstone>>;
+    /// The files of this tombstone are gone: drops what was kept to find them. Repeating it is `Ok`.
+    fn purged(&self, tombstone: i64) -> Fut<'_, ()>;
+    /// A session with all its topics, also while it is open.
+    fn session(&self, id: SessionId) -> Fut<'_, SessionView>;
+    fn sequence(&self, name: &SequenceName, visibility: Visibility) -> Fut<'_, SequenceView>;
+    fn topic(&self, name: &TopicName, visibility: Visibility) -> Fut<'_, TopicView>;
+    fn topic_by_id(&self, id: TopicId, visibility: Visibility) -> Fut<'_, TopicView>;
+    /// All sequences by name, those behind `after`.
+    fn sequences(&self, after: Option<SequenceName>, limit: u32) -> Fut<'_, Page<SequenceHead>>;
+    /// Segments of a topic that may have rows in `range`, in the order of their numbers. The chunks of an open topic
+    /// that no segment holds yet come as a last one, which grows until it is sealed under the same number.
+    fn segments(
+        &self,
+        topic: TopicId,
+        range: TimeRange,
+        cursor: Option<Cursor>,
+        limit: u32,
+    ) -> Fut<'_, Page<SegmentView>>;
+    /// The chunks of one segment in the order they were committed.
+    fn directory(&self, key: SegmentKey) -> Fut<'_, Vec<ChunkRecord>>;
+    /// Keeps at most [`Notification::COUNT_MAX`] per target (`TooLarge` for the next) and cuts long messages. Works for
+    /// topics of open sessions.
+    fn notify(&self, target: &NotificationTarget, notification: Notification) -> Fut<'_, ()>;
+    /// Oldest first.
+    fn notifications(&self, target: &NotificationTarget) -> Fut<'_, Vec<Notification>>;
+    fn purge_notifications(&self, target: &NotificationTarget) -> Fut<'_, ()>;
+}
+
+#[derive(Clone, Debug)]
+pub struct NewSequence {
+    pub id: SequenceId,
+    pub name: SequenceName,
+    pub metadata: UserMetadata,
+    pub created_at_ns: i64, // Unix time
+}
+
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    pub id: SessionId,
+    pub sequence: SequenceName,
+    /// Of the token that its creator gets.
+    pub token: TokenDigest,
+    pub created_at_ns: i64,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewTopic {
+    pub id: TopicId,
+    pub session: SessionId,
+    /// Of the token that its creator gets.
+    pub token: TokenDigest,
+    pub name: TopicName,
+    pub tag: OntologyTag,
+    pub format: SerializationFormat,
+    pub metadata: UserMetadata,
+    pub shard: ShardIndex,
+    pub device: DeviceNumber,
+    pub created_at_ns: i64,
+}
+
+/// How far a reader may look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visibility {
+    /// Only what is final. Open sessions appear without their topics; their topics do not exist.
+    Final,
+    /// Open sessions too.
+    All,
+}
+
+/// Something deleted whose files must be removed, everything in the session's directory for a session. Its chunks can
+/// still be asked for (`OpenStore::committed_chunks`) until [`Catalog::purged`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tombstone {
+    pub number: i64,
+    pub session: SessionId,
+    /// `None`: the whole session.
+    pub topic: Option<(TopicId, Vec<ChunkRecord>)>,
+}
+
+/// A segment without its directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentView {
+    pub key: SegmentKey,
+    pub bounds: TimeBounds,
+    pub chunks: u32,
+    pub rows: u64,
+    /// Of the files.
+    pub bytes: u64,
+}
+
+/// How a put ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutEnd {
+    pub outcome: PutOutcome,
+    pub at_ns: i64, // Unix time
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PutOutcome {
+    Complete,
+    /// `why` becomes a notification of the topic when its session is finalized.
+    Interrupted {
+        why: String,
+    },
+}
+
+/// What a start of the daemon needs to know before it serves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Boot {
+    /// Number of this start, 1 for the first.
+    pub incarnation: u64,
+    /// Made once, the same at every start.
+    pub ticket_key: [u8; 32],
+}
+
+impl std::fmt::Debug for Boot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Boot {{ incarnation: {}, ticket_key: .. }}", self.incarnation)
+    }
+}
