@@ -197,3 +197,25 @@ fn a_plain_ticket_is_the_name_of_its_topic() {
         assert_eq!(super::super::parse_plain_ticket(bad), Err(WireError::Ticket));
     }
 }
+
+/// Goal: the limits of a body never undercut those of the metadata in it.
+#[test]
+fn metadata_at_its_own_limits_fits_into_a_request() {
+    let deep =
+        format!("{}1{}", r#"{"a":"#.repeat(UserMetadata::DEPTH_MAX - 1), "}".repeat(UserMetadata::DEPTH_MAX - 1));
+    let wide = format!(r#"{{"a": [{}0]}}"#, "0,".repeat(UserMetadata::NODES_MAX - 3));
+    let long = format!(r#"{{"a": "{}"}}"#, "x".repeat(UserMetadata::TEXT_LEN_MAX));
+    for text in [deep, wide, long] {
+        assert!(UserMetadata::parse(&text).is_ok());
+        let body = format!(
+            r#"{{"session_uuid": "UUID", "locator": "s/i", "serialization_format": "image", "ontology_tag": "I", "user_metadata": {text}}}"#
+        );
+        let Ok(ActionRequest::TopicCreate { metadata, .. }) = parse("topic_create", &body) else { panic!("refused") };
+        assert_eq!(metadata.as_str(), text);
+    }
+    let deeper = format!("{}1{}", r#"{"a":"#.repeat(UserMetadata::DEPTH_MAX), "}".repeat(UserMetadata::DEPTH_MAX));
+    assert!(matches!(
+        parse("sequence_create", &format!(r#"{{"locator": "s", "user_metadata": {deeper}}}"#)),
+        Err(WireError::Metadata(_))
+    ));
+}
