@@ -1,12 +1,17 @@
 //! What the recorder remembers: sequences, sessions, topics and the chunks of each.
 //!
-//! [`Catalog`] says what can be asked, in the terms of the domain. Answers follow durability. Times are arguments.
-//!
+//! [`Catalog`] is the published side, in the terms of the domain; `tests/catalog.rs` says what a back end must do.
+//! [`OpenStore`] is the local side: open sessions, their tokens and the journal of chunks. Both answer only after what
+//! they say is durable. Times are arguments; nothing here reads a clock, a file by itself, or a random number.
 
 mod api;
+mod embedded;
 mod error;
+mod field;
 mod key;
 mod prune;
+mod record;
+mod segment;
 
 pub use api::Boot;
 pub use api::Catalog;
@@ -19,6 +24,9 @@ pub use api::PutOutcome;
 pub use api::SegmentView;
 pub use api::Tombstone;
 pub use api::Visibility;
+pub use embedded::EmbeddedCatalog;
+pub use embedded::EmbeddedConfig;
+pub use embedded::OpenStore;
 pub use error::CatalogError;
 pub use error::Entity;
 pub use key::Cursor;
@@ -28,3 +36,11 @@ pub use key::SegmentKey;
 pub use key::page_items;
 pub use prune::Bounded;
 pub use prune::prune;
+pub use record::RecordError;
+pub use record::decode_record;
+pub use record::encode_record;
+pub use segment::SEGMENT_CHUNKS_MAX;
+pub use segment::SegmentError;
+pub use segment::ZoneMap;
+pub use segment::decode_directory;
+pub use segment::encode_directory;

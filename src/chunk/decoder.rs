@@ -20,9 +20,11 @@ use parquet::arrow::arrow_reader::RowSelection;
 use parquet::arrow::arrow_reader::RowSelector;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::page_index::PageIndexProvider;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::page_index::offset_index::PageLocation;
 
+use super::exact;
 use super::footer;
 use super::layout::TIME_COLUMN;
 use super::selection::Columns;
@@ -210,8 +212,15 @@ impl ChunkLayout {
             Columns::TimeOnly => &self.time_schema,
         };
         let cause = |cause| DecodeError::Arrow { chunk, cause };
-        let whole = match batches.as_slice() {
-            [one] => RecordBatch::try_new(schema.clone(), one.columns().to_vec()).map_err(cause)?,
+        let mut exact = Vec::with_capacity(batches.len());
+        for batch in &batches {
+            let columns =
+                schema.fields().iter().zip(batch.columns()).map(|(field, column)| exact::exact(field, column));
+            let columns = columns.collect::<Result<_, _>>().map_err(cause)?;
+            exact.push(RecordBatch::try_new(schema.clone(), columns).map_err(cause)?);
+        }
+        let whole = match exact.as_slice() {
+            [one] => one.clone(),
             several => concat_batches(schema, several).map_err(cause)?,
         };
         let (rows, expected) = (whole.num_rows() as u64, selection.rows.end - selection.rows.start);
@@ -241,7 +250,7 @@ impl ChunkLayout {
         self.arrow.metadata()
     }
 
-    fn index(&self) -> Option<&dyn parquet::file::metadata::page_index::PageIndexProvider> {
+    fn index(&self) -> Option<&dyn PageIndexProvider> {
         self.metadata().page_index().map(|index| index.as_ref())
     }
 

@@ -17,6 +17,7 @@ use parquet::file::page_index::offset_index::OffsetIndexMetaData;
 use parquet::schema::types::SchemaDescPtr;
 
 use super::compact;
+use super::direct;
 use super::identity::ChunkIdentity;
 use super::layout::MAGIC;
 use super::layout::TIME_COLUMN;
@@ -79,6 +80,8 @@ pub struct ChunkEncoder {
     /// Of the timestamps: field of the schema, and leaf column of the file.
     time: usize,
     time_leaf: usize,
+    /// Whether all columns can be written directly.
+    direct: bool,
     sink: Sink,
     row_groups: Vec<RowGroup>,
     progress: Progress,
@@ -112,7 +115,8 @@ impl ChunkEncoder {
         let time_leaf = time_leaf.ok_or(EncodeError::TimeColumn { found: None })?;
         let sink = Sink::new(identity.chunk);
         let (row_groups, progress) = (Vec::new(), Progress::default());
-        Ok(Self { identity, schema: schema.clone(), parquet, time, time_leaf, sink, row_groups, progress })
+        let direct = direct::supports(schema);
+        Ok(Self { identity, schema: schema.clone(), parquet, direct, time, time_leaf, sink, row_groups, progress })
     }
 
     /// Encodes whole batches as one row group, rows sorted by time. Returns the bytes to append to the file, in order; large
@@ -131,8 +135,10 @@ impl ChunkEncoder {
         if self.row_groups.is_empty() {
             self.sink.bytes(MAGIC);
         }
-        let profile = Profile::choose(false, rows, logical_bytes, effort);
-        let pages = compact::write(&mut self.sink, &self.schema, &self.parquet, self.time_leaf, &batches, profile)?;
+        let pages = match Profile::choose(self.direct, rows, logical_bytes, effort) {
+            Profile::Direct => direct::write(&mut self.sink, &self.parquet, (self.time, self.time_leaf), &batches)?,
+            profile => compact::write(&mut self.sink, &self.schema, &self.parquet, self.time_leaf, &batches, profile)?,
+        };
         self.progress.rows += rows;
         self.progress.bytes = self.sink.offset();
         self.progress.pages += pages.offsets.iter().map(|index| index.page_locations().len() as u64).sum::<u64>();

@@ -9,11 +9,22 @@
 
 mod compact;
 mod decoder;
+mod direct;
 mod encoder;
+mod exact;
 mod footer;
+mod hybrid;
 mod identity;
+#[cfg(test)]
+mod integrity;
 mod layout;
+mod levels;
+mod page;
 mod profile;
+#[cfg(test)]
+mod random;
+#[cfg(test)]
+mod roundtrip;
 mod selection;
 mod sink;
 mod size;
@@ -23,6 +34,7 @@ mod support;
 #[cfg(test)]
 mod tests;
 mod trailer;
+mod values;
 
 pub use decoder::ChunkLayout;
 pub use decoder::DecodeError;

@@ -65,6 +65,7 @@ fn check_field(field: &Field, path: String, depth: usize) -> Result<(), EncodeEr
         return refuse(path, "nest types less deep");
     }
     match field.data_type() {
+        DataType::Null if !field.is_nullable() => refuse(path, "declare it nullable: it has nothing but nulls"),
         DataType::Dictionary(..) => refuse(path, "send the values themselves, with the dictionary's value type"),
         DataType::RunEndEncoded(..) => refuse(path, "send the values themselves, with the runs' value type"),
         DataType::Union(..) => refuse(path, "send a struct with one nullable field per alternative"),

@@ -3,8 +3,8 @@
 //! The only way this house touches recorded data on a disk; SQLite's own files are the exception. Futures stay on the
 //! executor that made them (not `Send`). One box per call: noise beside a 1 MiB write.
 //!
-//! Dropping a future gives up its answer, not the operation: a write that was already submitted still reaches the file,
-//! and its buffer is only reused once it has.
+//! Dropping a future gives up its answer; the operation may still happen. The memory of a write that is given up is only
+//! reused once the kernel has let go of it.
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -141,6 +141,11 @@ pub(super) fn check_write(buf: &AlignedBuf, len: usize, offset: u64) -> io::Resu
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
     Ok(())
+}
+
+/// Refuses to reserve nothing.
+pub(super) fn check_allocation(len: u64) -> io::Result<()> {
+    if len == 0 { Err(io::Error::new(io::ErrorKind::InvalidInput, "an allocation of zero bytes")) } else { Ok(()) }
 }
 
 /// Refuses a path that could leave the data directory.

@@ -25,6 +25,7 @@ use rustix::fs::RenameFlags;
 use rustix::io::Errno;
 
 use super::block::DirectoryEntry;
+use super::block::IoFuture;
 use super::block::Space;
 use super::block::check_path;
 use super::blocking::BlockingPool;
@@ -49,51 +50,52 @@ impl Directory {
     }
 
     /// Runs `job` with the root descriptor on a pool thread, after checking `path`.
-    async fn with<T: Send + 'static>(
+    fn with<T: Send + 'static>(
         &self,
         path: &Path,
         job: impl FnOnce(&OwnedFd, &Path) -> io::Result<T> + Send + 'static,
-    ) -> io::Result<T> {
-        check_path(path)?;
-        let (root, path) = (self.root.clone(), path.to_owned());
-        self.pool.run(move || job(&root, &path)).await
+    ) -> IoFuture<'_, T> {
+        let (checked, root, path) = (check_path(path), self.root.clone(), path.to_owned());
+        Box::pin(async move {
+            checked?;
+            self.pool.run(move || job(&root, &path)).await
+        })
     }
 
     /// Creates a file that must not exist; with `extra` flags such as O_DIRECT.
-    pub(super) async fn create(&self, path: &Path, extra: OFlags) -> io::Result<OwnedFd> {
+    pub(super) fn create(&self, path: &Path, extra: OFlags) -> IoFuture<'_, OwnedFd> {
         self.with(path, move |root, path| {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | extra;
             Ok(rustix::fs::openat(root, path, flags, FILE_MODE)?)
         })
-        .await
     }
 
     /// A file without a name, gone when it is closed.
-    pub(super) async fn create_unnamed(&self) -> io::Result<OwnedFd> {
+    pub(super) fn create_unnamed(&self) -> IoFuture<'_, OwnedFd> {
         self.with(Path::new(""), |root, _| {
             let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
             Ok(rustix::fs::openat(root, ".", flags, FILE_MODE)?)
         })
-        .await
     }
 
     /// Opens a file for reading, and says how long it is.
-    pub(super) async fn open_file(&self, path: &Path, extra: OFlags) -> io::Result<(OwnedFd, u64)> {
-        self.with(path, move |root, path| open_file(root, path, extra)).await
+    pub(super) fn open_file(&self, path: &Path, extra: OFlags) -> IoFuture<'_, (OwnedFd, u64)> {
+        self.with(path, move |root, path| open_file(root, path, extra))
     }
 
-    pub(super) async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        check_path(to)?;
-        let to = to.to_owned();
-        self.with(from, move |root, from| Ok(rustix::fs::renameat_with(root, from, root, &to, RenameFlags::NOREPLACE)?))
-            .await
+    pub(super) fn rename(&self, from: &Path, to: &Path) -> IoFuture<'_, ()> {
+        let (checked, to) = (check_path(to), to.to_owned());
+        self.with(from, move |root, from| {
+            checked?;
+            Ok(rustix::fs::renameat_with(root, from, root, &to, RenameFlags::NOREPLACE)?)
+        })
     }
 
-    pub(super) async fn unlink(&self, path: &Path) -> io::Result<()> {
-        self.with(path, |root, path| Ok(rustix::fs::unlinkat(root, path, AtFlags::empty())?)).await
+    pub(super) fn unlink(&self, path: &Path) -> IoFuture<'_, ()> {
+        self.with(path, |root, path| Ok(rustix::fs::unlinkat(root, path, AtFlags::empty())?))
     }
 
-    pub(super) async fn make_directory(&self, path: &Path) -> io::Result<()> {
+    pub(super) fn make_directory(&self, path: &Path) -> IoFuture<'_, ()> {
         self.with(path, |root, path| match rustix::fs::mkdirat(root, path, DIRECTORY_MODE) {
             Err(Errno::EXIST) => {
                 let found = rustix::fs::statat(root, path, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -102,36 +104,34 @@ impl Directory {
             }
             result => Ok(result?),
         })
-        .await
     }
 
-    pub(super) async fn remove_directory(&self, path: &Path) -> io::Result<()> {
-        self.with(path, |root, path| Ok(rustix::fs::unlinkat(root, path, AtFlags::REMOVEDIR)?)).await
+    pub(super) fn remove_directory(&self, path: &Path) -> IoFuture<'_, ()> {
+        self.with(path, |root, path| Ok(rustix::fs::unlinkat(root, path, AtFlags::REMOVEDIR)?))
     }
 
-    pub(super) async fn list(&self, path: &Path) -> io::Result<Vec<DirectoryEntry>> {
-        self.with(path, list).await
+    pub(super) fn list(&self, path: &Path) -> IoFuture<'_, Vec<DirectoryEntry>> {
+        self.with(path, list)
     }
 
-    pub(super) async fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        self.with(path, sync_directory).await
+    pub(super) fn sync_directory(&self, path: &Path) -> IoFuture<'_, ()> {
+        self.with(path, sync_directory)
     }
 
-    pub(super) async fn read_small(&self, path: &Path, len_max: usize) -> io::Result<Vec<u8>> {
-        self.with(path, move |root, path| read_small(root, path, len_max)).await
+    pub(super) fn read_small(&self, path: &Path, len_max: usize) -> IoFuture<'_, Vec<u8>> {
+        self.with(path, move |root, path| read_small(root, path, len_max))
     }
 
-    pub(super) async fn write_small(&self, path: &Path, bytes: Vec<u8>) -> io::Result<()> {
-        self.with(path, move |root, path| write_small(root, path, &bytes)).await
+    pub(super) fn write_small(&self, path: &Path, bytes: Vec<u8>) -> IoFuture<'_, ()> {
+        self.with(path, move |root, path| write_small(root, path, &bytes))
     }
 
-    pub(super) async fn space(&self) -> io::Result<Space> {
+    pub(super) fn space(&self) -> IoFuture<'_, Space> {
         self.with(Path::new(""), |root, _| {
             let found = rustix::fs::fstatvfs(root)?;
             let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
             Ok(Space { free: bytes(found.f_bavail), total: bytes(found.f_blocks) })
         })
-        .await
     }
 }
 

@@ -17,11 +17,16 @@ mod buffer;
 mod checksum;
 mod clock;
 mod directory;
+mod dma;
 mod lock;
 mod pool;
+mod probe;
 mod random;
 mod threads;
 mod timer;
+
+#[cfg(test)]
+mod conformance;
 
 pub use block::BLOCK_SIZE;
 pub use block::BlockDevice;
@@ -40,9 +45,15 @@ pub use checksum::hash_block;
 pub use checksum::hash64;
 pub use clock::Clock;
 pub use clock::ManualClock;
+pub use clock::Sleep;
 pub use clock::SystemClock;
+pub use dma::DmaDevice;
 pub use lock::DirectoryLock;
 pub use lock::LockError;
 pub use pool::BlockPool;
+pub use probe::Backend;
+pub use probe::BackendChoice;
+pub use probe::ProbeError;
+pub use probe::probe;
 pub use random::seed;
 pub use threads::ThreadDevice;

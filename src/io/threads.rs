@@ -20,6 +20,7 @@ use super::block::DirectoryEntry;
 use super::block::IoFuture;
 use super::block::Space;
 use super::block::check_aligned;
+use super::block::check_allocation;
 use super::block::check_write;
 use super::block::dead_file;
 use super::block::expected_len;
@@ -48,15 +49,18 @@ impl ThreadDevice {
         Ok(Self { directory: Directory::open(root, names)?, blocks, direct: Rc::new(Cell::new(true)) })
     }
 
-    /// Opens with O_DIRECT, and once more without when the file system refuses it.
+    /// Opens with O_DIRECT, and once more without when that is refused. Only if the second try succeeds was it O_DIRECT that
+    /// was wrong: the kernel refuses it for a directory, too.
     async fn direct_or_not<T, F: Future<Output = io::Result<T>>>(&self, open: impl Fn(OFlags) -> F) -> io::Result<T> {
         if self.direct.get() {
             match open(OFlags::DIRECT).await {
-                Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => self.direct.set(false),
+                Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {}
                 result => return result,
             }
         }
-        open(OFlags::empty()).await
+        let opened = open(OFlags::empty()).await?;
+        self.direct.set(false);
+        Ok(opened)
     }
 
     fn file(&self, file: OwnedFd, len: u64) -> Box<dyn BlockFile> {
@@ -82,47 +86,39 @@ impl BlockDevice for ThreadDevice {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> IoFuture<'_, ()> {
-        let (from, to) = (from.to_owned(), to.to_owned());
-        Box::pin(async move { self.directory.rename(&from, &to).await })
+        self.directory.rename(from, to)
     }
 
     fn unlink(&self, path: &Path) -> IoFuture<'_, ()> {
-        let path = path.to_owned();
-        Box::pin(async move { self.directory.unlink(&path).await })
+        self.directory.unlink(path)
     }
 
     fn make_directory(&self, path: &Path) -> IoFuture<'_, ()> {
-        let path = path.to_owned();
-        Box::pin(async move { self.directory.make_directory(&path).await })
+        self.directory.make_directory(path)
     }
 
     fn remove_directory(&self, path: &Path) -> IoFuture<'_, ()> {
-        let path = path.to_owned();
-        Box::pin(async move { self.directory.remove_directory(&path).await })
+        self.directory.remove_directory(path)
     }
 
     fn list(&self, path: &Path) -> IoFuture<'_, Vec<DirectoryEntry>> {
-        let path = path.to_owned();
-        Box::pin(async move { self.directory.list(&path).await })
+        self.directory.list(path)
     }
 
     fn sync_directory(&self, path: &Path) -> IoFuture<'_, ()> {
-        let path = path.to_owned();
-        Box::pin(async move { self.directory.sync_directory(&path).await })
+        self.directory.sync_directory(path)
     }
 
     fn read_small(&self, path: &Path, len_max: usize) -> IoFuture<'_, Vec<u8>> {
-        let path = path.to_owned();
-        Box::pin(async move { self.directory.read_small(&path, len_max).await })
+        self.directory.read_small(path, len_max)
     }
 
     fn write_small(&self, path: &Path, bytes: Vec<u8>) -> IoFuture<'_, ()> {
-        let path = path.to_owned();
-        Box::pin(async move { self.directory.write_small(&path, bytes).await })
+        self.directory.write_small(path, bytes)
     }
 
     fn space(&self) -> IoFuture<'_, Space> {
-        Box::pin(self.directory.space())
+        self.directory.space()
     }
 }
 
@@ -194,7 +190,10 @@ impl BlockFile for ThreadFile {
     }
 
     fn allocate(&self, len: u64) -> IoFuture<'_, ()> {
-        Box::pin(self.change(move |file| Ok(rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len)?)))
+        Box::pin(async move {
+            check_allocation(len)?;
+            self.change(move |file| Ok(rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len)?)).await
+        })
     }
 
     fn truncate(&self, len: u64) -> IoFuture<'_, ()> {
@@ -231,4 +230,35 @@ fn read(file: &OwnedFd, offset: u64, len: usize, expected: usize) -> io::Result<
     // Should the file have grown since it was opened, the answer is still about the file that was opened.
     block.truncate(expected);
     Ok(block)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+
+    use super::*;
+    use crate::io::BlockPool;
+    use crate::io::conformance::conforms;
+    use crate::io::conformance::directory_on_disk;
+
+    fn open(root: &Path) -> ThreadDevice {
+        ThreadDevice::open(root, BlockingPool::new("names", 2).unwrap(), BlockingPool::new("blocks", 4).unwrap())
+            .unwrap()
+    }
+
+    #[test]
+    fn it_conforms() {
+        let directory = directory_on_disk();
+        let device = open(directory.path());
+        block_on(conforms(&device, &BlockPool::heap(4), directory.path()));
+        assert!(device.direct.get(), "a disk takes O_DIRECT");
+    }
+
+    #[test]
+    fn it_conforms_without_direct_io() {
+        let directory = directory_on_disk();
+        let device = open(directory.path());
+        device.direct.set(false);
+        block_on(conforms(&device, &BlockPool::heap(4), directory.path()));
+    }
 }

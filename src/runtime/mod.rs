@@ -6,16 +6,28 @@
 //! * both may be used from any thread and any executor, in either direction, and whoever gives up waiting passes its turn on.
 
 mod budget;
+mod cores;
+mod executor;
 mod gate;
+mod local;
 mod mailbox;
+mod memory_lock;
 mod tasks;
 
 pub use budget::Budget;
 pub use budget::BudgetError;
 pub use budget::Permit;
+pub use cores::cores;
+pub use executor::Executor;
+pub use executor::ExecutorConfig;
+pub use executor::ExecutorError;
+pub use executor::Main;
+pub use local::Local;
 pub use mailbox::Closed;
 pub use mailbox::Receiver;
 pub use mailbox::Sender;
 pub use mailbox::TrySendError;
 pub use mailbox::mailbox;
+pub use memory_lock::MemoryLockShortfall;
+pub use memory_lock::memory_lock_shortfall;
 pub use tasks::TaskSet;

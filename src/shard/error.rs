@@ -6,6 +6,7 @@ use crate::catalog::CatalogError;
 use crate::chunk::EncodeError;
 use crate::model::DeviceNumber;
 use crate::model::TopicName;
+use crate::runtime::ExecutorError;
 use crate::store::FetchError;
 use crate::store::WriteError;
 
@@ -45,8 +46,10 @@ pub enum ShardError {
     TooManyReaders { readers: usize, max: usize },
     #[error("data directory number {} is not mounted: start the server with every --data-dir it had", .0.0)]
     DeviceMissing(DeviceNumber),
-    #[error("removing or writing files failed: {0}")]
+    #[error("data directory: {0}")]
     Io(String),
+    #[error(transparent)]
+    Executor(Arc<ExecutorError>),
     #[error("the server is stopping")]
     Stopped,
     #[error(transparent)]

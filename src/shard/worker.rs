@@ -6,19 +6,22 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use futures::channel::oneshot;
+
 use crate::catalog::Catalog;
 use crate::catalog::OpenStore;
 use crate::catalog::Tombstone;
+use crate::io::Backend;
 use crate::io::Clock;
 use crate::model::DeviceNumber;
 use crate::model::IdSource;
 use crate::model::SessionId;
 use crate::model::ShardIndex;
-use crate::runtime::Backend;
 use crate::runtime::Budget;
 use crate::runtime::Executor;
-use crate::runtime::ExecutorError;
+use crate::runtime::ExecutorConfig;
 use crate::runtime::Local;
+use crate::runtime::Main;
 use crate::runtime::Receiver;
 use crate::runtime::TaskSet;
 use crate::runtime::mailbox;
@@ -80,24 +83,23 @@ pub struct ShardContext {
 /// Starts all shards. They stop once the last [`Shards`] is gone and their puts and reads have ended.
 ///
 /// # Errors
-/// [`ExecutorError`] when an executor cannot be started.
-pub fn start(setup: &ShardSetup) -> Result<(Shards, Vec<Executor>), ExecutorError> {
-    let (mut inboxes, mut executors) = (Vec::new(), Vec::new());
+/// [`ShardError::Executor`] when an executor cannot be started, [`ShardError::Io`] when a data directory cannot be opened.
+pub async fn start(setup: &ShardSetup) -> Result<(Shards, Vec<Executor>), ShardError> {
+    let (mut inboxes, mut executors, mut opened) = (Vec::new(), Vec::new(), Vec::new());
     for (index, core) in setup.cores.iter().enumerate() {
         let (inbox, requests) = mailbox(REQUESTS_MAX, usize::MAX);
         let index = ShardIndex(u16::try_from(index).unwrap_or(u16::MAX));
         let own = setup.clone();
-        let main = move |local: Local| -> std::pin::Pin<Box<dyn Future<Output = ()>>> {
-            Box::pin(run(index, own, local, requests))
-        };
-        executors.push(Executor::spawn(
-            &setup.backend,
-            format!("shard-{}", index.0),
-            *core,
-            setup.memory.blocks,
-            main,
-        )?);
+        let (sender, receiver) = oneshot::channel();
+        let main = move |local: Local| -> Main { Box::pin(run(index, own, local, requests, sender)) };
+        let name = format!("shard-{}", index.0);
+        let executor = ExecutorConfig { name, core: *core, blocks: setup.memory.blocks, ..ExecutorConfig::default() };
+        executors.push(Executor::spawn(&setup.backend, executor, main).map_err(|e| ShardError::Executor(Arc::new(e)))?);
         inboxes.push(inbox);
+        opened.push(receiver);
+    }
+    for receiver in opened {
+        receiver.await.map_err(|_| ShardError::Stopped)??;
     }
     let devices: Vec<DeviceNumber> = setup.devices.iter().map(|(number, _)| *number).collect();
     let shards = Shards::new(inboxes, &devices);
@@ -106,18 +108,33 @@ pub fn start(setup: &ShardSetup) -> Result<(Shards, Vec<Executor>), ExecutorErro
     Ok((shards, executors))
 }
 
-async fn run(index: ShardIndex, setup: ShardSetup, local: Local, requests: Receiver<ShardRequest>) {
+async fn run(
+    index: ShardIndex,
+    setup: ShardSetup,
+    local: Local,
+    requests: Receiver<ShardRequest>,
+    opened: oneshot::Sender<Result<(), ShardError>>,
+) {
     let tasks = TaskSet::default();
     let relief = Relief::default();
     let called = relief.clone();
     let short: Rc<dyn Fn()> = Rc::new(move || called.call());
-    let open = |(number, path): &(DeviceNumber, PathBuf)| {
-        let directory = Directory::new(local.device(path), local.pool.clone(), tasks.clone(), Rc::clone(&short));
-        (*number, Rc::new(directory))
-    };
+    let mut directories = BTreeMap::new();
+    for (number, path) in &setup.devices {
+        let device = match local.device(path).await {
+            Ok(device) => device,
+            Err(error) => {
+                let _ = opened.send(Err(ShardError::Io(format!("opening {}: {error}", path.display()))));
+                return;
+            }
+        };
+        let directory = Directory::new(device, local.pool.clone(), tasks.clone(), Rc::clone(&short));
+        directories.insert(*number, Rc::new(directory));
+    }
+    let _ = opened.send(Ok(()));
     let context = Rc::new(ShardContext {
         index,
-        directories: setup.devices.iter().map(open).collect(),
+        directories,
         clock: Rc::clone(&local.clock),
         tasks: tasks.clone(),
         catalog: setup.catalog,

@@ -152,14 +152,15 @@ impl PutStream {
     /// Memory for a body: the permit first, then the buffer.
     async fn provide(&mut self, len: usize) -> Result<(), ReceiveError> {
         let charge = Pool::charge(len);
-        let permit = match self.budget.try_acquire(charge) {
+        let too_small = |error| match error {
+            BudgetError::TooLarge { bytes, total } => ReceiveError::BudgetTooSmall { bytes, total },
+        };
+        let permit = match self.budget.try_acquire(charge).map_err(too_small)? {
             Some(permit) => permit,
             None => {
                 self.deadline = Deadline::Idle; // the delay is ours
                 tokio::select! {
-                    permit = self.budget.acquire(charge) => permit.map_err(|error| match error {
-                        BudgetError::TooLarge { bytes, total } => ReceiveError::BudgetTooSmall { bytes, total },
-                    })?,
+                    permit = self.budget.acquire(charge) => permit.map_err(too_small)?,
                     gone = self.answer.gone() => return Err(gone.into()),
                 }
             }

@@ -1,0 +1,66 @@
+//! What a start does once, before anything is served.
+
+use rusqlite::OptionalExtension;
+use rusqlite::params;
+
+use super::convert::uuid;
+use super::fault::Outcome;
+use super::puts;
+use super::writer::Work;
+use crate::catalog::Boot;
+use crate::catalog::CatalogError;
+use crate::catalog::PutEnd;
+use crate::catalog::PutOutcome;
+use crate::model::DeviceId;
+use crate::model::DeviceNumber;
+use crate::model::SessionState;
+use crate::model::TopicMove;
+use crate::model::TopicState;
+
+/// Counts the start and ends the puts that the last one left running, in one transaction.
+pub fn boot(work: &mut Work<'_>, seed: [u8; 32], at_ns: i64) -> Outcome<Boot> {
+    let mut upsert = work.connection.prepare_cached(
+        "INSERT INTO server (one, incarnation, ticket_key) VALUES (1, 1, ?1)
+         ON CONFLICT (one) DO UPDATE SET incarnation = incarnation + 1 RETURNING incarnation, ticket_key",
+    )?;
+    let (incarnation, ticket_key): (i64, [u8; 32]) =
+        upsert.query_row([seed], |row| Ok((row.get("incarnation")?, row.get("ticket_key")?)))?;
+    let incarnation = u64::try_from(incarnation)
+        .map_err(|_| CatalogError::corrupt("the table server", format!("incarnation {incarnation}")))?;
+    let receiving: Vec<i64> = work.tails.0.keys().copied().collect();
+    for topic in receiving {
+        let Some(mut tail) = work.tails.0.remove(&topic) else { continue };
+        let next = TopicState::Receiving.after(TopicMove::Interrupt, SessionState::Open);
+        let Ok(Some(state)) = next else { panic!("an open topic that is received can be interrupted, not {next:?}") };
+        let why = "the server stopped while it was being received".to_owned();
+        puts::finish(work, topic, &mut tail, state, PutEnd { outcome: PutOutcome::Interrupted { why }, at_ns })?;
+    }
+    Ok(Boot { incarnation, ticket_key })
+}
+
+pub fn device(work: &mut Work<'_>, id: DeviceId) -> Outcome<DeviceNumber> {
+    let mut select = work.connection.prepare_cached("SELECT number FROM device WHERE id = ?1")?;
+    if let Some(number) = select.query_row([id.0.as_bytes()], |row| row.get("number")).optional()? {
+        return Ok(DeviceNumber(number));
+    }
+    let mut next = work.connection.prepare_cached("SELECT coalesce(max(number) + 1, 0) FROM device")?;
+    let number: i64 = next.query_row([], |row| row.get(0))?;
+    let limit = u64::from(u16::MAX) + 1;
+    let number = u16::try_from(number).map_err(|_| CatalogError::TooLarge {
+        what: "data directories",
+        limit,
+        found: limit + 1,
+    })?;
+    let mut insert = work.connection.prepare_cached("INSERT INTO device (number, id) VALUES (?1, ?2)")?;
+    insert.execute(params![number, id.0.as_bytes()])?;
+    Ok(DeviceNumber(number))
+}
+
+pub fn devices(connection: &rusqlite::Connection) -> Outcome<Vec<(DeviceNumber, DeviceId)>> {
+    let mut select = connection.prepare_cached("SELECT number, id FROM device ORDER BY number")?;
+    let (mut rows, mut all) = (select.query([])?, Vec::new());
+    while let Some(row) = rows.next()? {
+        all.push((DeviceNumber(row.get("number")?), DeviceId(uuid(row, "id")?)));
+    }
+    Ok(all)
+}

@@ -1,0 +1,172 @@
+//! The embedded back end of the catalog: every call becomes one operation on the writer's or a reader's thread.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::EmbeddedConfig;
+use super::OpenStore;
+use super::engine::Engine;
+use super::notifications;
+use super::purge;
+use super::segments;
+use super::sequences;
+use super::sessions;
+use super::topics;
+use super::views;
+use crate::catalog::Catalog;
+use crate::catalog::CatalogError;
+use crate::catalog::Cursor;
+use crate::catalog::Fut;
+use crate::catalog::NewSequence;
+use crate::catalog::NewSession;
+use crate::catalog::NewTopic;
+use crate::catalog::Page;
+use crate::catalog::SegmentKey;
+use crate::catalog::SegmentView;
+use crate::catalog::Tombstone;
+use crate::catalog::Visibility;
+use crate::model::ChunkRecord;
+use crate::model::Notification;
+use crate::model::NotificationTarget;
+use crate::model::SequenceHead;
+use crate::model::SequenceId;
+use crate::model::SequenceName;
+use crate::model::SequenceView;
+use crate::model::SessionHead;
+use crate::model::SessionId;
+use crate::model::SessionView;
+use crate::model::TimeRange;
+use crate::model::TopicHead;
+use crate::model::TopicId;
+use crate::model::TopicName;
+use crate::model::TopicView;
+
+/// One SQLite file. Cheap to clone; it is closed when the last clone and the last [`OpenStore`] of it are gone.
+#[derive(Clone)]
+pub struct EmbeddedCatalog {
+    engine: Arc<Engine>,
+}
+
+impl EmbeddedCatalog {
+    /// Opens the file at `path`, or makes it; its directory must exist. The journal is read back once.
+    ///
+    /// # Errors
+    /// `SchemaMismatch` for a file of another program or layout, `Corrupt` for a damaged one, `Unavailable` when it cannot
+    /// be opened. None of them changes the file.
+    pub fn open(config: &EmbeddedConfig, path: &Path) -> Result<Self, CatalogError> {
+        Ok(Self { engine: Arc::new(Engine::start(config, path)?) })
+    }
+
+    /// The part of the file that always lies on this machine.
+    pub fn open_store(&self) -> OpenStore {
+        OpenStore::new(self.engine.clone())
+    }
+
+    /// Calls back once, with the cause, when a commit or the disk failed and nobody knows any more what the file holds.
+    /// Every call fails from then on: the daemon must exit, and the next start finds the truth.
+    pub fn on_poison(&self, callback: impl Fn(&str) + Send + Sync + 'static) {
+        self.engine.on_poison(Box::new(callback));
+    }
+
+    /// Finishes the calls that wait, refuses all others, and closes the file. Blocks until that is done.
+    pub fn close(&self) {
+        self.engine.close();
+    }
+}
+
+impl Catalog for EmbeddedCatalog {
+    fn create_sequence(&self, new: NewSequence) -> Fut<'_, SequenceHead> {
+        self.engine.write(new.metadata.as_str().len(), move |work| sequences::create(work, &new))
+    }
+
+    fn create_session(&self, new: NewSession) -> Fut<'_, SessionHead> {
+        self.engine.write(0, move |work| sessions::create(work, &new))
+    }
+
+    fn create_topic(&self, new: NewTopic) -> Fut<'_, TopicHead> {
+        self.engine.write(new.metadata.as_str().len(), move |work| topics::create(work, &new))
+    }
+
+    fn finalize(&self, session: SessionId, completed_at_ns: i64) -> Fut<'_, SessionHead> {
+        self.engine.write(0, move |work| sessions::finalize(work, session, completed_at_ns))
+    }
+
+    fn delete_topic(&self, topic: TopicId) -> Fut<'_, ()> {
+        self.engine.write(0, move |work| topics::delete(work, topic))
+    }
+
+    fn delete_session(&self, session: SessionId) -> Fut<'_, ()> {
+        self.engine.write(0, move |work| sessions::delete(work, session))
+    }
+
+    fn delete_sequence(&self, sequence: SequenceId) -> Fut<'_, ()> {
+        self.engine.write(0, move |work| sequences::delete(work, sequence))
+    }
+
+    fn tombstones(&self, limit: u32) -> Fut<'_, Vec<Tombstone>> {
+        self.engine.read(move |connection| purge::tombstones(connection, limit))
+    }
+
+    fn purged(&self, tombstone: i64) -> Fut<'_, ()> {
+        let first = self.engine.write(0, move |work| purge::step(work, tombstone));
+        Box::pin(async move {
+            let mut step = first.await?;
+            while step == purge::Step::More {
+                step = self.engine.write(0, move |work| purge::step(work, tombstone)).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn session(&self, id: SessionId) -> Fut<'_, SessionView> {
+        self.engine.look(move |connection, tails| views::session(connection, tails, id))
+    }
+
+    fn sequence(&self, name: &SequenceName, visibility: Visibility) -> Fut<'_, SequenceView> {
+        let name = name.clone();
+        self.engine.look(move |connection, tails| views::sequence(connection, tails, &name, visibility))
+    }
+
+    fn topic(&self, name: &TopicName, visibility: Visibility) -> Fut<'_, TopicView> {
+        let name = name.clone();
+        self.engine.look(move |connection, tails| views::topic(connection, tails, &name, visibility))
+    }
+
+    fn topic_by_id(&self, id: TopicId, visibility: Visibility) -> Fut<'_, TopicView> {
+        self.engine.look(move |connection, tails| views::topic_by_id(connection, tails, id, visibility))
+    }
+
+    fn sequences(&self, after: Option<SequenceName>, limit: u32) -> Fut<'_, Page<SequenceHead>> {
+        self.engine.read(move |connection| sequences::page(connection, after.as_ref(), limit))
+    }
+
+    fn segments(
+        &self,
+        topic: TopicId,
+        range: TimeRange,
+        cursor: Option<Cursor>,
+        limit: u32,
+    ) -> Fut<'_, Page<SegmentView>> {
+        self.engine
+            .look(move |connection, tails| segments::page(connection, tails, topic, &range, cursor.as_ref(), limit))
+    }
+
+    fn directory(&self, key: SegmentKey) -> Fut<'_, Vec<ChunkRecord>> {
+        self.engine.look(move |connection, tails| segments::directory(connection, tails, key))
+    }
+
+    fn notify(&self, target: &NotificationTarget, notification: Notification) -> Fut<'_, ()> {
+        let target = target.clone();
+        self.engine.write(notification.message.len(), move |work| notifications::add(work, &target, notification))
+    }
+
+    fn notifications(&self, target: &NotificationTarget) -> Fut<'_, Vec<Notification>> {
+        let target = target.clone();
+        self.engine.read(move |connection| notifications::of(connection, &target))
+    }
+
+    fn purge_notifications(&self, target: &NotificationTarget) -> Fut<'_, ()> {
+        let target = target.clone();
+        self.engine.write(0, move |work| notifications::purge(work, &target))
+    }
+}

@@ -1,0 +1,94 @@
+//! What always lies on this machine: open sessions, their tokens, and the journal of chunks.
+
+use std::sync::Arc;
+
+use super::boot;
+use super::engine::Engine;
+use super::puts;
+use super::segments;
+use super::sessions;
+use super::topics;
+use crate::catalog::Boot;
+use crate::catalog::Fut;
+use crate::catalog::PutEnd;
+use crate::catalog::PutOutcome;
+use crate::model::ChunkRecord;
+use crate::model::DeviceId;
+use crate::model::DeviceNumber;
+use crate::model::SessionHead;
+use crate::model::SessionId;
+use crate::model::TokenDigest;
+use crate::model::TopicHead;
+use crate::model::TopicId;
+
+/// Cheap to clone; all clones speak to the same file. As with the catalog, dropping an answer does not cancel its call.
+#[derive(Clone)]
+pub struct OpenStore {
+    engine: Arc<Engine>,
+}
+
+impl OpenStore {
+    pub(super) fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+
+    /// Counts this start and makes every topic that is still being received interrupted: its DoPut died with the last
+    /// start. Once per start, before anything else.
+    ///
+    /// * `seed`: becomes the ticket key at the first start ever, and is ignored later.
+    /// * `at_ns`: Unix time, when those puts count as ended.
+    pub fn boot(&self, seed: [u8; 32], at_ns: i64) -> Fut<'_, Boot> {
+        self.engine.write(0, move |work| boot::boot(work, seed, at_ns))
+    }
+
+    /// The number of a data directory: the same one for ever, a new one at first sight.
+    pub fn device(&self, id: DeviceId) -> Fut<'_, DeviceNumber> {
+        self.engine.write(0, move |work| boot::device(work, id))
+    }
+
+    pub fn devices(&self) -> Fut<'_, Vec<(DeviceNumber, DeviceId)>> {
+        self.engine.read(boot::devices)
+    }
+
+    /// `NotFound` for no token of ours, and for one whose session was deleted.
+    pub fn session_by_token(&self, token: TokenDigest) -> Fut<'_, SessionHead> {
+        self.engine.read(move |connection| sessions::by_token(connection, token))
+    }
+
+    /// `NotFound` for no token of ours, and for one whose topic was deleted.
+    pub fn topic_by_token(&self, token: TokenDigest) -> Fut<'_, TopicHead> {
+        self.engine.read(move |connection| topics::by_token(connection, token))
+    }
+
+    /// Created → receiving, once; `Refused` after that.
+    ///
+    /// * `schema`: the schema message as it came, at most [`SCHEMA_LEN_MAX`](puts::SCHEMA_LEN_MAX) bytes (`TooLarge`).
+    pub fn begin_put(&self, topic: TopicId, schema: Vec<u8>) -> Fut<'_, TopicHead> {
+        self.engine.write(schema.len(), move |work| puts::begin(work, topic, &schema))
+    }
+
+    /// Appends chunks to a topic that is being received, in one transaction, and with `end` ends its put. `Ok` means
+    /// durable. `NotFound` when the topic was deleted meanwhile: the files of these chunks are then nobody's.
+    ///
+    /// Chunks for a topic that is not being received are a bug of ours: it stops the catalog.
+    pub fn commit(&self, topic: TopicId, records: Vec<ChunkRecord>, end: Option<PutEnd>) -> Fut<'_, ()> {
+        let heap = |record: &ChunkRecord| size_of_val(&*record.runs) + record.statistics.bytes.len();
+        let why = match end.as_ref().map(|end| &end.outcome) {
+            Some(PutOutcome::Interrupted { why }) => why.len(),
+            Some(PutOutcome::Complete) | None => 0,
+        };
+        let bytes = size_of_val(&*records) + records.iter().map(heap).sum::<usize>() + why;
+        self.engine.write(bytes, move |work| puts::commit(work, topic, records, end))
+    }
+
+    /// All chunks of a session, in whatever state it is; of a deleted one until it is purged. For recovery, verify and
+    /// the removal of files.
+    pub fn committed_chunks(&self, session: SessionId) -> Fut<'_, Vec<ChunkRecord>> {
+        self.engine.look(move |connection, tails| segments::of_session(connection, tails, session))
+    }
+
+    /// Sessions that were not deleted, open and final, in the order of their creation.
+    pub fn sessions(&self) -> Fut<'_, Vec<SessionId>> {
+        self.engine.read(sessions::ids)
+    }
+}

@@ -1,0 +1,38 @@
+use super::*;
+
+#[test]
+fn files_of_others_are_refused_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = EmbeddedConfig::default();
+    for (name, sql, found) in [
+        ("foreign", "CREATE TABLE theirs (a)", 0),
+        ("later", "PRAGMA application_id = 1953722977; PRAGMA user_version = 2", 2),
+        ("other", "PRAGMA application_id = 7; PRAGMA user_version = 1", 1),
+    ] {
+        let path = directory.path().join(name);
+        Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        let error = connect(&config, &path, Role::Writer).unwrap_err();
+        assert_eq!(error, CatalogError::SchemaMismatch { found, wanted: LAYOUT }, "{name}");
+        let count = "SELECT count(*) FROM sqlite_schema WHERE name = 'journal'";
+        let ours: i64 = Connection::open(&path).unwrap().query_row(count, [], |row| row.get(0)).unwrap();
+        assert_eq!(ours, 0);
+    }
+    let path = directory.path().join("text");
+    std::fs::write(&path, "this is no database, however long it may be").unwrap();
+    assert!(matches!(connect(&config, &path, Role::Writer), Err(CatalogError::Corrupt { .. })));
+    let missing = directory.path().join("no directory").join("catalog");
+    assert!(matches!(connect(&config, &missing, Role::Writer), Err(CatalogError::Unavailable { .. })));
+}
+
+#[test]
+fn the_settings_that_durability_needs_are_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("catalog");
+    let connection = connect(&EmbeddedConfig::default(), &path, Role::Writer).unwrap();
+    let text = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(text("PRAGMA journal_mode"), "wal");
+    assert_eq!(number("PRAGMA synchronous"), 2);
+    assert_eq!(number("PRAGMA foreign_keys"), 1);
+    assert_eq!(number("PRAGMA wal_autocheckpoint"), 0);
+}

@@ -1,0 +1,111 @@
+//! Sequences in the file.
+
+use rusqlite::Connection;
+use rusqlite::Row;
+use rusqlite::params;
+
+use super::convert::parsed;
+use super::convert::uuid;
+use super::fault::Outcome;
+use super::sessions;
+use super::writer::Work;
+use crate::catalog::CatalogError;
+use crate::catalog::Cursor;
+use crate::catalog::Entity;
+use crate::catalog::NewSequence;
+use crate::catalog::Page;
+use crate::catalog::page_items;
+use crate::model::SequenceHead;
+use crate::model::SequenceId;
+use crate::model::SequenceName;
+use crate::model::UserMetadata;
+
+pub fn create(work: &mut Work<'_>, new: &NewSequence) -> Outcome<SequenceHead> {
+    let mut select = work.connection.prepare_cached("SELECT name, deleted FROM sequence WHERE id = ?1")?;
+    let mut rows = select.query([new.id.0.as_bytes()])?;
+    if let Some(row) = rows.next()? {
+        let (name, deleted): (String, bool) = (row.get("name")?, row.get("deleted")?);
+        return match (name == new.name.as_str(), deleted) {
+            (true, false) => Ok(find(work.connection, &new.name)?.1),
+            (true, true) => Err(CatalogError::not_found(Entity::Sequence, &new.name).into()),
+            (false, _) => Err(CatalogError::AlreadyExists { what: Entity::Sequence, name, id: new.id.0 }.into()),
+        };
+    }
+    match find(work.connection, &new.name) {
+        Ok((_, head)) => {
+            let name = new.name.to_string();
+            return Err(CatalogError::AlreadyExists { what: Entity::Sequence, name, id: head.id.0 }.into());
+        }
+        Err(fault) if fault.is_not_found() => {}
+        Err(fault) => return Err(fault),
+    }
+    let mut insert = work
+        .connection
+        .prepare_cached("INSERT INTO sequence (id, name, metadata, created_at) VALUES (?1, ?2, ?3, ?4)")?;
+    insert.execute(params![new.id.0.as_bytes(), new.name.as_str(), new.metadata.as_str(), new.created_at_ns])?;
+    let (name, metadata) = (new.name.clone(), new.metadata.clone());
+    Ok(SequenceHead { id: new.id, name, metadata, created_at_ns: new.created_at_ns })
+}
+
+/// Its row and head.
+pub fn find(connection: &Connection, name: &SequenceName) -> Outcome<(i64, SequenceHead)> {
+    let mut select = connection
+        .prepare_cached("SELECT row, id, name, metadata, created_at FROM sequence WHERE name = ?1 AND deleted = 0")?;
+    let mut rows = select.query([name.as_str()])?;
+    let row = rows.next()?.ok_or_else(|| CatalogError::not_found(Entity::Sequence, name))?;
+    Ok((row.get("row")?, head(row)?))
+}
+
+pub fn page(connection: &Connection, after: Option<&SequenceName>, limit: u32) -> Outcome<Page<SequenceHead>> {
+    let limit = page_items(limit)?;
+    let mut select = connection.prepare_cached(
+        "SELECT row, id, name, metadata, created_at FROM sequence WHERE deleted = 0 AND name > ?1 ORDER BY name LIMIT ?2",
+    )?;
+    // One more than the page, to know whether there is another.
+    let mut rows = select.query(params![after.map_or("", SequenceName::as_str), i64::from(limit) + 1])?;
+    let mut items = Vec::new();
+    while let Some(row) = rows.next()? {
+        if items.len() == limit as usize {
+            let next = items.last().map(|head: &SequenceHead| Cursor::Sequence(head.name.clone()));
+            return Ok(Page { items, next });
+        }
+        items.push(head(row)?);
+    }
+    Ok(Page { items, next: None })
+}
+
+/// With all its sessions. The row stays until the last of them is purged.
+pub fn delete(work: &mut Work<'_>, id: SequenceId) -> Outcome<()> {
+    let mut select = work.connection.prepare_cached("SELECT row FROM sequence WHERE id = ?1 AND deleted = 0")?;
+    let mut rows = select.query([id.0.as_bytes()])?;
+    let row = rows.next()?.ok_or_else(|| CatalogError::not_found(Entity::Sequence, id))?;
+    let sequence: i64 = row.get("row")?;
+    let mut select =
+        work.connection.prepare_cached("SELECT row FROM session WHERE sequence = ?1 AND deleted = 0 ORDER BY row")?;
+    let live = select.query_map([sequence], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+    for session in live {
+        sessions::bury(work, session)?;
+    }
+    work.connection.prepare_cached("DELETE FROM notification WHERE sequence = ?1")?.execute([sequence])?;
+    work.connection.prepare_cached("UPDATE sequence SET deleted = 1 WHERE row = ?1")?.execute([sequence])?;
+    forget_when_empty(work, sequence)
+}
+
+/// Drops the row of a deleted sequence once it has no sessions.
+pub fn forget_when_empty(work: &Work<'_>, sequence: i64) -> Outcome<()> {
+    let mut delete = work.connection.prepare_cached(
+        "DELETE FROM sequence WHERE row = ?1 AND deleted = 1
+         AND NOT EXISTS (SELECT 1 FROM session WHERE session.sequence = ?1)",
+    )?;
+    delete.execute([sequence])?;
+    Ok(())
+}
+
+fn head(row: &Row<'_>) -> Outcome<SequenceHead> {
+    Ok(SequenceHead {
+        id: SequenceId(uuid(row, "id")?),
+        name: parsed(row, "name", SequenceName::parse)?,
+        metadata: parsed(row, "metadata", UserMetadata::parse)?,
+        created_at_ns: row.get("created_at")?,
+    })
+}

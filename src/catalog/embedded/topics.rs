@@ -1,0 +1,203 @@
+//! Topics in the file.
+
+use rusqlite::Connection;
+use rusqlite::Row;
+use rusqlite::params;
+
+use super::convert::bounds;
+use super::convert::narrow;
+use super::convert::parsed;
+use super::convert::state;
+use super::convert::uuid;
+use super::fault::Outcome;
+use super::puts;
+use super::sessions;
+use super::writer::Work;
+use crate::catalog::CatalogError;
+use crate::catalog::Entity;
+use crate::catalog::NewTopic;
+use crate::model::DeviceNumber;
+use crate::model::OntologyTag;
+use crate::model::SequenceName;
+use crate::model::SerializationFormat;
+use crate::model::SessionId;
+use crate::model::SessionMove;
+use crate::model::SessionState;
+use crate::model::ShardIndex;
+use crate::model::TokenDigest;
+use crate::model::TopicHead;
+use crate::model::TopicId;
+use crate::model::TopicMove;
+use crate::model::TopicName;
+use crate::model::TopicPath;
+use crate::model::TopicState;
+use crate::model::TopicTotals;
+use crate::model::TopicView;
+use crate::model::UserMetadata;
+
+/// A topic, and what stands beside it in the file.
+pub struct Found {
+    pub row: i64,
+    pub session_state: SessionState,
+    /// With the totals of an ended put; those of a running one are in its tail.
+    pub view: TopicView,
+}
+
+/// What a session's finalize and delete look at.
+pub struct Standing {
+    pub row: i64,
+    pub name: TopicPath,
+    pub state: TopicState,
+}
+
+const COLUMNS: &str = "t.row AS row, t.id AS id, s.id AS session, s.state AS session_state, q.name AS sequence_name,
+    t.path AS path, t.tag AS tag, t.format AS format, t.metadata AS metadata, t.state AS state, t.shard AS shard,
+    t.device AS device, t.created_at AS created_at, t.completed_at AS completed_at, t.schema AS schema, t.rows AS rows,
+    t.file_bytes AS file_bytes, t.chunks AS chunks, t.first AS first, t.last AS last
+    FROM topic t JOIN session s ON s.row = t.session JOIN sequence q ON q.row = t.sequence";
+
+pub fn create(work: &mut Work<'_>, new: &NewTopic) -> Outcome<TopicHead> {
+    match by_id(work.connection, new.id) {
+        Ok(Found { view, .. }) if view.head.session == new.session && view.head.name == new.name => {
+            return Ok(view.head);
+        }
+        Ok(Found { view, .. }) => return Err(taken(&view.head.name, new.id)),
+        Err(fault) if fault.is_not_found() => {}
+        Err(fault) => return Err(fault),
+    }
+    let session = sessions::find(work.connection, new.session)?;
+    if session.head.sequence_name != new.name.sequence {
+        let (topic, sequence) = (new.name.to_string(), session.head.sequence_name.to_string());
+        return Err(CatalogError::ForeignSequence { topic, sequence }.into());
+    }
+    let step = session.head.state.after(SessionMove::CreateTopic, []);
+    step.map_err(|refusal| CatalogError::refused(Entity::Session, new.session, refusal))?;
+    match by_name(work.connection, &new.name) {
+        Ok(found) => return Err(taken(&new.name, found.view.head.id)),
+        Err(fault) if fault.is_not_found() => {}
+        Err(fault) => return Err(fault),
+    }
+    let mut taken = work.connection.prepare_cached("SELECT 1 FROM topic WHERE id = ?1")?;
+    if taken.exists([new.id.0.as_bytes()])? {
+        return Err(CatalogError::not_found(Entity::Topic, new.id).into()); // deleted, and stays so
+    }
+    let mut taken = work.connection.prepare_cached("SELECT 1 FROM topic WHERE token = ?1")?;
+    if taken.exists([new.token.0])? {
+        let why = "it already proves authority over another topic".to_owned();
+        return Err(CatalogError::Invalid { field: "token", why }.into());
+    }
+    let mut insert = work.connection.prepare_cached(
+        "INSERT INTO topic (id, session, sequence, path, token, tag, format, metadata, state, shard, device, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?;
+    insert.execute(params![
+        new.id.0.as_bytes(),
+        session.row,
+        session.sequence,
+        new.name.path.as_str(),
+        new.token.0,
+        new.tag.as_str(),
+        new.format.as_str(),
+        new.metadata.as_str(),
+        TopicState::Created as i64,
+        new.shard.0,
+        new.device.0,
+        new.created_at_ns,
+    ])?;
+    head(work.connection, new.id)
+}
+
+pub fn head(connection: &Connection, id: TopicId) -> Outcome<TopicHead> {
+    Ok(by_id(connection, id)?.view.head)
+}
+
+pub fn by_id(connection: &Connection, id: TopicId) -> Outcome<Found> {
+    let mut select = connection.prepare_cached(&format!("SELECT {COLUMNS} WHERE t.id = ?1 AND t.deleted = 0"))?;
+    let mut rows = select.query([id.0.as_bytes()])?;
+    found(rows.next()?.ok_or_else(|| CatalogError::not_found(Entity::Topic, id))?)
+}
+
+pub fn by_name(connection: &Connection, name: &TopicName) -> Outcome<Found> {
+    let sql = format!("SELECT {COLUMNS} WHERE q.name = ?1 AND q.deleted = 0 AND t.path = ?2 AND t.deleted = 0");
+    let mut select = connection.prepare_cached(&sql)?;
+    let mut rows = select.query([name.sequence.as_str(), name.path.as_str()])?;
+    found(rows.next()?.ok_or_else(|| CatalogError::not_found(Entity::Topic, name))?)
+}
+
+pub fn by_token(connection: &Connection, token: TokenDigest) -> Outcome<TopicHead> {
+    let mut select = connection.prepare_cached(&format!("SELECT {COLUMNS} WHERE t.token = ?1 AND t.deleted = 0"))?;
+    let mut rows = select.query([token.0])?;
+    Ok(found(rows.next()?.ok_or_else(|| CatalogError::not_found(Entity::Topic, "of this token"))?)?.view.head)
+}
+
+/// In the order of their creation.
+pub fn of_session(connection: &Connection, session: i64) -> Outcome<Vec<Found>> {
+    let sql = format!("SELECT {COLUMNS} WHERE t.session = ?1 AND t.deleted = 0 ORDER BY t.row");
+    let mut select = connection.prepare_cached(&sql)?;
+    let (mut rows, mut topics) = (select.query([session])?, Vec::new());
+    while let Some(row) = rows.next()? {
+        topics.push(found(row)?);
+    }
+    Ok(topics)
+}
+
+/// In the order of their creation.
+pub fn states(connection: &Connection, session: i64) -> Outcome<Vec<Standing>> {
+    let mut select = connection
+        .prepare_cached("SELECT row, path, state FROM topic WHERE session = ?1 AND deleted = 0 ORDER BY row")?;
+    let (mut rows, mut topics) = (select.query([session])?, Vec::new());
+    while let Some(row) = rows.next()? {
+        let name = parsed(row, "path", TopicPath::parse)?;
+        topics.push(Standing { row: row.get("row")?, name, state: state(row, "state", TopicState::from_number)? });
+    }
+    Ok(topics)
+}
+
+/// Deletes one topic of an open session and leaves a tombstone for its files.
+pub fn delete(work: &mut Work<'_>, id: TopicId) -> Outcome<()> {
+    let Found { row, session_state, view } = by_id(work.connection, id)?;
+    let step = view.head.state.after(TopicMove::Delete, session_state);
+    let next = step.map_err(|refusal| CatalogError::refused(Entity::Topic, &view.head.name, refusal))?;
+    assert!(next.is_none(), "a deleted topic is gone, not {next:?}");
+    if let Some(mut tail) = work.tails.0.remove(&row) {
+        puts::settle(work, row, &mut tail)?;
+    }
+    work.connection.prepare_cached("UPDATE topic SET deleted = 1 WHERE row = ?1")?.execute([row])?;
+    let mut insert = work
+        .connection
+        .prepare_cached("INSERT INTO tombstone (session, topic) SELECT session, row FROM topic WHERE row = ?1")?;
+    insert.execute([row])?;
+    Ok(())
+}
+
+fn taken(name: &TopicName, id: TopicId) -> super::fault::Fault {
+    CatalogError::AlreadyExists { what: Entity::Topic, name: name.to_string(), id: id.0 }.into()
+}
+
+fn found(row: &Row<'_>) -> Outcome<Found> {
+    let name = TopicName {
+        sequence: parsed(row, "sequence_name", SequenceName::parse)?,
+        path: parsed(row, "path", TopicPath::parse)?,
+    };
+    let head = TopicHead {
+        id: TopicId(uuid(row, "id")?),
+        session: SessionId(uuid(row, "session")?),
+        name,
+        tag: parsed(row, "tag", OntologyTag::parse)?,
+        format: parsed(row, "format", SerializationFormat::parse)?,
+        metadata: parsed(row, "metadata", UserMetadata::parse)?,
+        state: state(row, "state", TopicState::from_number)?,
+        shard: ShardIndex(narrow(row, "shard")?),
+        device: DeviceNumber(narrow(row, "device")?),
+        created_at_ns: row.get("created_at")?,
+        completed_at_ns: row.get("completed_at")?,
+    };
+    let totals = TopicTotals {
+        rows: narrow(row, "rows")?,
+        file_bytes: narrow(row, "file_bytes")?,
+        chunks: narrow(row, "chunks")?,
+        bounds: bounds(row)?,
+    };
+    let session_state = state(row, "session_state", SessionState::from_number)?;
+    Ok(Found { row: row.get("row")?, session_state, view: TopicView { head, schema: row.get("schema")?, totals } })
+}

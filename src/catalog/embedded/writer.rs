@@ -1,0 +1,132 @@
+//! The thread that writes: group commit.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use rusqlite::Transaction;
+use rusqlite::TransactionBehavior;
+
+use super::checkpoint::Checkpoint;
+use super::fault::Fault;
+use super::fault::Outcome;
+use super::fault::answer;
+use super::fault::is_busy;
+use super::poison::Poison;
+use super::queue::Queue;
+use super::tail::Tails;
+use crate::catalog::CatalogError;
+
+/// Calls committed together. It bounds how long the first of them waits for the others.
+pub const GROUP_MAX: usize = 256;
+/// Each waits as long as the connection's busy timeout, 5 s.
+const BEGIN_ATTEMPTS: u32 = 12;
+
+/// Runs one call inside the transaction; what it returns is called after the commit, and dropped without one.
+pub type WriteJob = Box<dyn FnOnce(&mut Work<'_>) -> Reply + Send>;
+pub type Reply = Box<dyn FnOnce() + Send>;
+
+/// What an operation works on: the open transaction, and the tails in memory.
+pub struct Work<'a> {
+    pub connection: &'a Connection,
+    pub tails: &'a mut Tails,
+    /// The first trouble with the file: the group must not be committed.
+    trouble: Option<rusqlite::Error>,
+}
+
+impl Work<'_> {
+    /// Runs one operation. When it is refused its own statements are undone, and only those.
+    pub fn attempt<T>(&mut self, operation: impl FnOnce(&mut Self) -> Outcome<T>) -> Result<T, CatalogError> {
+        match self.savepoint(operation) {
+            Ok(value) => Ok(value),
+            Err(Fault::Answer(error)) => Err(error),
+            Err(Fault::Store(error)) => {
+                let told = answer(&error);
+                self.trouble.get_or_insert(error);
+                Err(told)
+            }
+        }
+    }
+
+    fn savepoint<T>(&mut self, operation: impl FnOnce(&mut Self) -> Outcome<T>) -> Outcome<T> {
+        let run = |sql| self.connection.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
+        run("SAVEPOINT call")?;
+        let result = operation(self);
+        let run = |sql| self.connection.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
+        if let Err(Fault::Answer(_)) = &result {
+            run("ROLLBACK TO call")?;
+        }
+        if let Err(Fault::Store(_)) = &result {
+            return result; // the whole transaction goes
+        }
+        run("RELEASE call")?;
+        result
+    }
+}
+
+pub struct Writer {
+    connection: Connection,
+    tails: Tails,
+    queue: Arc<Queue<WriteJob>>,
+    checkpoint: Arc<Checkpoint>,
+    poison: Arc<Poison>,
+}
+
+impl Writer {
+    pub fn new(
+        connection: Connection,
+        tails: Tails,
+        queue: Arc<Queue<WriteJob>>,
+        checkpoint: Arc<Checkpoint>,
+        poison: Arc<Poison>,
+    ) -> Self {
+        Self { connection, tails, queue, checkpoint, poison }
+    }
+
+    /// Until the queue is closed, or the catalog poisoned.
+    pub fn run(mut self) {
+        loop {
+            let jobs = self.queue.take(GROUP_MAX);
+            if jobs.is_empty() || self.poison.cause().is_some() {
+                return;
+            }
+            let replies = match self.group(jobs) {
+                Ok(replies) => replies,
+                Err(error) => {
+                    // Set before any reply is dropped: nobody may take a missing answer for anything else.
+                    self.poison.set(&format!("a commit of the catalog failed: {error}"));
+                    return;
+                }
+            };
+            replies.into_iter().for_each(|reply| reply());
+        }
+    }
+
+    /// One transaction over all of `jobs`. The replies may be given once this is `Ok`.
+    fn group(&mut self, jobs: Vec<WriteJob>) -> rusqlite::Result<Vec<Reply>> {
+        let before = self.connection.total_changes();
+        let transaction = begin(&self.connection)?;
+        let mut work = Work { connection: &transaction, tails: &mut self.tails, trouble: None };
+        let mut replies = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            replies.push(job(&mut work));
+            if let Some(error) = work.trouble.take() {
+                return Err(error);
+            }
+        }
+        transaction.commit()?;
+        self.checkpoint.note(self.connection.total_changes().saturating_sub(before));
+        Ok(replies)
+    }
+}
+
+/// Waits a minute for another program (a shell, a backup) that holds the file: nothing has happened yet.
+fn begin(connection: &Connection) -> rusqlite::Result<Transaction<'_>> {
+    let attempt = || Transaction::new_unchecked(connection, TransactionBehavior::Immediate);
+    for _ in 1..BEGIN_ATTEMPTS {
+        match attempt() {
+            Err(error) if is_busy(&error) => {}
+            other => return other,
+        }
+    }
+    attempt()
+}
