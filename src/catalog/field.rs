@@ -1,6 +1,6 @@
 //! Fixed-width little-endian fields at fixed offsets: how our formats are written and read.
 
-use crate::io::checksum::hash64;
+use crate::io::hash64;
 
 /// Bytes of the checksum that ends every format of this room.
 pub const CHECKSUM_LEN: usize = size_of::<u64>();

@@ -24,6 +24,7 @@ use super::encoder::EncodeError;
 use super::encoder::RowGroupPages;
 use super::layout::MAGIC;
 use super::layout::TIME_COLUMN;
+use super::layout::ascending;
 use super::profile::Profile;
 use super::sink::Sink;
 
@@ -125,6 +126,7 @@ fn splice(
         .set_num_rows(row_group.num_rows())
         .set_total_byte_size(row_group.total_byte_size())
         .set_column_metadata(columns)
+        .set_sorting_columns(Some(ascending(time)))
         .build()?;
     Ok(RowGroupPages { row_group, offsets, time_index })
 }

@@ -27,6 +27,7 @@ use parquet::schema::types::SchemaDescPtr;
 
 use super::encoder::EncodeError;
 use super::encoder::RowGroupPages;
+use super::layout::ascending;
 use super::levels::Entries;
 use super::page::LevelsMax;
 use super::page::PAGE_MAX;
@@ -118,6 +119,7 @@ pub(super) fn write(
         .set_num_rows(rows.count as i64)
         .set_total_byte_size(bytes)
         .set_column_metadata(columns)
+        .set_sorting_columns(Some(ascending(time_leaf)))
         .build()
         .map_err(EncodeError::Parquet)?;
     let mut time_index = ColumnIndexBuilder::new(Type::INT64);

@@ -19,9 +19,12 @@
 //! The key-value metadata has each key below once; values are text: numbers in decimal, ids and digests as 32 hex digits, lists
 //! separated by commas. `ARROW:schema` is the exact Arrow schema as Arrow writers store it.
 //!
-//! Every column chunk has an offset index; the column of `timestamp_ns` has a column index and chunk bounds, its pages ascend.
+//! Every column chunk has an offset index; the column of `timestamp_ns` has a column index and chunk bounds, its pages ascend,
+//! and row groups name it as what they are sorted by.
 //! Row groups written directly have uncompressed version 1 pages, all columns cut at the same rows; the others are what the
 //! Arrow writer makes (version 2 pages, dictionaries, ZSTD).
+
+use parquet::file::metadata::SortingColumn;
 
 /// Column every topic has: signed nanoseconds.
 pub const TIME_COLUMN: &str = "timestamp_ns";
@@ -66,6 +69,11 @@ const _: () = {
     assert!(FOOTER_DIGEST_MARK.len() == 2 + KEY_FOOTER_DIGEST.len() + 2, "the mark must hold the whole key");
     assert!(DIGEST_DIGITS == 0x20, "the mark says how long the digits are");
 };
+
+/// What a row group says of its order: rows ascend in the leaf column `time`.
+pub(super) fn ascending(time: usize) -> Vec<SortingColumn> {
+    vec![SortingColumn { column_idx: time as i32, descending: false, nulls_first: false }]
+}
 
 /// 32 lower-case hex digits.
 pub(super) fn digits(digest: &[u8; 16]) -> String {

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::Serialize;
 
 /// `[chunk]`: when a chunk is cut.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ChunkConfig {
     /// Bytes of a chunk's file at which the next one begins. 0 turns every automatic cut off, age and idleness too;
@@ -26,7 +27,7 @@ impl Default for ChunkConfig {
 }
 
 /// `[shards]`: the pinned executors.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShardsConfig {
     /// How many; 0 = one per usable core.

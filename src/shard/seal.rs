@@ -44,17 +44,17 @@ pub async fn seal(
                 file.append(&trailer).await?;
                 file.finish().await
             };
-            durable.await.map(|()| record).map_err(|cause| PutError::Write { topic: topic(), cause })
+            durable.await.map(|length| (record, length)).map_err(|cause| PutError::Write { topic: topic(), cause })
         }
     };
-    let record = match made {
-        Ok(record) => record,
+    let (record, length) = match made {
+        Ok(made) => made,
         Err(error) => {
             file.abandon();
             return Err(error);
         }
     };
-    assert!(record.file_bytes == file.bytes(), "{} bytes recorded, {} written", record.file_bytes, file.bytes());
+    assert!(record.file_bytes == length, "{} bytes recorded, {length} written", record.file_bytes);
     let rows = record.rows;
     if let Err(error) = commit(context, spec, vec![record], end).await {
         // Only a refusal says for sure that no record points here. After any other error the next start decides.

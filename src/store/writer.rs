@@ -243,11 +243,11 @@ impl ChunkWriter {
         Ok(())
     }
 
-    /// Everything durable under the `.part` name: steps 4 and 5.
+    /// Everything durable under the `.part` name: steps 4 and 5. Returns the length of the file.
     ///
     /// # Errors
     /// [`WriteError`]; the caller then abandons the file.
-    pub async fn finish(&mut self) -> Result<(), WriteError> {
+    pub async fn finish(&mut self) -> Result<u64, WriteError> {
         let length = self.bytes();
         if self.filled > 0 {
             if self.block.is_none() {
@@ -262,7 +262,8 @@ impl ChunkWriter {
         }
         self.flight.at_most(self.chunk, 0).await?;
         self.file.truncate(length).await.map_err(|e| self.error("truncating", &e))?;
-        self.file.sync().await.map_err(|e| self.error("syncing", &e))
+        self.file.sync().await.map_err(|e| self.error("syncing", &e))?;
+        Ok(length)
     }
 
     /// After the commit: gives the file its final name, in the background. A failure is left to the next start.

@@ -1,7 +1,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
+use std::task::Context;
+use std::task::Wake;
+use std::task::Waker;
 use std::thread;
 
 use futures::FutureExt;
@@ -105,6 +109,53 @@ fn threads_never_miss_each_other() {
         assert_eq!(next, [MESSAGES; SENDERS]);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     }
+}
+
+/// A waker that notes that it was called.
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Goal: a message pushed between the receiver's look and its registration still wakes it.
+/// Method: the sender answers every receipt at once, so that its push falls into that moment again and again. Neither side
+/// sleeps: that would take a thousand times longer than the moment lasts.
+#[test]
+fn a_push_in_the_receivers_blind_moment_wakes_it() {
+    const ROUNDS: usize = 200_000;
+    /// Looks until a wake-up counts as lost. A sender that was interrupted right after its push is given that long to wake.
+    const LOOKS_MAX: usize = 1_000_000;
+    let (sender, mut receiver) = mailbox(1, 1);
+    let received = Arc::new(AtomicUsize::new(0));
+    let seen = received.clone();
+    let thread = thread::spawn(move || {
+        for round in 0..ROUNDS {
+            while seen.load(Ordering::SeqCst) < round {
+                thread::yield_now();
+            }
+            if sender.try_send(round, 1).is_err() {
+                return;
+            }
+        }
+    });
+    let flag = Arc::new(Flag(AtomicBool::new(false)));
+    let waker = Waker::from(flag.clone());
+    let mut cx = Context::from_waker(&waker);
+    for round in 0..ROUNDS {
+        while receiver.poll_recv(&mut cx).map(|message| assert_eq!(message, Some(round))).is_pending() {
+            let mut looks = 0;
+            while !flag.0.swap(false, Ordering::SeqCst) {
+                looks += usize::from(!receiver.is_empty());
+                assert!(looks < LOOKS_MAX, "message {round} is there and nobody was told");
+                thread::yield_now();
+            }
+        }
+        received.store(round + 1, Ordering::SeqCst);
+    }
+    thread.join().unwrap();
 }
 
 /// Goal: whatever moment the receiver goes, no message stays behind and no sender sleeps on.
