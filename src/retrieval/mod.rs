@@ -1,1 +1,19 @@
 //! The read side of the control plane: which chunks answer a request.
+//!
+//! Invariants
+//! - Only final sessions are read. A topic of an open one is [`RetrievalError::NotFinalized`], never a part of it.
+//! - Planning holds segments (sums over 256 chunks), never a topic's chunks: shards ask for those as they read on.
+//! - Nothing here touches rows; the catalog prunes, the shards read.
+
+mod config;
+mod error;
+mod info;
+mod plan;
+mod stream;
+
+pub use config::RetrievalConfig;
+pub use error::RetrievalError;
+pub use info::Info;
+pub use info::TopicInfo;
+pub use stream::Reading;
+pub use stream::Retrieval;

@@ -1,0 +1,34 @@
+//! Why a request of a reader failed.
+
+use crate::catalog::CatalogError;
+use crate::catalog::Entity;
+use crate::model::TopicName;
+use crate::shard::ShardError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RetrievalError {
+    #[error("{what} {name} does not exist")]
+    NotFound { what: Entity, name: String },
+    /// It is there, but its session may still change.
+    #[error("topic {topic} is not finalized yet: it can be read once its session is finalized")]
+    NotFinalized { topic: TopicName },
+    /// A plan must fit into memory.
+    #[error("topic {topic} has more than {max} segments in the time range: ask for less of it at once")]
+    TooManySegments { topic: TopicName, max: usize },
+    #[error("the catalog holds no usable schema for topic {topic}: {why}")]
+    Schema { topic: TopicName, why: String },
+    #[error("topic {topic}: {cause}")]
+    Shard { topic: TopicName, cause: ShardError },
+    /// What the catalog answered and no variant above says better.
+    #[error(transparent)]
+    Catalog(CatalogError),
+}
+
+impl From<CatalogError> for RetrievalError {
+    fn from(error: CatalogError) -> Self {
+        match error {
+            CatalogError::NotFound { what, name } => Self::NotFound { what, name },
+            other => Self::Catalog(other),
+        }
+    }
+}

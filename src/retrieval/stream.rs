@@ -1,0 +1,96 @@
+//! The front desk of the read side.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+
+use super::config::RetrievalConfig;
+use super::error::RetrievalError;
+use super::info;
+use super::info::Info;
+use super::plan;
+use super::plan::Plan;
+use crate::catalog::Catalog;
+use crate::catalog::Page;
+use crate::model::Locator;
+use crate::model::SequenceHead;
+use crate::model::SequenceName;
+use crate::model::TimeRange;
+use crate::model::TopicId;
+use crate::model::TopicName;
+use crate::model::TopicView;
+use crate::shard::BatchReceiver;
+use crate::shard::Shards;
+
+/// Sequences listed at once.
+const SEQUENCES_PAGE: u32 = 256;
+
+/// The read side, shared by all connections. Cheap to clone.
+#[derive(Clone)]
+pub struct Retrieval {
+    desk: Arc<Desk>,
+}
+
+pub(super) struct Desk {
+    pub(super) catalog: Arc<dyn Catalog>,
+    pub(super) shards: Shards,
+    pub(super) config: RetrievalConfig,
+}
+
+/// A read under way.
+pub struct Reading {
+    pub view: TopicView,
+    pub schema: SchemaRef,
+    /// In time order, none empty. Dropping it stops the read and frees what it holds.
+    pub batches: BatchReceiver,
+}
+
+impl Retrieval {
+    pub fn new(catalog: Arc<dyn Catalog>, shards: Shards, config: RetrievalConfig) -> Self {
+        Self { desk: Arc::new(Desk { catalog, shards, config }) }
+    }
+
+    /// One page of all sequences by name, those behind `after`; `next` is `None` on the last page.
+    ///
+    /// # Errors
+    /// Of the catalog.
+    pub async fn sequences(&self, after: Option<SequenceName>) -> Result<Page<SequenceHead>, RetrievalError> {
+        Ok(self.desk.catalog.sequences(after, SEQUENCES_PAGE).await?)
+    }
+
+    /// A sequence, one session of it or one topic, with its readable topics. When the range has a bound, every topic gets
+    /// its exact window inside it.
+    ///
+    /// Cost: one look at the sequence; per topic with a bound the time columns of the chunks that the range cuts.
+    ///
+    /// # Errors
+    /// [`RetrievalError::NotFound`], [`RetrievalError::NotFinalized`] for a topic of an open session,
+    /// [`RetrievalError::Shard`] when a window cannot be read.
+    pub async fn info(&self, locator: &Locator, range: TimeRange) -> Result<Info, RetrievalError> {
+        info::gather(&self.desk, locator, range).await
+    }
+
+    /// A topic without a window, for its schema.
+    ///
+    /// # Errors
+    /// [`RetrievalError::NotFound`], [`RetrievalError::NotFinalized`].
+    pub async fn topic(&self, name: &TopicName) -> Result<TopicView, RetrievalError> {
+        plan::topic(&*self.desk.catalog, name).await
+    }
+
+    /// Starts to read the rows of a topic that lie in `range`, in time order.
+    ///
+    /// # Errors
+    /// [`RetrievalError::NotFound`] for a topic that was deleted, [`RetrievalError::NotFinalized`],
+    /// [`RetrievalError::Shard`] when too many read.
+    pub async fn read(&self, topic: TopicId, range: TimeRange) -> Result<Reading, RetrievalError> {
+        let Desk { catalog, shards, config } = &*self.desk;
+        let view = plan::topic_by_id(&**catalog, topic).await?;
+        let request = Plan::make(&**catalog, view.clone(), range).await?.request(config)?;
+        let schema = Arc::clone(&request.schema);
+        let name = view.head.name.clone();
+        let opened = shards.open_reader(request).await;
+        let batches = opened.map_err(|cause| RetrievalError::Shard { topic: name, cause })?;
+        Ok(Reading { view, schema, batches })
+    }
+}

@@ -1,0 +1,111 @@
+//! Deleting: the tombstone first, then the running puts are stopped and the manifests removed, then the answer.
+//!
+//! | a crash after               | leaves                        | and the next start                      |
+//! |-----------------------------|-------------------------------|-----------------------------------------|
+//! | the tombstone               | a manifest, files             | sweeps both; the tombstone says they go |
+//! | the manifest was removed    | files                         | sweeps them                             |
+//!
+//! Nothing of it is visible after the tombstone, and its names are free.
+
+use std::sync::Arc;
+
+use super::error::SessionError;
+use super::gate::Gate;
+use super::registry::Cancel;
+use super::registry::Puts;
+use super::sessions::Desk;
+use super::sessions::SessionRef;
+use super::sessions::Sessions;
+use super::sweep::to_the_end;
+use crate::auth::token_digest;
+use crate::catalog::Entity;
+use crate::catalog::Visibility;
+use crate::model::Locator;
+use crate::model::SequenceName;
+use crate::model::SessionId;
+use crate::model::TopicName;
+
+impl Sessions {
+    /// Deletes a session in any state. Puts that run in it end with [`SessionError::Deleted`].
+    ///
+    /// # Errors
+    /// [`SessionError::NotFound`] when there is none, or no longer. [`SessionError::Shard`] when its manifest could not be
+    /// removed: the session is deleted all the same, and the sweep tries again.
+    pub async fn delete_session(&self, which: SessionRef) -> Result<(), SessionError> {
+        let session = match which {
+            SessionRef::Id(session) => session,
+            SessionRef::Token(token) => self.desk.open.session_by_token(token_digest(&token)).await?.id,
+            SessionRef::Locator { sequence, session } => {
+                if self.desk.catalog.session(session).await?.head.sequence_name != sequence {
+                    let name = Locator::Session { sequence, session }.to_string();
+                    return Err(SessionError::NotFound { what: Entity::Session, name });
+                }
+                session
+            }
+        };
+        let desk = Arc::clone(&self.desk);
+        to_the_end(async move {
+            let _passage = desk.gates.pass(Gate::Session(session)).await;
+            desk.catalog.delete_session(session).await?;
+            desk.bury(&[session]).await
+        })
+        .await
+    }
+
+    /// Deletes a sequence with all its sessions, whatever their state. The name is free at once.
+    ///
+    /// # Errors
+    /// As [`Self::delete_session`].
+    pub async fn delete_sequence(&self, name: &SequenceName) -> Result<(), SessionError> {
+        let (desk, name) = (Arc::clone(&self.desk), name.clone());
+        to_the_end(async move {
+            let _passage = desk.gates.pass(Gate::Sequence(name.clone())).await;
+            let sequence = desk.catalog.sequence(&name, Visibility::All).await?;
+            let mut sessions: Vec<_> = sequence.sessions.iter().map(|session| session.head.id).collect();
+            // Always in the same order, or two of us could wait for each other.
+            sessions.sort_unstable();
+            let mut passages = Vec::with_capacity(sessions.len());
+            for session in &sessions {
+                passages.push(desk.gates.pass(Gate::Session(*session)).await);
+            }
+            desk.catalog.delete_sequence(sequence.head.id).await?;
+            desk.bury(&sessions).await
+        })
+        .await
+    }
+
+    /// Deletes one topic of an open session. Its put, when one runs, ends with [`SessionError::Deleted`].
+    ///
+    /// # Errors
+    /// [`SessionError::NotFound`], or [`SessionError::Refused`] when its session is final.
+    pub async fn delete_topic(&self, name: &TopicName) -> Result<(), SessionError> {
+        let head = self.desk.catalog.topic(name, Visibility::All).await?.head;
+        let desk = Arc::clone(&self.desk);
+        to_the_end(async move {
+            let _passage = desk.gates.pass(Gate::Session(head.session)).await;
+            desk.catalog.delete_topic(head.id).await?;
+            desk.registry.cancel(Puts::Topic(head.id), Cancel::Deleted);
+            desk.admission.forget_topic(head.session);
+            desk.alarm.ring();
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Desk {
+    /// After the tombstone: stops the puts, removes the manifests and wakes the sweep.
+    async fn bury(&self, sessions: &[SessionId]) -> Result<(), SessionError> {
+        for session in sessions {
+            self.registry.cancel(Puts::Session(*session), Cancel::Deleted);
+            self.admission.forget_session(*session);
+        }
+        self.alarm.ring();
+        let mut outcome = Ok(());
+        for session in sessions {
+            // All of them, even after one failed: what stays waits for the sweep.
+            outcome = outcome.and(self.remove_manifest(*session).await);
+        }
+        outcome
+    }
+}

@@ -1,0 +1,108 @@
+//! Finalizing: the manifest, then the catalog.
+//!
+//! | a crash after                | leaves                        | and the next start                            |
+//! |------------------------------|-------------------------------|-----------------------------------------------|
+//! | the manifest                 | an open session, a manifest   | removes it (`Sessions::recover`); the client repeats |
+//! | the catalog's commit         | a final session               | a repeated finalize answers the same          |
+//!
+//! The session's gate is held all the while, so that the manifest says what the catalog commits: no topic comes or goes.
+//! The catalog keeps a notification of every interrupted topic in the same transaction.
+
+use std::sync::Arc;
+
+use super::error::SessionError;
+use super::gate::Gate;
+use super::manifest::Manifest;
+use super::sessions::Desk;
+use super::sessions::Sessions;
+use super::sweep::to_the_end;
+use crate::auth::token_digest;
+use crate::catalog::CatalogError;
+use crate::catalog::Entity;
+use crate::catalog::Visibility;
+use crate::model::SequenceView;
+use crate::model::SessionHead;
+use crate::model::SessionMove;
+use crate::model::SessionState;
+use crate::model::SessionView;
+use crate::model::Token;
+
+impl Sessions {
+    /// Makes all topics of a session visible at once and immutable. May be repeated and answers the same.
+    ///
+    /// A topic whose DoPut broke is finalized with its durable prefix, and a notification says so.
+    ///
+    /// # Errors
+    /// [`SessionError::NotFound`] for an unknown token, [`SessionError::Refused`] for a session without topics or with one
+    /// that was never written or still is; [`SessionError::Shard`] when the manifest cannot be written, and nothing moved.
+    pub async fn finalize(&self, session: Token) -> Result<SessionHead, SessionError> {
+        let head = self.desk.open.session_by_token(token_digest(&session)).await?;
+        if head.state == SessionState::Final {
+            return Ok(head);
+        }
+        let desk = Arc::clone(&self.desk);
+        to_the_end(async move {
+            let _passage = desk.gates.pass(Gate::Session(head.id)).await;
+            desk.finalize(head).await
+        })
+        .await
+    }
+}
+
+impl Desk {
+    async fn finalize(&self, head: SessionHead) -> Result<SessionHead, SessionError> {
+        let sequence = self.catalog.sequence(&head.sequence_name, Visibility::All).await?;
+        let session = sequence.sessions.iter().find(|session| session.head.id == head.id);
+        let Some(session) = session else {
+            return Err(SessionError::NotFound { what: Entity::Session, name: head.id.to_string() });
+        };
+        if session.head.state == SessionState::Final {
+            return Ok(session.head.clone());
+        }
+        may_finalize(session)?;
+        let completed_at_ns = self.now();
+        self.write_manifest(&sequence, session, completed_at_ns).await?;
+        match self.catalog.finalize(head.id, completed_at_ns).await {
+            Ok(head) => {
+                self.admission.forget_session(head.id);
+                Ok(head)
+            }
+            Err(error) => {
+                if is_definite(&error) {
+                    // The manifest would claim a final session. The next start removes it if this fails.
+                    self.remove_manifest(head.id).await?;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn write_manifest(
+        &self,
+        sequence: &SequenceView,
+        session: &SessionView,
+        completed_at_ns: i64,
+    ) -> Result<(), SessionError> {
+        let id = session.head.id;
+        let bytes = Manifest::gather(&*self.catalog, sequence, session, completed_at_ns).await?.to_bytes();
+        let what = || format!("manifest of session {id}");
+        self.shards.write_manifest(id, bytes).await.map_err(|cause| SessionError::Shard { what: what(), cause })
+    }
+}
+
+/// Asks the table of states early, so that a refusal names the topic and costs no manifest. The catalog asks it again.
+fn may_finalize(session: &SessionView) -> Result<(), SessionError> {
+    let after = |topics: Vec<_>| session.head.state.after(SessionMove::Finalize, topics);
+    for topic in &session.topics {
+        after(vec![topic.head.state])
+            .map_err(|refusal| CatalogError::refused(Entity::Topic, &topic.head.name, refusal))?;
+    }
+    after(session.topics.iter().map(|topic| topic.head.state).collect())
+        .map_err(|refusal| CatalogError::refused(Entity::Session, session.head.id, refusal))?;
+    Ok(())
+}
+
+/// Whether the catalog surely did not commit.
+fn is_definite(error: &CatalogError) -> bool {
+    matches!(error, CatalogError::NotFound { .. } | CatalogError::Refused { .. })
+}
