@@ -302,13 +302,19 @@ fn open_put(
     (sender, put)
 }
 
-/// Asks until the answer has this code.
-async fn until(client: &mut Client, session: &Value, wanted: Code) {
+/// Finalizes until the answer is OK (`None`) or a refusal that says `wanted`.
+async fn until(client: &mut Client, session: &Value, wanted: Option<&str>) {
     let asking = async {
         loop {
-            let code = client.finalize(session).await.map_or_else(|error| code(Err::<(), _>(error)), |_| Code::Ok);
-            if code == wanted {
-                return;
+            let refusal = match client.finalize(session).await {
+                Ok(_) => None,
+                Err(FlightError::Tonic(status)) => Some(status.message().to_owned()),
+                Err(other) => panic!("no status: {other}"),
+            };
+            match (refusal, wanted) {
+                (None, None) => return,
+                (Some(text), Some(wanted)) if text.contains(wanted) => return,
+                _ => {}
             }
         }
     };
@@ -344,11 +350,28 @@ async fn a_broken_put_leaves_what_was_received() {
     sender.unbounded_send(maybe_timed(&[Some(1), Some(2)])).unwrap();
     sender.unbounded_send(maybe_timed(&[Some(3), None])).unwrap();
     assert_eq!(code(put.await.unwrap()), Code::InvalidArgument);
-    until(&mut client, &session, Code::Ok).await;
+    client.finalize(&session).await.unwrap();
     let info = client.info(json!({"resource_locator": "drive/imu"})).await.unwrap();
     assert_eq!(info.total_records, 2);
     let notes = client.act("topic_notification_list", json!({"locator": "drive/imu"})).await.unwrap();
     assert_eq!(notes["notifications"].as_array().unwrap().len(), 1, "{notes}");
     drop(client);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_vanishes_leaves_a_topic_that_can_be_finalized() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let (session, _) = client.session("drive").await;
+    let topic = client.topic(&session, "drive/imu").await;
+    let (sender, put) = open_put(server.client().await, topic, &rows(&[]));
+    sender.unbounded_send(rows(&[1])).unwrap();
+    until(&mut client, &session, Some("still running")).await;
+    put.abort();
+    until(&mut client, &session, None).await;
+    let notes = client.act("topic_notification_list", json!({"locator": "drive/imu"})).await.unwrap();
+    assert_eq!(notes["notifications"].as_array().unwrap().len(), 1, "{notes}");
+    drop((sender, client));
     server.stop().await;
 }
