@@ -152,15 +152,13 @@ impl PutStream {
     /// Memory for a body: the permit first, then the buffer.
     async fn provide(&mut self, len: usize) -> Result<(), ReceiveError> {
         let charge = Pool::charge(len);
-        let too_small = |error| match error {
-            BudgetError::TooLarge { bytes, total } => ReceiveError::BudgetTooSmall { bytes, total },
-        };
-        let permit = match self.budget.try_acquire(charge).map_err(too_small)? {
+        let too_large = |BudgetError::TooLarge { bytes, total }| ReceiveError::BudgetTooSmall { bytes, total };
+        let permit = match self.budget.try_acquire(charge).map_err(too_large)? {
             Some(permit) => permit,
             None => {
                 self.deadline = Deadline::Idle; // the delay is ours
                 tokio::select! {
-                    permit = self.budget.acquire(charge) => permit.map_err(too_small)?,
+                    permit = self.budget.acquire(charge) => permit.map_err(too_large)?,
                     gone = self.answer.gone() => return Err(gone.into()),
                 }
             }

@@ -1,0 +1,62 @@
+//! What every handler stands on.
+
+use std::sync::Arc;
+
+use arrow_flight::flight_service_server::FlightServiceServer;
+use futures::FutureExt;
+use tonic::codec::CompressionEncoding;
+
+use super::get;
+use super::guard;
+use super::ipc::DecodeLimits;
+use super::put;
+use super::service::Service;
+use super::transport::Routes;
+use crate::auth::TicketSealer;
+use crate::retrieval::Retrieval;
+use crate::session::Sessions;
+use crate::wire::SessionAnswer;
+
+/// What clients are told and held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HandlerConfig {
+    /// The form of session_create's answer.
+    pub session_answer: SessionAnswer,
+    /// Bytes of one DoPut message. Clients are told it by `info` and fill their batches up to 90 % of it.
+    pub message_bytes_max: usize,
+    /// Bytes a DoGet message aims at; told by `info`.
+    pub target_message_bytes: usize,
+}
+
+/// The handlers of all calls. Cheap to clone.
+#[derive(Clone)]
+pub struct Desk {
+    pub(super) sessions: Sessions,
+    pub(super) retrieval: Retrieval,
+    pub(super) tickets: TicketSealer,
+    pub(super) config: HandlerConfig,
+}
+
+impl Desk {
+    pub fn new(sessions: Sessions, retrieval: Retrieval, tickets: TicketSealer, config: HandlerConfig) -> Self {
+        Self { sessions, retrieval, tickets, config }
+    }
+
+    /// The routes of a listener.
+    pub fn routes(self) -> Routes {
+        let desk = Arc::new(self);
+        let (puts, gets) = (Arc::clone(&desk), Arc::clone(&desk));
+        let rest = FlightServiceServer::new(Service::new(desk))
+            .max_decoding_message_size(guard::REQUEST_BYTES_MAX)
+            .accept_compressed(CompressionEncoding::Gzip);
+        Routes::new(
+            Arc::new(move |stream, reply| put::serve(Arc::clone(&puts), stream, reply).boxed()),
+            Arc::new(move |request, reply| get::serve(Arc::clone(&gets), request, reply).boxed()),
+            rest,
+        )
+    }
+
+    pub(super) fn decode_limits(&self) -> DecodeLimits {
+        DecodeLimits { message_bytes_max: self.config.message_bytes_max }
+    }
+}

@@ -1,0 +1,160 @@
+//! GetFlightInfo, GetSchema and ListFlights: what there is, and tickets to read it.
+
+use std::sync::Arc;
+
+use arrow::datatypes::Schema;
+use arrow::ipc::writer::IpcWriteOptions;
+use arrow_flight::FlightDescriptor;
+use arrow_flight::FlightEndpoint;
+use arrow_flight::FlightInfo;
+use arrow_flight::IpcMessage;
+use arrow_flight::Location;
+use arrow_flight::SchemaAsIpc;
+use arrow_flight::SchemaResult;
+use bytes::Bytes;
+use futures::Stream;
+use futures::StreamExt;
+use futures::TryStreamExt;
+use futures::stream;
+
+use super::desk::Desk;
+use super::guard::Descriptor;
+use super::ipc::SchemaMessage;
+use super::status::tonic_status;
+use crate::auth::Ticket;
+use crate::model::Locator;
+use crate::model::SequenceHead;
+use crate::model::SequenceName;
+use crate::model::TimeRange;
+use crate::model::TopicView;
+use crate::retrieval::Info;
+use crate::retrieval::TopicInfo;
+use crate::wire::DescriptorForm;
+use crate::wire::InfoDescriptor;
+use crate::wire::WindowInfo;
+use crate::wire::WireError;
+use crate::wire::plain_ticket;
+use crate::wire::sequence_app_metadata;
+use crate::wire::sequence_schema_metadata;
+use crate::wire::topic_app_metadata;
+use crate::wire::topic_location;
+use crate::wire::topic_schema_metadata;
+
+pub(super) async fn flight_info(desk: &Desk, descriptor: FlightDescriptor) -> Result<FlightInfo, tonic::Status> {
+    let asked = parse(descriptor.clone())?;
+    let info = desk.retrieval.info(&asked.locator, asked.range).await.map_err(|error| tonic_status(&error))?;
+    let Info { sequence, topics } = info;
+    let schema = match (&asked.locator, topics.first()) {
+        (Locator::Topic(_), Some(topic)) => {
+            let schema =
+                with_metadata(&stored_schema(&topic.view), topic_schema_metadata(&topic.view, Some(rows(topic))));
+            encapsulated(&schema)?
+        }
+        _ => encapsulated(&with_metadata(&Schema::empty(), sequence_schema_metadata(&sequence.head)))?,
+    };
+    let records: u64 = topics.iter().map(|topic| rows(topic).rows).sum();
+    let bytes: u64 = topics.iter().map(|topic| topic.view.totals.file_bytes).sum();
+    Ok(FlightInfo {
+        schema,
+        flight_descriptor: Some(descriptor),
+        endpoint: topics.iter().map(|topic| endpoint(desk, &asked, topic)).collect(),
+        total_records: i64::try_from(records).unwrap_or(i64::MAX),
+        total_bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
+        ordered: false,
+        app_metadata: Bytes::from(sequence_app_metadata(&sequence)),
+    })
+}
+
+/// The schema of a topic's stream, as its writer sent it; empty when nothing was put.
+pub(super) async fn schema(desk: &Desk, descriptor: FlightDescriptor) -> Result<SchemaResult, tonic::Status> {
+    let asked = parse(descriptor)?;
+    let Locator::Topic(name) = asked.locator else {
+        let (key, expected) = ("resource_locator", "the locator of a topic: only topics have a schema");
+        return Err(tonic_status(&WireError::Value { key, expected, found: asked.locator.to_string() }));
+    };
+    let view = desk.retrieval.topic(&name).await.map_err(|error| tonic_status(&error))?;
+    Ok(SchemaResult { schema: encapsulated(&stored_schema(&view))? })
+}
+
+/// Every sequence, a page of the catalog at a time.
+pub(super) fn flights(desk: Arc<Desk>) -> impl Stream<Item = Result<FlightInfo, tonic::Status>> + Send + 'static {
+    let pages = stream::try_unfold(Page::First, move |page| {
+        let desk = Arc::clone(&desk);
+        async move {
+            let after = match page {
+                Page::First => None,
+                Page::After(name) => Some(name),
+                Page::Done => return Ok::<_, tonic::Status>(None),
+            };
+            let page = desk.retrieval.sequences(after).await.map_err(|error| tonic_status(&error))?;
+            let last = page.items.last().filter(|_| page.next.is_some());
+            let then = last.map_or(Page::Done, |head| Page::After(head.name.clone()));
+            Ok(Some((stream::iter(page.items).map(|head| Ok(flight(&head))), then)))
+        }
+    });
+    pages.try_flatten()
+}
+
+enum Page {
+    First,
+    After(SequenceName),
+    Done,
+}
+
+fn flight(head: &SequenceHead) -> FlightInfo {
+    let descriptor = FlightDescriptor::new_path(vec![head.name.to_string()]);
+    FlightInfo { flight_descriptor: Some(descriptor), total_records: -1, total_bytes: -1, ..FlightInfo::default() }
+}
+
+fn parse(descriptor: FlightDescriptor) -> Result<InfoDescriptor, tonic::Status> {
+    let Descriptor { kind, command, path } = Descriptor::check(descriptor).map_err(|error| tonic_status(&error))?;
+    InfoDescriptor::parse(kind, &command, &path).map_err(|error| tonic_status(&error))
+}
+
+fn endpoint(desk: &Desk, asked: &InfoDescriptor, topic: &TopicInfo) -> FlightEndpoint {
+    let head = &topic.view.head;
+    let ticket = match asked.form {
+        DescriptorForm::Command => desk.tickets.seal(&Ticket { topic: head.id, range: asked.range }),
+        DescriptorForm::Path => plain_ticket(&head.name),
+    };
+    let window = (asked.range != TimeRange::ALL).then(|| rows(topic));
+    FlightEndpoint {
+        ticket: Some(arrow_flight::Ticket { ticket: Bytes::from(ticket) }),
+        location: vec![Location { uri: topic_location(&head.name) }],
+        expiration_time: None,
+        app_metadata: Bytes::from(topic_app_metadata(&topic.view, window)),
+    }
+}
+
+/// What a read of the topic would bring: its window, or all of it.
+fn rows(topic: &TopicInfo) -> WindowInfo {
+    let totals = topic.view.totals;
+    match topic.window {
+        Some(window) => WindowInfo { bounds: window.bounds, rows: window.rows },
+        None => WindowInfo { bounds: totals.bounds, rows: totals.rows },
+    }
+}
+
+fn stored_schema(view: &TopicView) -> Schema {
+    let message = view.schema.clone().map(|message| SchemaMessage::parse(Bytes::from(message)));
+    match message {
+        Some(Ok(message)) => message.schema.as_ref().clone(),
+        // It was checked by the same code when it came; a DoGet of the topic says what is wrong with it.
+        Some(Err(_)) | None => Schema::empty(),
+    }
+}
+
+/// The schema with entries added to its metadata, on top of the client's own.
+pub(super) fn with_metadata<const N: usize>(schema: &Schema, entries: [(String, String); N]) -> Schema {
+    let mut schema = schema.clone();
+    schema.metadata.extend(entries);
+    schema
+}
+
+fn encapsulated(schema: &Schema) -> Result<Bytes, tonic::Status> {
+    let options = IpcWriteOptions::default();
+    let message: IpcMessage = SchemaAsIpc::new(schema, &options)
+        .try_into()
+        .map_err(|error| tonic_status(&super::ipc::FrameError::Encode(error)))?;
+    Ok(message.0)
+}

@@ -1,0 +1,112 @@
+//! DoPut: a schema and batches in, durable rows out.
+//!
+//! OK means that every row of the stream is on stable storage. Any other end leaves the topic *interrupted* with what was
+//! fully received, and the status is sent only once that is settled: clients finalize the session right after an error,
+//! and must find no put that still runs. A topic deleted under the put ends it at once.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::Either;
+use futures::future::select;
+
+use super::desk::Desk;
+use super::guard::Descriptor;
+use super::guard::GuardError;
+use super::ipc::StreamDecoder;
+use super::status::status;
+use super::transport::PutMessage;
+use super::transport::PutReply;
+use super::transport::PutStream;
+use super::transport::ReceiveError;
+use super::transport::Status;
+use crate::session::Put;
+use crate::session::SessionError;
+use crate::shard::PutReceipt;
+use crate::wire::PutDescriptor;
+
+/// Serves one DoPut to its end.
+pub(super) async fn serve(desk: Arc<Desk>, mut stream: PutStream, mut reply: PutReply) {
+    let result = receive(&desk, &mut stream).await;
+    if let Ok(PutReceipt { rows, chunks: _ }) = &result {
+        // A client that reads no results gets the same news from the status.
+        let _ = reply.reply(Bytes::from(format!("{{\"durable_rows\": {rows}}}"))).await;
+    }
+    reply.finish(result.map(drop));
+}
+
+async fn receive(desk: &Desk, stream: &mut PutStream) -> Result<PutReceipt, Status> {
+    let first = match stream.next().await {
+        Some(first) => first.map_err(|error| status(&error))?,
+        None => return Err(status(&GuardError::NoMessage)),
+    };
+    let (mut put, decoder) = begin(desk, first).await?;
+    loop {
+        let step = match next(stream, &put).await {
+            Next::Message(message) => push(&mut put, &decoder, message).await,
+            Next::End => break,
+            Next::Broken(error) => Err(Failure::Stream(error.to_string(), status(&error))),
+            Next::Cancelled(error) => Err(Failure::Put(status(&error))),
+        };
+        match step {
+            Ok(()) => {}
+            // The put is over already.
+            Err(Failure::Put(status)) => return Err(status),
+            Err(Failure::Stream(why, status)) => {
+                put.interrupt(why).await;
+                return Err(status);
+            }
+        }
+    }
+    put.close().await.map_err(|error| status(&error))
+}
+
+/// Opens the put that the first message asks for. Nothing is changed when it is refused.
+async fn begin(desk: &Desk, first: PutMessage) -> Result<(Put, StreamDecoder), Status> {
+    let descriptor = Descriptor::decode(first.descriptor.as_deref()).map_err(|error| status(&error))?;
+    let descriptor = PutDescriptor::parse(descriptor.kind, &descriptor.command).map_err(|error| status(&error))?;
+    let decoder = StreamDecoder::begin(first.header, desk.decode_limits()).map_err(|error| status(&error))?;
+    let PutDescriptor { name, topic } = descriptor;
+    let (message, schema) = (decoder.message().to_vec(), Arc::clone(decoder.schema()));
+    let put = desk.sessions.begin_put(topic, &name, message, schema).await;
+    Ok((put.map_err(|error| status(&error))?, decoder))
+}
+
+/// What comes next, from either side.
+enum Next {
+    Message(PutMessage),
+    /// The client closed its side: the stream is whole.
+    End,
+    /// The client is gone, or sent what is no message.
+    Broken(ReceiveError),
+    /// The topic was deleted, or the server stops.
+    Cancelled(SessionError),
+}
+
+async fn next(stream: &mut PutStream, put: &Put) -> Next {
+    // The cancel comes first: it must not wait behind a sender that never pauses.
+    match select(pin!(put.deleted()), pin!(stream.next())).await {
+        Either::Left((error, _)) => Next::Cancelled(error),
+        Either::Right((Some(Ok(message)), _)) => Next::Message(message),
+        Either::Right((Some(Err(error)), _)) => Next::Broken(error),
+        Either::Right((None, _)) => Next::End,
+    }
+}
+
+enum Failure {
+    /// The put itself failed, and is over.
+    Put(Status),
+    /// The stream broke: why, for the operator, and the status. What came before can be kept.
+    Stream(String, Status),
+}
+
+async fn push(put: &mut Put, decoder: &StreamDecoder, message: PutMessage) -> Result<(), Failure> {
+    let bytes = message.header.len() + message.body.len();
+    let decoded = decoder.batch(&message.header, message.body);
+    let batch = decoded.map_err(|error| Failure::Stream(error.to_string(), status(&error)))?;
+    if batch.num_rows() == 0 {
+        return Ok(());
+    }
+    put.push(batch, bytes).await.map_err(|error| Failure::Put(status(&error)))
+}

@@ -1,0 +1,337 @@
+//! What every error is on the wire: the one place that chooses gRPC codes, one `match` without `_` per error enum, so
+//! that a new variant has to choose. (`transport` chooses those of its own, of received bytes and refused calls.)
+//!
+//! A message says what the client or its operator can do. It is at most 1 KiB when escaped for a header, has no control
+//! or direction characters, and names no file of the server: faults of ours are logged in full where they are answered,
+//! here, and nowhere else.
+
+use tonic::Code;
+
+use super::guard::GuardError;
+use super::ipc::DecodeError;
+use super::ipc::FrameError;
+use super::transport::Gone;
+use super::transport::ReceiveError;
+use super::transport::Status;
+use crate::auth::TicketError;
+use crate::catalog::CatalogError;
+use crate::chunk::EncodeError;
+use crate::model::Refusal;
+use crate::retrieval::RetrievalError;
+use crate::session::SessionError;
+use crate::shard::PutError;
+use crate::shard::ReadError;
+use crate::shard::ShardError;
+use crate::store::FetchError;
+use crate::wire::WireError;
+
+/// Bytes of a message once percent-encoded into a header.
+const MESSAGE_BYTES_MAX: usize = 1024;
+
+/// An error of a request, to be answered once.
+pub(super) trait Answerable: std::fmt::Display {
+    fn code(&self) -> Code;
+}
+
+/// The status of an error. Logs it when the fault is ours.
+pub(super) fn status(error: &impl Answerable) -> Status {
+    let (code, text) = (error.code(), error.to_string());
+    let message = match code {
+        Code::Internal | Code::DataLoss | Code::Unavailable | Code::Unknown => {
+            tracing::error!(?code, error = text, "a request failed");
+            clean(&without_paths(&text))
+        }
+        _ => clean(&text),
+    };
+    Status { code: code as i32, message }
+}
+
+/// The same for tonic's service.
+pub(super) fn tonic_status(error: &impl Answerable) -> tonic::Status {
+    let Status { code, message } = status(error);
+    tonic::Status::new(Code::from_i32(code), message)
+}
+
+/// A part of the protocol that is not served here.
+pub(super) fn unimplemented(what: &str) -> tonic::Status {
+    tonic::Status::unimplemented(clean(&format!("{what} is not served by this server")))
+}
+
+/// Escapes what could move a terminal or forge a log line, and cuts at [`MESSAGE_BYTES_MAX`].
+fn clean(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut bytes = 0;
+    for character in text.chars() {
+        let start = clean.len();
+        let turns = matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if character.is_control() || turns {
+            clean.extend(character.escape_unicode());
+        } else {
+            clean.push(character);
+        }
+        // What is no letter or digit may take three bytes for each of its own.
+        let escaped = |byte: u8| if byte.is_ascii_alphanumeric() { 1 } else { 3 };
+        bytes += clean.bytes().skip(start).map(escaped).sum::<usize>();
+        if bytes > MESSAGE_BYTES_MAX {
+            clean.truncate(start);
+            break;
+        }
+    }
+    clean
+}
+
+/// Replaces every word that looks like an absolute path. Locators have no slash in front.
+fn without_paths(text: &str) -> String {
+    let is_path = |word: &str| word.trim_start_matches(['"', '\'', '(', '=', '[']).starts_with('/');
+    let words = text.split(' ').map(|word| if is_path(word) { "(a path)" } else { word });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+impl Answerable for GuardError {
+    fn code(&self) -> Code {
+        match self {
+            Self::TooLarge { .. } | Self::DescriptorMissing | Self::Descriptor { .. } | Self::NoMessage => {
+                Code::InvalidArgument
+            }
+        }
+    }
+}
+
+impl Answerable for WireError {
+    fn code(&self) -> Code {
+        match self {
+            Self::UnknownAction(_)
+            | Self::Length { .. }
+            | Self::Depth { .. }
+            | Self::Nodes { .. }
+            | Self::Text { .. }
+            | Self::Json { .. }
+            | Self::Missing { .. }
+            | Self::Type { .. }
+            | Self::Value { .. }
+            | Self::Name { .. }
+            | Self::Metadata(_)
+            | Self::Format(_)
+            | Self::TimeRange(_)
+            | Self::DescriptorKind { .. }
+            | Self::DescriptorPath { .. }
+            | Self::Criteria(_)
+            | Self::Ticket => Code::InvalidArgument,
+        }
+    }
+}
+
+impl Answerable for TicketError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Length { .. } | Self::Version { .. } | Self::Seal | Self::Malformed => Code::InvalidArgument,
+        }
+    }
+}
+
+impl Answerable for DecodeError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NotAMessage { .. }
+            | Self::Version { .. }
+            | Self::SchemaExpected { .. }
+            | Self::SecondSchema
+            | Self::BatchExpected { .. }
+            | Self::Empty
+            | Self::Dictionary { .. }
+            | Self::Unsupported { .. }
+            | Self::BigEndian
+            | Self::SchemaTooLarge { .. }
+            | Self::TooManyFields
+            | Self::TooDeep
+            | Self::MetadataTooLarge
+            | Self::Schema(_)
+            | Self::HeaderTooLarge { .. }
+            | Self::MessageTooLarge { .. }
+            | Self::Compressed
+            | Self::BodyLength { .. }
+            | Self::TooManyRows { .. }
+            | Self::TooManyLogicalBytes { .. }
+            | Self::Layout { .. }
+            | Self::Surplus { .. }
+            | Self::Batch(_)
+            | Self::TimestampNull { .. } => Code::InvalidArgument,
+        }
+    }
+}
+
+impl Answerable for FrameError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Encode(_) | Self::Dictionary { .. } | Self::Header { .. } => Code::Internal,
+        }
+    }
+}
+
+impl Answerable for ReceiveError {
+    /// As the transport answers it.
+    fn code(&self) -> Code {
+        Code::from_i32(Status::from(self).code)
+    }
+}
+
+impl Answerable for Gone {
+    fn code(&self) -> Code {
+        Code::Cancelled
+    }
+}
+
+impl Answerable for Refusal {
+    fn code(&self) -> Code {
+        match self {
+            Self::SessionFinal
+            | Self::SessionEmpty
+            | Self::TopicReceiving
+            | Self::TopicWithoutPut
+            | Self::TopicWritten => Code::FailedPrecondition,
+        }
+    }
+}
+
+impl Answerable for SessionError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NotFound { .. } | Self::Deleted { .. } => Code::NotFound,
+            Self::AlreadyExists { .. } => Code::AlreadyExists,
+            Self::Refused { refusal, .. } => refusal.code(),
+            Self::ForeignSequence { .. } | Self::ForeignTopic { .. } => Code::PermissionDenied,
+            Self::Schema { .. } => Code::InvalidArgument,
+            Self::Unsupported { cause, .. } => cause.code(),
+            Self::TooMany { .. } => Code::ResourceExhausted,
+            Self::Stopping => Code::Unavailable,
+            Self::Ended { .. } | Self::Metadata { .. } => Code::Internal,
+            Self::Put(cause) => cause.code(),
+            Self::Shard { cause, .. } => cause.code(),
+            Self::Catalog(cause) => cause.code(),
+        }
+    }
+}
+
+impl Answerable for RetrievalError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NotFound { .. } => Code::NotFound,
+            Self::NotFinalized { .. } => Code::FailedPrecondition,
+            Self::TooManySegments { .. } => Code::ResourceExhausted,
+            Self::Schema { .. } => Code::DataLoss,
+            Self::Shard { cause, .. } => cause.code(),
+            Self::Catalog(cause) => cause.code(),
+        }
+    }
+}
+
+impl Answerable for CatalogError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NotFound { .. } => Code::NotFound,
+            Self::AlreadyExists { .. } => Code::AlreadyExists,
+            Self::Refused { refusal, .. } => refusal.code(),
+            Self::ForeignSequence { .. } => Code::PermissionDenied,
+            Self::Invalid { .. } => Code::InvalidArgument,
+            Self::TooLarge { .. } | Self::Overloaded { .. } => Code::ResourceExhausted,
+            Self::Unavailable { .. } | Self::Closed => Code::Unavailable,
+            Self::SchemaMismatch { .. } => Code::Internal,
+            Self::Corrupt { .. } => Code::DataLoss,
+        }
+    }
+}
+
+impl Answerable for EncodeError {
+    fn code(&self) -> Code {
+        match self {
+            Self::UnsupportedType { .. }
+            | Self::DuplicateField { .. }
+            | Self::TimeColumn { .. }
+            | Self::Inexact { .. }
+            | Self::NullTime { .. }
+            | Self::Null { .. }
+            | Self::PageTooLarge { .. } => Code::InvalidArgument,
+            Self::Empty | Self::Arrow(_) | Self::Parquet(_) => Code::Internal,
+        }
+    }
+}
+
+impl Answerable for PutError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Encode { cause, .. } => cause.code(),
+            Self::Write { cause, .. } if cause.is_full() => Code::ResourceExhausted,
+            Self::Write { .. } | Self::Stopped { .. } => Code::Unavailable,
+            Self::Catalog { cause, .. } => cause.code(),
+        }
+    }
+}
+
+impl Answerable for ShardError {
+    fn code(&self) -> Code {
+        match self {
+            Self::TooManyReaders { .. } => Code::ResourceExhausted,
+            Self::DeviceMissing(_) | Self::Io(_) | Self::Stopped | Self::Executor(_) => Code::Unavailable,
+            Self::Read(cause) => cause.code(),
+        }
+    }
+}
+
+impl Answerable for ReadError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Fetch { cause, .. } => match cause {
+                FetchError::Missing { .. }
+                | FetchError::Short { .. }
+                | FetchError::Io { .. }
+                | FetchError::Damaged(_) => Code::DataLoss,
+            },
+            Self::Assemble { .. } => Code::Internal,
+            Self::Catalog { cause, .. } => cause.code(),
+            Self::DeviceMissing { .. } | Self::Stopped { .. } => Code::Unavailable,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Entity;
+    use crate::model::TopicName;
+
+    #[test]
+    fn a_message_cannot_move_a_terminal_or_forge_a_line() {
+        let text = clean("a\n{\"level\":\"error\"}\u{1b}[31m\u{202e}end");
+        assert!(text.chars().all(|c| !c.is_control()), "{text}");
+        assert_eq!(text, "a\\u{a}{\"level\":\"error\"}\\u{1b}[31m\\u{202e}end");
+    }
+
+    #[test]
+    fn a_message_is_short_even_when_escaped() {
+        for unit in ["x", "é", " ", "\0", "𝄞"] {
+            let text = clean(&unit.repeat(5_000));
+            let escaped: usize = text.bytes().map(|b| if b.is_ascii_alphanumeric() { 1 } else { 3 }).sum();
+            assert!(escaped <= MESSAGE_BYTES_MAX && escaped > MESSAGE_BYTES_MAX - 40, "{unit:?}: {escaped}");
+        }
+    }
+
+    #[test]
+    fn faults_of_ours_name_no_file() {
+        let cause = "unable to open \"/var/lib/tessera/catalog.db\" (os error 2)".to_owned();
+        let Status { code, message } = status(&CatalogError::Unavailable { cause });
+        assert_eq!(code, Code::Unavailable as i32);
+        assert!(message.contains("os error 2") && !message.contains("/var"), "{message}");
+    }
+
+    #[test]
+    fn a_name_in_a_clients_mistake_stays_as_it_is() {
+        let error = SessionError::NotFound { what: Entity::Topic, name: "drive/camera/front".to_owned() };
+        let expected = "topic drive/camera/front does not exist".to_owned();
+        assert_eq!(status(&error), Status { code: Code::NotFound as i32, message: expected });
+        let topic = TopicName::parse("drive/imu").unwrap();
+        assert_eq!(status(&SessionError::Deleted { topic }).code, Code::NotFound as i32);
+        let refused =
+            SessionError::Refused { what: Entity::Topic, name: "a/b".to_owned(), refusal: Refusal::TopicWritten };
+        assert_eq!(status(&refused).code, Code::FailedPrecondition as i32);
+    }
+}
