@@ -1,1 +1,13 @@
-//! The command line.
+//! The command line. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but something was found, 5 no answer from the server.
+
+mod arguments;
+mod cat;
+mod config;
+mod info;
+mod ls;
+mod main;
+mod output;
+mod serve;
+mod verify;
+
+pub use main::main;

@@ -1,1 +1,16 @@
 //! Start, health and stop of the server.
+//!
+//! Order is safety here: the address is bound first, the data directories are locked before they are looked at, the
+//! catalog is open before shards run, recovery has ended before the first call is answered. In reverse at the end.
+
+mod log;
+mod serve;
+mod start;
+
+pub use log::LogError;
+pub use log::start as start_log;
+pub use serve::ServeError;
+pub use serve::serve;
+pub use start::AtRest;
+pub use start::StartError;
+pub use start::open_at_rest;

@@ -4,7 +4,8 @@
 //! with `block_on`. What runs on them is the same: a shard is *one* future that joins others and spawns none, takes its clock
 //! and devices from [`Local`], and may be polled by either.
 //!
-//! A panic in that future ends the thread in good order and comes out of [`Executor::join`].
+//! A panic in that future ends the thread in good order and comes out of [`Executor::join`]. Orderly or not, a shard should
+//! await the reads and writes it has begun before it ends: glommio does not wait for those that were given up.
 
 use std::any::Any;
 use std::future::Future;

@@ -172,7 +172,10 @@ impl Engine {
     ) -> Fut<'_, T> {
         Box::pin(async move {
             let result = match pushed {
-                Ok(()) => receiver.await.unwrap_or(Err(CatalogError::Closed)),
+                // Closing answers all calls it took. One that is not answered met a bug or a poisoned writer.
+                Ok(()) => receiver.await.unwrap_or_else(|_| {
+                    Err(CatalogError::Unavailable { cause: "it stopped before it answered".to_owned() })
+                }),
                 Err(refused) => Err(refused),
             };
             // Also for a reader that was quicker than the fault: what it saw may not be there after the next start.
@@ -222,3 +225,6 @@ fn snapshot<T>(connection: &Connection, question: impl FnOnce(&Connection) -> Ou
     transaction.commit()?;
     Ok(seen)
 }
+
+#[cfg(test)]
+mod tests;

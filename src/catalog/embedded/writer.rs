@@ -89,33 +89,30 @@ impl Writer {
             if jobs.is_empty() || self.poison.cause().is_some() {
                 return;
             }
-            let replies = match self.group(jobs) {
-                Ok(replies) => replies,
-                Err(error) => {
-                    // Set before any reply is dropped: nobody may take a missing answer for anything else.
-                    self.poison.set(&format!("a commit of the catalog failed: {error}"));
-                    return;
-                }
-            };
+            let Some(replies) = self.group(jobs) else { return };
             replies.into_iter().for_each(|reply| reply());
         }
     }
 
-    /// One transaction over all of `jobs`. The replies may be given once this is `Ok`.
-    fn group(&mut self, jobs: Vec<WriteJob>) -> rusqlite::Result<Vec<Reply>> {
-        let before = self.connection.total_changes();
-        let transaction = begin(&self.connection)?;
-        let mut work = Work { connection: &transaction, tails: &mut self.tails, trouble: None };
+    /// One transaction over all of `jobs`. The replies may be given once it is committed; `None` when it was not, and
+    /// the catalog is poisoned. That happens before a reply is dropped, so that nobody takes a missing one for less.
+    fn group(&mut self, jobs: Vec<WriteJob>) -> Option<Vec<Reply>> {
+        let poison = |error| self.poison.set(&format!("a commit of the catalog failed: {error}"));
         let mut replies = Vec::with_capacity(jobs.len());
-        for job in jobs {
+        let mut jobs = jobs.into_iter();
+        let before = self.connection.total_changes();
+        let transaction = begin(&self.connection).map_err(poison).ok()?;
+        let mut work = Work { connection: &transaction, tails: &mut self.tails, trouble: None };
+        for job in jobs.by_ref() {
             replies.push(job(&mut work));
             if let Some(error) = work.trouble.take() {
-                return Err(error);
+                poison(error);
+                return None;
             }
         }
-        transaction.commit()?;
+        transaction.commit().map_err(poison).ok()?;
         self.checkpoint.note(self.connection.total_changes().saturating_sub(before));
-        Ok(replies)
+        Some(replies)
     }
 }
 

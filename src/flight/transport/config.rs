@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::Serialize;
 
 pub(super) const MIB: usize = 1 << 20;
 
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ListenConfig {
     /// Address and port for TCP. An address other than loopback also needs `insecure`.
@@ -22,7 +23,7 @@ pub struct ListenConfig {
 }
 
 /// Limits of connections and streams, all daemon-wide values unless said otherwise.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TransportConfig {
     /// Connections open at once. One more is closed as soon as it is accepted.

@@ -1,0 +1,94 @@
+//! What can be typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::Parser;
+use clap::Subcommand;
+
+#[derive(Debug, Parser)]
+#[command(name = "tessera", version, about = "Recording server for sensor data", arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the recording server
+    Serve(ConfigArguments),
+    /// Check or explain the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// List sequences, or the topics of one
+    Ls(LsArguments),
+    /// Show one sequence or topic: time, size, rates, rows, chunks
+    Info(InfoArguments),
+    /// Print the rows of a topic as NDJSON, one JSON object a line
+    Cat(CatArguments),
+    /// Check every chunk of a stopped server's data directories against the catalog and its checksums
+    Verify(ConfigArguments),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say whether the configuration is good
+    Check(ConfigArguments),
+    /// Show every key with its value and where it came from
+    Explain(ConfigArguments),
+}
+
+/// Where the configuration comes from. Flags win over the environment (`TESSERA_<SECTION>_<KEY>`), that over the file.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ConfigArguments {
+    /// Address and port to listen on [default: 127.0.0.1:6726]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Data directory, once per device; the first holds the catalog [default: ./tessera-data]
+    #[arg(long = "data-dir", value_name = "DIR")]
+    pub data_dirs: Vec<PathBuf>,
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE", env = "TESSERA_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ServerArguments {
+    /// The server to talk to: grpc://host:port or unix:/path
+    #[arg(long, value_name = "URI", default_value = "grpc://127.0.0.1:6726", env = "TESSERA_SERVER")]
+    pub server: String,
+}
+
+#[derive(Debug, Args)]
+pub struct LsArguments {
+    /// A sequence; all sequences without one
+    pub locator: Option<String>,
+    #[command(flatten)]
+    pub server: ServerArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct InfoArguments {
+    /// A sequence, or a topic as sequence/topic/path
+    pub locator: String,
+    #[command(flatten)]
+    pub server: ServerArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct CatArguments {
+    /// A topic as sequence/topic/path
+    pub locator: String,
+    /// First timestamp to print, in nanoseconds
+    #[arg(long, value_name = "NS", allow_negative_numbers = true)]
+    pub start: Option<i64>,
+    /// First timestamp not to print any more, in nanoseconds
+    #[arg(long, value_name = "NS", allow_negative_numbers = true)]
+    pub end: Option<i64>,
+    /// Rows to print at most
+    #[arg(long, value_name = "ROWS")]
+    pub limit: Option<u64>,
+    #[command(flatten)]
+    pub server: ServerArguments,
+}

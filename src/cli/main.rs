@@ -1,0 +1,89 @@
+//! From arguments to an exit code.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::client::Client;
+use crate::client::ClientError;
+
+use super::arguments::Arguments;
+use super::arguments::Command;
+use super::arguments::ConfigCommand;
+use super::arguments::ServerArguments;
+use super::cat;
+use super::config;
+use super::info;
+use super::ls;
+use super::serve;
+use super::verify;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Done = 0,
+    Failed = 1,
+    /// The work is done and something was found that somebody should look at.
+    Found = 3,
+    Unreachable = 5,
+}
+
+/// A failed command: what to print, and the exit code.
+#[derive(Debug)]
+pub struct Failure {
+    pub outcome: Outcome,
+    pub message: String,
+}
+
+impl Failure {
+    /// An error with all its causes.
+    pub fn new(error: &dyn std::error::Error) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            // Some errors already repeat their cause.
+            if !message.contains(&text) {
+                message = format!("{message}: {text}");
+            }
+            source = cause.source();
+        }
+        Self { outcome: Outcome::Failed, message }
+    }
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::new(&error)
+    }
+}
+
+/// Connects to the server that the arguments name.
+pub fn connect(arguments: &ServerArguments) -> Result<Client, Failure> {
+    Client::connect(&arguments.server).map_err(|error| match error {
+        ClientError::Unreachable { .. } | ClientError::Silent { .. } => {
+            Failure { outcome: Outcome::Unreachable, ..Failure::new(&error) }
+        }
+        _ => Failure::new(&error),
+    })
+}
+
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse(); // exits with 2 on wrong usage
+    let result = match &arguments.command {
+        Command::Serve(arguments) => serve::run(arguments),
+        Command::Config(ConfigCommand::Check(arguments)) => config::check(arguments),
+        Command::Config(ConfigCommand::Explain(arguments)) => config::explain(arguments),
+        Command::Ls(arguments) => ls::run(arguments),
+        Command::Info(arguments) => info::run(arguments),
+        Command::Cat(arguments) => cat::run(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
+    };
+    let outcome = result.unwrap_or_else(|failure| {
+        // Standard error may be closed; the exit code still says it.
+        let _ = writeln!(std::io::stderr(), "tessera: {}", failure.message);
+        failure.outcome
+    });
+    ExitCode::from(outcome as u8)
+}

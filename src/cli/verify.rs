@@ -1,0 +1,103 @@
+//! `tessera verify`: every chunk of a stopped server against the catalog and its checksums. Changes nothing.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use indicatif::ProgressBar;
+use indicatif::ProgressStyle;
+
+use crate::chunk::Columns;
+use crate::daemon;
+use crate::daemon::AtRest;
+use crate::io::BlockDevice;
+use crate::io::BlockingPool;
+use crate::io::ThreadDevice;
+use crate::model::ChunkRecord;
+use crate::model::DeviceNumber;
+use crate::model::SessionId;
+use crate::model::TimeRange;
+use crate::store::ChunkReader;
+use crate::store::FetchError;
+
+use super::arguments::ConfigArguments;
+use super::config;
+use super::main::Failure;
+use super::main::Outcome;
+use super::output::Table;
+
+type Devices = BTreeMap<DeviceNumber, Rc<dyn BlockDevice>>;
+
+pub fn run(arguments: &ConfigArguments) -> Result<Outcome, Failure> {
+    let config = config::load(arguments)?.config;
+    futures::executor::block_on(async {
+        let rest = daemon::open_at_rest(&config).await?;
+        let devices = open_devices(&rest.devices)?;
+        verify_all(&rest, &devices).await
+    })
+}
+
+fn open_devices(paths: &[(DeviceNumber, PathBuf)]) -> Result<Devices, Failure> {
+    let (names, blocks) = (BlockingPool::new("names", 1)?, BlockingPool::new("blocks", 4)?);
+    let mut devices = Devices::new();
+    for (number, path) in paths {
+        devices.insert(*number, Rc::new(ThreadDevice::open(path, names.clone(), blocks.clone())?));
+    }
+    Ok(devices)
+}
+
+async fn verify_all(rest: &AtRest, devices: &Devices) -> Result<Outcome, Failure> {
+    let mut chunks: Vec<(SessionId, ChunkRecord)> = Vec::new();
+    for session in rest.open_store.sessions().await? {
+        let records = rest.open_store.committed_chunks(session).await?;
+        chunks.extend(records.into_iter().map(|record| (session, record)));
+    }
+    let progress = progress(chunks.iter().map(|(_, record)| record.file_bytes).sum());
+    let mut problems = Table::new(&["chunk", "session", "problem"]);
+    let mut found = 0u64;
+    for (session, record) in &chunks {
+        let problem = match devices.get(&record.device) {
+            None => Some(format!("its data directory number {} was not given", record.device.0)),
+            Some(device) => verify_chunk(device, *session, record).await.err(),
+        };
+        if let Some(problem) = problem {
+            found += 1;
+            problems.row(vec![record.chunk.to_string().into(), session.to_string().into(), problem.into()]);
+        }
+        progress.inc(record.file_bytes);
+    }
+    progress.finish_and_clear();
+    if found > 0 {
+        problems.print()?;
+    }
+    let rows: u64 = chunks.iter().map(|(_, record)| record.rows).sum();
+    eprintln!("{} chunks with {rows} rows checked, {found} with problems", chunks.len());
+    Ok(if found > 0 { Outcome::Found } else { Outcome::Done })
+}
+
+/// Checksums of every byte, then the rows and times that the record promises.
+async fn verify_chunk(device: &Rc<dyn BlockDevice>, session: SessionId, record: &ChunkRecord) -> Result<(), String> {
+    let text = |error: FetchError| error.to_string();
+    let chunk = ChunkReader::open(device, session, record).await.map_err(text)?;
+    chunk.verify().await.map_err(text)?;
+    let mut rows = 0;
+    for (index, group) in chunk.layout().row_groups().iter().enumerate() {
+        let whole = chunk.layout().select(index, 0..group.rows, &TimeRange::ALL, Columns::TimeOnly);
+        let Some(selection) = whole else { continue };
+        let bytes = chunk.fetch(&selection).await.map_err(text)?;
+        rows += chunk.layout().decode(&selection, &bytes).map_err(|e| e.to_string())?.num_rows() as u64;
+    }
+    match rows == record.rows {
+        true => Ok(()),
+        false => Err(format!("{rows} rows in the file, {} in the catalog", record.rows)),
+    }
+}
+
+fn progress(bytes: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

@@ -1,0 +1,99 @@
+//! All keys of the configuration. Each section belongs to the room that uses it; here they are only put together.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::flight::ListenConfig;
+use crate::flight::TransportConfig;
+use crate::io::BackendChoice;
+use crate::retrieval::RetrievalConfig;
+use crate::session::SessionConfig;
+use crate::shard::ChunkConfig;
+use crate::shard::ShardsConfig;
+use crate::wire::SessionAnswer;
+
+/// The whole configuration. Every key has a default, so `tessera serve` needs none.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub server: ListenConfig,
+    pub storage: StorageConfig,
+    pub connections: TransportConfig,
+    pub memory: MemoryConfig,
+    pub chunk: ChunkConfig,
+    pub shards: ShardsConfig,
+    pub sessions: SessionConfig,
+    pub reading: RetrievalConfig,
+    pub compat: CompatConfig,
+    pub log: LogConfig,
+}
+
+/// `[storage]`: where recordings lie.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StorageConfig {
+    /// Data directories, one per device. The first holds the catalog too. Chunks go to the one with the fewest running
+    /// puts. A directory that is left out at a later start makes its chunks UNAVAILABLE, and nothing else.
+    pub data_dirs: Vec<PathBuf>,
+    /// How files are written: `auto` tries io_uring with direct I/O and falls back to threads; `uring` and `threads` insist.
+    pub backend: BackendChoice,
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self { data_dirs: vec![PathBuf::from("./tessera-data")], backend: BackendChoice::Auto }
+    }
+}
+
+/// `[memory]`: the budget. At its limit senders wait; it never grows.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MemoryConfig {
+    /// Bytes received and not yet written, over all streams. At the limit streams are not read on. At least twice
+    /// `connections.message_bytes_max`.
+    pub receive_bytes: u64,
+    /// Bytes that all DoGet streams may hold decoded. With more readers each gets smaller batches.
+    pub read_bytes: u64,
+    /// Write blocks of 1 MiB per shard. At the limit topics wait for the device.
+    pub blocks_per_shard: u64,
+}
+
+impl Default for MemoryConfig {
+    fn default() -> Self {
+        Self { receive_bytes: 512 << 20, read_bytes: 256 << 20, blocks_per_shard: 32 }
+    }
+}
+
+/// `[compat]`: older clients.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CompatConfig {
+    /// Form of the answer to session_create: `uuid_and_locator` for the Python SDK from 0.5 on, `uuid` for 0.3 and 0.4,
+    /// which fail on the other form.
+    pub session_answer: SessionAnswer,
+}
+
+/// `[log]`: what is written to standard error.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// `error`, `warn`, `info`, `debug` or `trace`, or a filter such as `info,tessera::shard=debug`.
+    pub level: String,
+    /// `plain` for people, `json` for machines.
+    pub format: LogFormat,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Plain }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    Plain,
+    Json,
+}

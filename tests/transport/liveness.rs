@@ -1,0 +1,106 @@
+//! Goal: streams that wait, for memory or for a handler that does not read, never stop the others of their connection.
+//! Method: one connection, windows filled on purpose; everything else must end, and actions must answer meanwhile.
+
+use futures::future::join_all;
+use tessera::flight::transport::Pool;
+use tessera::flight::transport::TransportConfig;
+
+use crate::harness::MIB;
+use crate::harness::action;
+use crate::harness::put;
+use crate::harness::start;
+use crate::harness::until;
+use crate::harness::within;
+
+const IMAGE: usize = 25_000_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn eight_large_puts_share_memory_for_two_messages() {
+    let server = start(2 * Pool::charge(IMAGE), TransportConfig::default()).await;
+    let client = server.client().await;
+    let puts = (0..8).map(|_| put(client.clone(), "drain", 3, IMAGE));
+    for sum in within("eight puts", join_all(puts)).await {
+        assert_eq!(sum.unwrap(), (2 * IMAGE).to_string());
+    }
+    until("memory is given back", || server.budget.in_use() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn held_puts_stop_neither_others_nor_actions() {
+    let server = start(256 * MIB, TransportConfig::default()).await;
+    let client = server.client().await;
+    let held = (0..4).map(|_| tokio::spawn(put(client.clone(), "hold", 33, MIB))).collect::<Vec<_>>();
+    until("four puts are held", || server.log.lock().unwrap().len() == 4).await;
+    let actions = async {
+        for round in 0..20 {
+            let text = format!("round {round}");
+            assert_eq!(action(client.clone(), &text).await.unwrap(), text);
+        }
+    };
+    let puts = join_all((0..8).map(|_| put(client.clone(), "drain", 5, 2 * MIB)));
+    let ((), sums) = within("puts and actions beside held puts", async { tokio::join!(actions, puts) }).await;
+    for sum in sums {
+        assert_eq!(sum.unwrap(), (8 * MIB).to_string());
+    }
+    server.release.send_replace(true);
+    for sum in within("the held puts", join_all(held)).await {
+        assert_eq!(sum.unwrap().unwrap(), (32 * MIB).to_string());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hundreds_of_puts_go_on_while_half_of_them_wait() {
+    let server = start(256 * MIB, TransportConfig::default()).await;
+    let client = server.client().await;
+    let held = (0..150).map(|_| tokio::spawn(put(client.clone(), "hold", 3, MIB))).collect::<Vec<_>>();
+    until("all are held", || server.log.lock().unwrap().len() == 150).await;
+    let puts = join_all((0..150).map(|_| put(client.clone(), "drain", 9, 64 << 10)));
+    let actions = async {
+        for _ in 0..20 {
+            assert_eq!(action(client.clone(), "hello").await.unwrap(), "hello");
+        }
+    };
+    let ((), sums) = within("150 puts beside 150 held ones", async { tokio::join!(actions, puts) }).await;
+    for sum in sums {
+        assert_eq!(sum.unwrap(), (8 * (64 << 10)).to_string());
+    }
+    server.release.send_replace(true);
+    for sum in within("the held puts", join_all(held)).await {
+        assert_eq!(sum.unwrap().unwrap(), (2 * MIB).to_string());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn puts_that_wait_for_memory_do_not_stop_actions() {
+    let server = start(2 * MIB, TransportConfig::default()).await;
+    let all = server.budget.try_acquire(2 * MIB).unwrap();
+    let client = server.client().await;
+    let puts = (0..8).map(|_| tokio::spawn(put(client.clone(), "drain", 20, MIB))).collect::<Vec<_>>();
+    until("puts wait for memory", || server.budget.waiting()).await;
+    for _ in 0..20 {
+        assert_eq!(within("an action", action(client.clone(), "hello")).await.unwrap(), "hello");
+    }
+    drop(all);
+    for sum in within("the puts", join_all(puts)).await {
+        assert_eq!(sum.unwrap().unwrap(), (19 * MIB).to_string());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_holds_too_much_gets_no_new_puts() {
+    let config = TransportConfig { held_bytes_max: 16 * MIB, ..TransportConfig::default() };
+    let server = start(64 * MIB, config).await;
+    let client = server.client().await;
+    let _held = (0..2).map(|_| tokio::spawn(put(client.clone(), "hold", 40, MIB))).collect::<Vec<_>>();
+    let refusal = within("a refusal", async {
+        loop {
+            if let Err(status) = put(client.clone(), "drain", 1, 0).await {
+                return status;
+            }
+        }
+    });
+    let status = refusal.await;
+    assert_eq!(status.code(), tonic::Code::ResourceExhausted);
+    assert!(status.message().contains("at most 16777216"), "{status:?}");
+    assert_eq!(action(client, "hello").await.unwrap(), "hello");
+}
