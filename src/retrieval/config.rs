@@ -1,8 +1,9 @@
 //! How much a reader gets at once.
 
 use serde::Deserialize;
+use serde::Serialize;
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetrievalConfig {
     /// Bytes of a batch to aim at on DoGet. A row that is larger travels alone in a larger batch.

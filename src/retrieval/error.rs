@@ -18,7 +18,7 @@ pub enum RetrievalError {
     #[error("the catalog holds no usable schema for topic {topic}: {why}")]
     Schema { topic: TopicName, why: String },
     #[error("topic {topic}: {cause}")]
-    Shard { topic: TopicName, cause: ShardError },
+    Shard { topic: TopicName, cause: Box<ShardError> },
     /// What the catalog answered and no variant above says better.
     #[error(transparent)]
     Catalog(CatalogError),

@@ -98,6 +98,6 @@ async fn window(desk: &Desk, view: TopicView, range: TimeRange) -> Result<Window
         return Ok(covered);
     }
     let cut = desk.shards.window(plan.request(&desk.config)?).await;
-    let cut = cut.map_err(|cause| RetrievalError::Shard { topic: name, cause })?;
+    let cut = cut.map_err(|cause| RetrievalError::Shard { topic: name, cause: Box::new(cause) })?;
     Ok(plan::add(covered, cut))
 }

@@ -141,3 +141,6 @@ pub(super) fn schema(view: &TopicView) -> Result<SchemaRef, RetrievalError> {
     let bytes = view.schema.as_deref().ok_or_else(|| error("there is none".to_owned()))?;
     try_schema_from_flatbuffer_bytes(bytes).map(Arc::new).map_err(|cause| error(cause.to_string()))
 }
+
+#[cfg(test)]
+mod tests;

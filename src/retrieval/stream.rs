@@ -90,7 +90,7 @@ impl Retrieval {
         let schema = Arc::clone(&request.schema);
         let name = view.head.name.clone();
         let opened = shards.open_reader(request).await;
-        let batches = opened.map_err(|cause| RetrievalError::Shard { topic: name, cause })?;
+        let batches = opened.map_err(|cause| RetrievalError::Shard { topic: name, cause: Box::new(cause) })?;
         Ok(Reading { view, schema, batches })
     }
 }

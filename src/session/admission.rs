@@ -50,9 +50,9 @@ impl Admission {
     /// [`SessionError::Schema`] naming the first field that differs from the tag's model, [`SessionError::Unsupported`]
     /// for a type that cannot be stored and come back exactly.
     pub(super) fn schema(&self, topic: &TopicName, tag: &OntologyTag, schema: &Schema) -> Result<(), SessionError> {
-        let schema_error = |cause| SessionError::Schema { topic: topic.clone(), cause };
+        let schema_error = |cause| SessionError::Schema { topic: topic.clone(), cause: Box::new(cause) };
         self.ontology.check(tag, schema, self.config.ontology).map_err(schema_error)?;
-        supports(schema).map_err(|cause| SessionError::Unsupported { topic: topic.clone(), cause })
+        supports(schema).map_err(|cause| SessionError::Unsupported { topic: topic.clone(), cause: Box::new(cause) })
     }
 
     /// Takes a place for a session that is about to be created.

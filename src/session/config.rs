@@ -1,11 +1,12 @@
 //! The limits of the write side.
 
 use serde::Deserialize;
+use serde::Serialize;
 
 use crate::ontology::Strictness;
 
 /// What a client may open, and how strictly its schemas are checked.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SessionConfig {
     /// How a stream's schema is compared with the model that its ontology tag names.

@@ -23,9 +23,9 @@ pub enum SessionError {
     #[error("topic {topic}: the UUID was given out for another topic")]
     ForeignTopic { topic: TopicName },
     #[error("topic {topic}: {cause}")]
-    Schema { topic: TopicName, cause: SchemaError },
+    Schema { topic: TopicName, cause: Box<SchemaError> },
     #[error("topic {topic}: {cause}")]
-    Unsupported { topic: TopicName, cause: EncodeError },
+    Unsupported { topic: TopicName, cause: Box<EncodeError> },
     #[error("{what}: at most {max}, and there are as many; {remedy}")]
     TooMany { what: String, max: u32, remedy: &'static str },
     #[error("topic {topic} was deleted while it was written: its rows are discarded")]
@@ -38,7 +38,7 @@ pub enum SessionError {
     #[error(transparent)]
     Put(PutError),
     #[error("{what}: {cause}")]
-    Shard { what: String, cause: ShardError },
+    Shard { what: String, cause: Box<ShardError> },
     #[error("the catalog holds user metadata that is no JSON: {why}")]
     Metadata { why: String },
     /// What the catalog answered and no variant above says better.

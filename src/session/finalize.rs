@@ -86,7 +86,10 @@ impl Desk {
         let id = session.head.id;
         let bytes = Manifest::gather(&*self.catalog, sequence, session, completed_at_ns).await?.to_bytes();
         let what = || format!("manifest of session {id}");
-        self.shards.write_manifest(id, bytes).await.map_err(|cause| SessionError::Shard { what: what(), cause })
+        self.shards
+            .write_manifest(id, bytes)
+            .await
+            .map_err(|cause| SessionError::Shard { what: what(), cause: Box::new(cause) })
     }
 }
 

@@ -183,7 +183,7 @@ pub(super) async fn begin(
                     tracing::error!(%name, %error, "the topic has no writer and cannot be marked interrupted")
                 }
             }
-            Err(SessionError::Shard { what: format!("topic {name}"), cause })
+            Err(SessionError::Shard { what: format!("topic {name}"), cause: Box::new(cause) })
         }
     }
 }

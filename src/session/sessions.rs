@@ -249,6 +249,9 @@ impl Desk {
 
     pub(super) async fn remove_manifest(&self, session: SessionId) -> Result<(), SessionError> {
         let what = || format!("manifest of session {session}");
-        self.shards.remove_manifest(session).await.map_err(|cause| SessionError::Shard { what: what(), cause })
+        self.shards
+            .remove_manifest(session)
+            .await
+            .map_err(|cause| SessionError::Shard { what: what(), cause: Box::new(cause) })
     }
 }

@@ -16,7 +16,7 @@ use super::sessions::Desk;
 use crate::catalog::Tombstone;
 
 /// Tombstones looked at in one round, few because one can list a topic's chunks. When none of them can be purged, the
-/// next round looks at more, up to `PAGE_MAX`.
+/// next round looks at twice as many, up to `PAGE_MAX`.
 const PAGE: u32 = 16;
 const PAGE_MAX: u32 = 4096;
 
@@ -66,35 +66,40 @@ pub(super) async fn run(desk: Arc<Desk>) {
     let mut page = PAGE;
     loop {
         let round = round(&desk, page).await;
-        if round.purged > 0 && round.more {
+        if round.purged > 0 {
+            wait = WAIT_FIRST;
+        }
+        if round.more && round.purged > 0 {
             continue;
         }
-        // A full page of tombstones that cannot go must not hide those behind it.
-        page = if round.more { (2 * page).min(PAGE_MAX) } else { PAGE };
-        wait = if round.purged > 0 { WAIT_FIRST } else { wait };
+        if round.more && page < PAGE_MAX {
+            // A full page of tombstones that cannot go must not hide those behind it.
+            page *= 2;
+            continue;
+        }
+        page = PAGE;
         if round.failed {
             // Rung or not: a disk that refuses does so again at once.
             tokio::time::sleep(wait).await;
             wait = (2 * wait).min(WAIT_MAX);
-        } else if timeout(WAIT_MAX, desk.alarm.wait()).await.is_ok() {
-            wait = WAIT_FIRST;
+        } else {
+            // At the timeout it looks all the same.
+            let _ = timeout(WAIT_MAX, desk.alarm.wait()).await;
         }
     }
 }
 
 /// What one look at the tombstones did.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Round {
-    pub(super) purged: usize,
-    /// Left because their writer has not let go.
-    pub(super) busy: usize,
+#[derive(Default)]
+struct Round {
+    purged: usize,
     /// Something failed and is to be tried again.
-    pub(super) failed: bool,
+    failed: bool,
     /// The page was full: there may be more.
-    pub(super) more: bool,
+    more: bool,
 }
 
-pub(super) async fn round(desk: &Desk, page: u32) -> Round {
+async fn round(desk: &Desk, page: u32) -> Round {
     let mut round = Round::default();
     let tombstones = match desk.catalog.tombstones(page).await {
         Ok(tombstones) => tombstones,
@@ -106,7 +111,7 @@ pub(super) async fn round(desk: &Desk, page: u32) -> Round {
     round.more = tombstones.len() >= page as usize;
     for tombstone in tombstones {
         if desk.registry.runs(writers(&tombstone)) {
-            round.busy += 1;
+            // It rings when it lets go.
             continue;
         }
         match purge(desk, &tombstone).await {
@@ -135,7 +140,7 @@ async fn purge(desk: &Desk, tombstone: &Tombstone) -> Result<(), SessionError> {
     }
     desk.shards.purge(tombstone).await.map_err(|cause| {
         let what = format!("deleted files of session {}", tombstone.session);
-        SessionError::Shard { what, cause }
+        SessionError::Shard { what, cause: Box::new(cause) }
     })?;
     desk.catalog.purged(tombstone.number).await?;
     Ok(())

@@ -1,0 +1,8 @@
+//! The control plane over the real catalog and the real shards in a temporary directory: `session` writes, `retrieval`
+//! reads. The shards run on the thread back end, so that this passes wherever it is built.
+
+mod deleting;
+mod finalizing;
+mod fixture;
+mod reading;
+mod writing;
