@@ -31,6 +31,8 @@
 //! |     56 |     s | statistics         |                                                         |
 //! | 56 + s |     8 | checksum           | require XXH3-64 of all before                           |
 
+use uuid::Uuid;
+
 use super::RecordError;
 use super::SegmentKey;
 use super::field::CHECKSUM_LEN;
@@ -45,6 +47,7 @@ use super::record::record_len;
 use crate::model::ChunkRecord;
 use crate::model::Statistics;
 use crate::model::TimeBounds;
+use crate::model::TopicId;
 
 const FORMAT: u16 = 1;
 
@@ -249,7 +252,7 @@ fn directory_fields(wanted: SegmentKey, sealed: &[u8]) -> Option<Result<Vec<Chun
     if format != FORMAT {
         return Some(Err(SegmentError::Format { found: format }));
     }
-    let topic = crate::model::TopicId(uuid::Uuid::from_bytes(read(sealed, directory::TOPIC_AT)?));
+    let topic = TopicId(Uuid::from_bytes(read(sealed, directory::TOPIC_AT)?));
     let found = SegmentKey { topic, number: u32::from_le_bytes(read(sealed, directory::NUMBER_AT)?) };
     if found != wanted {
         return Some(Err(SegmentError::Misplaced { found, wanted }));

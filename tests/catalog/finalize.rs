@@ -61,9 +61,10 @@ pub fn readers_see_all_topics_or_none(make: Make) {
     };
     std::thread::scope(|scope| {
         let reader = &reader;
-        (0..READERS).for_each(|index| drop(scope.spawn(move || reader(index))));
-        while looks.load(Ordering::SeqCst) < 4 * READERS {
-            std::thread::yield_now(); // the readers are at it
+        let readers: Vec<_> = (0..READERS).map(|index| scope.spawn(move || reader(index))).collect();
+        // Until all are at it, or have found a fault already.
+        while looks.load(Ordering::SeqCst) < 4 * READERS && readers.iter().any(|reader| !reader.is_finished()) {
+            std::thread::yield_now();
         }
         wait(stage.catalog().finalize(session.id, 500)).unwrap();
         visible.store(true, Ordering::SeqCst);

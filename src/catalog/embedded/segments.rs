@@ -5,6 +5,7 @@ use rusqlite::OptionalExtension;
 use rusqlite::params;
 
 use super::convert::state;
+use super::convert::uuid;
 use super::engine::Seen;
 use super::fault::Outcome;
 use super::tail::Tails;
@@ -94,7 +95,7 @@ pub fn of_session(
     let (mut rows, mut all) = (select.query([session.0.as_bytes()])?, Vec::new());
     while let Some(row) = rows.next()? {
         let (topic, deleted): (i64, bool) = (row.get("row")?, row.get("deleted")?);
-        all.extend(of_topic(connection, topic, TopicId(super::convert::uuid(row, "id")?))?);
+        all.extend(of_topic(connection, topic, TopicId(uuid(row, "id")?))?);
         if state(row, "state", TopicState::from_number)? == TopicState::Receiving && !deleted {
             let Some(tail) = tails.and_then(|tails| tails.0.get(&topic)) else { return Ok(Seen::NeedsTail) };
             all.extend(tail.records());

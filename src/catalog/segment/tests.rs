@@ -1,13 +1,11 @@
 //! The golden files are format 1 for ever: they must read, and be written, to the byte.
 
 use proptest::prelude::*;
-use uuid::Uuid;
 
 use super::*;
 use crate::catalog::record::tests::any_record;
 use crate::catalog::record::tests::golden_record;
 use crate::model::ChunkId;
-use crate::model::TopicId;
 
 const KEY: SegmentKey = SegmentKey { topic: TopicId(Uuid::from_u128(0x2122_2324)), number: 0x3132 };
 const DIRECTORY: &[u8] = include_bytes!("../../../tests/golden/segment_directory_1.bin");

@@ -1,3 +1,5 @@
+use std::io::Write;
+
 use super::*;
 
 #[test]
@@ -17,9 +19,9 @@ fn files_of_others_are_refused_and_left_alone() {
         let ours: i64 = Connection::open(&path).unwrap().query_row(count, [], |row| row.get(0)).unwrap();
         assert_eq!(ours, 0);
     }
-    let path = directory.path().join("text");
-    std::fs::write(&path, "this is no database, however long it may be").unwrap();
-    assert!(matches!(connect(&config, &path, Role::Writer), Err(CatalogError::Corrupt { .. })));
+    let mut text = tempfile::NamedTempFile::new_in(&directory).unwrap();
+    text.write_all(b"this is no database, however long it may be").unwrap();
+    assert!(matches!(connect(&config, text.path(), Role::Writer), Err(CatalogError::Corrupt { .. })));
     let missing = directory.path().join("no directory").join("catalog");
     assert!(matches!(connect(&config, &missing, Role::Writer), Err(CatalogError::Unavailable { .. })));
 }
