@@ -64,7 +64,7 @@ class Server:
         self.environment = environment or {}
         if config is not None:
             path = self.directory / "config.toml"
-            path.write_text(config)
+            path.write_text(config.replace("{directory}", str(self.directory)))
             self.options += ["--config", str(path)]
         self.process = None
 

@@ -42,7 +42,12 @@ def schema_header(schema):
 
 def batch_parts(batch, options=None):
     """IPC header and body of one record batch."""
-    message = pa.ipc.read_message(batch.serialize(options=options) if options else batch.serialize())
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
+        writer.write_batch(batch)
+    reader = pa.ipc.MessageReader.open_stream(sink.getvalue())
+    messages = list(reader)
+    (message,) = [message for message in messages if message.type == "record batch"]
     return message.metadata.to_pybytes(), message.body.to_pybytes()
 
 

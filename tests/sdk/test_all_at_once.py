@@ -13,6 +13,7 @@ VENVS = pathlib.Path(os.environ.get("TESSERA_VENVS", ROOT / "target" / "venv"))
 NEIGHBOURS = ["0.6.3", "0.5.0"]
 
 SCRIPT = """
+import sys
 sys.path.insert(0, {tests!r})
 from harness import sdk
 class Server: port = {port}
