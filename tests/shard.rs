@@ -127,8 +127,7 @@ impl House {
             digest[..16].copy_from_slice(id.as_bytes());
             TokenDigest(digest)
         };
-        let new =
-            NewSession { id: session, sequence: sequence.clone(), token: token(session.0), created_at_ns: 2 };
+        let new = NewSession { id: session, sequence: sequence.clone(), token: token(session.0), created_at_ns: 2 };
         block_on(self.catalog.create_session(new)).unwrap();
         let (shard, _) = self.shards.place();
         let new = NewTopic {

@@ -49,7 +49,9 @@ fn head(locator: &Locator, info: &Info) -> String {
         line("sessions", format!("{} finalized, {open} open", sequence.sessions.len() - open));
         line("metadata", sequence.user_metadata.get().to_owned());
     }
-    if let [endpoint] = info.endpoints.as_slice() && info.sequence.is_none() {
+    if let [endpoint] = info.endpoints.as_slice()
+        && info.sequence.is_none()
+    {
         line("created", utc_datetime(endpoint.topic.created_at_ns));
         line("metadata", endpoint.topic.user_metadata.get().to_owned());
     }

@@ -74,7 +74,8 @@ impl Table {
 
     fn for_people(&self) -> String {
         let widest = |index: usize, name: &str| {
-            let cells = self.rows.iter().filter_map(|row| row.get(index)).map(|cell| printable(&cell.text).chars().count());
+            let cells =
+                self.rows.iter().filter_map(|row| row.get(index)).map(|cell| printable(&cell.text).chars().count());
             cells.max().unwrap_or(0).max(name.len())
         };
         let widths: Vec<usize> = self.columns.iter().enumerate().map(|(i, name)| widest(i, name)).collect();
@@ -102,7 +103,9 @@ pub fn quiet_pipe(result: io::Result<()>) -> io::Result<()> {
 
 /// The text without what could move a terminal's cursor or turn it around.
 pub fn printable(text: &str) -> String {
-    let hidden = |c: char| c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let hidden = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     text.chars().map(|c| if hidden(c) { '\u{fffd}' } else { c }).collect()
 }
 
@@ -158,7 +161,8 @@ mod tests {
     #[test]
     fn sizes_and_times_are_short() {
         assert_eq!([bytes(0), bytes(999), bytes(1_250_000), bytes(123_400_000)], ["0 B", "999 B", "1.2 MB", "123 MB"]);
-        let times = [duration(1_500_000), duration(2_500_000_000), duration(61_000_000_000), duration(7_200_000_000_000)];
+        let times =
+            [duration(1_500_000), duration(2_500_000_000), duration(61_000_000_000), duration(7_200_000_000_000)];
         assert_eq!(times, ["1.5ms", "2.5s", "1m01s", "2h00m"]);
         assert_eq!(rate(101, 1_000_000_000), Some(100.0));
         assert_eq!(rate(1, 0), None);

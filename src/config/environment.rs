@@ -80,12 +80,8 @@ fn typed(name: &str, key: &str, text: String, defaults: &Table) -> Result<Overri
         return Err(LoadError::UnknownKey { origin, key: key.to_owned(), hint: String::new() });
     }
     let kind = key.split_once('.').and_then(|(section, name)| defaults.get(section)?.get(name));
-    let wrong = |expected| LoadError::Kind {
-        origin: origin.clone(),
-        key: key.to_owned(),
-        found: text.clone(),
-        expected,
-    };
+    let wrong =
+        |expected| LoadError::Kind { origin: origin.clone(), key: key.to_owned(), found: text.clone(), expected };
     let value = match kind {
         Some(Value::Integer(_)) => Value::Integer(text.trim().parse().map_err(|_| wrong("a whole number"))?),
         Some(Value::Float(_)) => Value::Float(text.trim().parse().map_err(|_| wrong("a number"))?),

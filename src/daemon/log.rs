@@ -17,10 +17,9 @@ pub struct LogError {
 /// # Errors
 /// [`LogError`] when the level is not understood.
 pub fn start(config: &LogConfig) -> Result<(), LogError> {
-    let filter = EnvFilter::builder().parse(&config.level).map_err(|cause| LogError {
-        level: config.level.clone(),
-        cause: cause.to_string(),
-    })?;
+    let filter = EnvFilter::builder()
+        .parse(&config.level)
+        .map_err(|cause| LogError { level: config.level.clone(), cause: cause.to_string() })?;
     // glommio reports its probe for polled I/O as an error once per file opened for writing; it is what we want.
     let filter = match "glommio=off".parse() {
         Ok(directive) => filter.add_directive(directive),

@@ -13,8 +13,9 @@ use tokio::sync::watch;
 use crate::auth::TicketSealer;
 use crate::catalog::EmbeddedCatalog;
 use crate::config::Config;
-use crate::flight;
 use crate::flight::BindError;
+use crate::flight::Desk;
+use crate::flight::HandlerConfig;
 use crate::flight::Listener;
 use crate::flight::Stop;
 use crate::io::Backend;
@@ -104,20 +105,18 @@ async fn run(config: Config) -> Result<Remains, ServeError> {
         start::wall_ns,
     );
     let retrieval = Retrieval::new(Arc::clone(&catalog), shards.clone(), config.reading.clone());
-    let service = flight::Service::new(flight::ServiceParts {
-        sessions: sessions.clone(),
-        retrieval,
-        tickets: TicketSealer::new(ticket_key),
+    let handlers = HandlerConfig {
         session_answer: config.compat.session_answer,
         message_bytes_max: config.connections.message_bytes_max,
         target_message_bytes: config.reading.target_message_bytes,
-    });
+    };
+    let desk = Desk::new(sessions.clone(), retrieval, TicketSealer::new(ticket_key), handlers);
     sessions.recover().await?;
     let (stop, stopping) = watch::channel(Stop::Run);
     let sweep = tokio::spawn(sessions.clone().sweep());
     let signals = tokio::spawn(drain_on_signal(stop, sessions.clone()));
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
-    listener.serve(config.connections.clone(), service.routes(), budget, stopping).await;
+    listener.serve(config.connections.clone(), desk.routes(), budget, stopping).await;
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
     sessions.drain().await;
     signals.abort();

@@ -21,3 +21,9 @@ pub mod transport;
 
 pub use desk::Desk;
 pub use desk::HandlerConfig;
+pub use transport::BindError;
+pub use transport::ConfigError;
+pub use transport::ListenConfig;
+pub use transport::Listener;
+pub use transport::Stop;
+pub use transport::TransportConfig;
