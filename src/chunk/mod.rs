@@ -19,6 +19,7 @@ mod identity;
 mod integrity;
 mod layout;
 mod levels;
+mod lift;
 mod page;
 mod profile;
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub(super) fn is_direct(data_type: &DataType) -> bool {
 }
 
 /// Bytes per value of types whose Arrow values are their PLAIN values.
-fn plain_width(data_type: &DataType) -> Option<usize> {
+pub(super) fn plain_width(data_type: &DataType) -> Option<usize> {
     match data_type {
         DataType::Float16 => Some(2),
         DataType::Int32 | DataType::UInt32 | DataType::Float32 | DataType::Date32 | DataType::Time32(_) => Some(4),
