@@ -47,8 +47,17 @@ pub(super) struct Source {
 pub(super) fn may_lift(data_type: &DataType) -> bool {
     match data_type {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Binary | DataType::LargeBinary => true,
-        DataType::List(child) | DataType::LargeList(child) => plain_width(child.data_type()).is_some(),
-        other => plain_width(other).is_some(),
+        DataType::List(child) | DataType::LargeList(child) => widths(child.data_type()).is_some(),
+        other => widths(other).is_some(),
+    }
+}
+
+/// Bytes per value in a page and in an array: narrow integers are stored as 32 bits.
+fn widths(data_type: &DataType) -> Option<(usize, usize)> {
+    match data_type {
+        DataType::Int8 | DataType::UInt8 => Some((4, 1)),
+        DataType::Int16 | DataType::UInt16 => Some((4, 2)),
+        other => plain_width(other).map(|width| (width, width)),
     }
 }
 
@@ -146,6 +155,7 @@ fn lift_bytes<T: ByteArrayType>(source: &Source) -> Option<ArrayRef> {
 
 /// Fixed-width values, gathered into aligned memory.
 struct Values {
+    stored_width: usize,
     width: usize,
     bytes_max: usize,
     bytes: MutableBuffer,
@@ -155,18 +165,27 @@ struct Values {
 
 impl Values {
     fn new(data_type: &DataType, source: &Source) -> Option<Self> {
-        let (width, bytes_max) = (plain_width(data_type)?, source.bytes_max);
+        let ((stored_width, width), bytes_max) = (widths(data_type)?, source.bytes_max);
         let stored: usize = source.pages.iter().map(|(_, page)| page.len()).sum();
         let bytes = MutableBuffer::with_capacity(stored.min(bytes_max));
-        Some(Self { width, bytes_max, bytes, nulls: NullBufferBuilder::new(0), count: 0 })
+        Some(Self { stored_width, width, bytes_max, bytes, nulls: NullBufferBuilder::new(0), count: 0 })
     }
 
     /// The next `count` values: from the page, or null.
     fn append(&mut self, from: &mut &[u8], count: usize, valid: bool) -> Option<()> {
         let len = count.checked_mul(self.width).filter(|len| self.bytes.len() + len <= self.bytes_max)?;
         if valid {
-            let (values, rest) = from.split_at_checked(len)?;
-            self.bytes.extend_from_slice(values);
+            let (values, rest) = from.split_at_checked(count.checked_mul(self.stored_width)?)?;
+            let stored = values.chunks_exact(self.stored_width);
+            match self.width {
+                // Little-endian: the low bytes come first.
+                1 => self.bytes.extend(stored.map(|value| value.first().copied().unwrap_or(0))),
+                2 if self.stored_width == 4 => {
+                    self.bytes
+                        .extend(stored.map(|value| value.first_chunk().map_or(0, |low| u16::from_le_bytes(*low))));
+                }
+                _ => self.bytes.extend_from_slice(values),
+            }
             *from = rest;
         } else {
             self.bytes.extend_zeros(len);
