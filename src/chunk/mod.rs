@@ -34,6 +34,7 @@ mod sparse;
 mod support;
 #[cfg(test)]
 mod tests;
+mod thrift;
 mod trailer;
 mod values;
 
