@@ -5,9 +5,11 @@ use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
 
+use arrow::array::ArrayRef;
 use arrow::array::AsArray;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
+use arrow::datatypes::Field;
 use arrow::datatypes::Int64Type;
 use arrow::datatypes::Schema;
 use arrow::datatypes::SchemaRef;
@@ -18,6 +20,7 @@ use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::arrow_reader::RowSelection;
 use parquet::arrow::arrow_reader::RowSelector;
+use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::metadata::page_index::PageIndexProvider;
@@ -27,6 +30,8 @@ use parquet::file::page_index::offset_index::PageLocation;
 use super::exact;
 use super::footer;
 use super::layout::TIME_COLUMN;
+use super::lift;
+use super::page::LevelsMax;
 use super::selection::Columns;
 use super::selection::Selection;
 use super::selection::merged;
@@ -204,46 +209,100 @@ impl ChunkLayout {
     /// # Errors
     /// [`DecodeError`] when bytes are missing or make no sense.
     pub fn decode(&self, selection: &Selection, bytes: &SparseBytes) -> Result<RecordBatch, DecodeError> {
+        contained(self.chunk, || self.decode_trusting(selection, bytes))
+    }
+
+    fn decode_trusting(&self, selection: &Selection, bytes: &SparseBytes) -> Result<RecordBatch, DecodeError> {
         let chunk = self.chunk;
-        let batches =
-            contained(chunk, || self.read(selection, bytes).map_err(|cause| DecodeError::Parquet { chunk, cause }))?;
         let schema = match selection.columns {
             Columns::All => &self.schema,
             Columns::TimeOnly => &self.time_schema,
         };
+        let lifted: Vec<Option<ArrayRef>> =
+            schema.fields().iter().map(|field| self.lifted(selection, field, bytes)).collect();
+        let missing = schema.fields().iter().zip(&lifted).filter(|(_, lifted)| lifted.is_none());
+        let missing: Vec<&str> = missing.map(|(field, _)| field.name().as_str()).collect();
         let cause = |cause| DecodeError::Arrow { chunk, cause };
-        let mut exact = Vec::with_capacity(batches.len());
-        for batch in &batches {
-            let columns =
-                schema.fields().iter().zip(batch.columns()).map(|(field, column)| exact::exact(field, column));
-            let columns = columns.collect::<Result<_, _>>().map_err(cause)?;
-            exact.push(RecordBatch::try_new(schema.clone(), columns).map_err(cause)?);
-        }
-        let whole = match exact.as_slice() {
-            [one] => one.clone(),
-            several => concat_batches(schema, several).map_err(cause)?,
+        let read = match missing.is_empty() {
+            true => None,
+            false => {
+                let batches = self.read(selection, &missing, bytes);
+                let batches = batches.map_err(|cause| DecodeError::Parquet { chunk, cause })?;
+                let first = batches.first().ok_or_else(|| self.too_few(selection, 0))?;
+                Some(concat_batches(&first.schema(), &batches).map_err(cause)?)
+            }
         };
-        let (rows, expected) = (whole.num_rows() as u64, selection.rows.end - selection.rows.start);
-        if rows != expected {
-            return Err(DecodeError::Rows { chunk, row_group: selection.row_group, rows, expected });
+        let mut rest = read.iter().flat_map(RecordBatch::columns);
+        let mut columns = Vec::with_capacity(lifted.len());
+        for (field, lifted) in schema.fields().iter().zip(lifted) {
+            columns.push(match lifted {
+                Some(column) => column,
+                None => exact::exact(field, rest.next().ok_or_else(|| self.too_few(selection, 0))?).map_err(cause)?,
+            });
+        }
+        let whole = RecordBatch::try_new(schema.clone(), columns).map_err(cause)?;
+        if whole.num_rows() as u64 != selection.rows.end - selection.rows.start {
+            return Err(self.too_few(selection, whole.num_rows() as u64));
         }
         Ok(inside(&whole, &selection.range))
     }
 
-    fn read(&self, selection: &Selection, bytes: &SparseBytes) -> Result<Vec<RecordBatch>, ParquetError> {
-        let (start, end) = (selection.rows.start as usize, selection.rows.end as usize);
-        let projection = match selection.columns {
-            Columns::All => ProjectionMask::all(),
-            Columns::TimeOnly => ProjectionMask::leaves(self.arrow.parquet_schema(), [self.time_leaf]),
+    /// A column out of direct pages; `None` when it has others, or bytes are missing.
+    pub(super) fn lifted(&self, selection: &Selection, field: &Field, bytes: &SparseBytes) -> Option<ArrayRef> {
+        if !lift::may_lift(field.data_type()) {
+            return None;
+        }
+        let root = self.schema.index_of(field.name()).ok()?;
+        let parquet = self.arrow.parquet_schema();
+        let leaf = (0..parquet.num_columns()).find(|leaf| parquet.get_column_root_idx(*leaf) == root)?;
+        let group = self.metadata().row_groups().get(selection.row_group)?;
+        let chunk = group.columns().get(leaf)?;
+        if chunk.compression() != Compression::UNCOMPRESSED || chunk.dictionary_page_offset().is_some() {
+            return None;
+        }
+        let locations = self.pages(selection.row_group, leaf);
+        let ends = locations.iter().skip(1).map(|page| page.first_row_index as u64).chain([group.num_rows() as u64]);
+        let (mut pages, mut first) = (Vec::new(), None);
+        for (page, end) in locations.iter().zip(ends) {
+            let start = page.first_row_index as u64;
+            if start < selection.rows.end && selection.rows.start < end {
+                first.get_or_insert(start);
+                pages
+                    .push(((end - start) as usize, bytes.get(page.offset as u64, page.compressed_page_size as usize)?));
+            }
+        }
+        let column = parquet.column(leaf);
+        let max = LevelsMax {
+            definition: column.max_def_level().unsigned_abs(),
+            repetition: column.max_rep_level().unsigned_abs(),
         };
+        let info = self.row_groups.get(selection.row_group)?;
+        let source = lift::Source { max, pages, bytes_max: usize::try_from(info.logical_bytes).ok()? };
+        lift::cut(&lift::lift(field, &source)?, first?, &selection.rows)
+    }
+
+    /// The top-level columns `names`, in the order of the schema, through the Parquet reader.
+    fn read(
+        &self,
+        selection: &Selection,
+        names: &[&str],
+        bytes: &SparseBytes,
+    ) -> Result<Vec<RecordBatch>, ParquetError> {
+        let (start, end) = (selection.rows.start as usize, selection.rows.end as usize);
+        let roots = names.iter().filter_map(|name| self.schema.index_of(name).ok());
         ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), self.arrow.clone())
             .with_row_groups(vec![selection.row_group])
             .with_row_selection(RowSelection::from(vec![RowSelector::skip(start), RowSelector::select(end - start)]))
             .with_batch_size(end - start)
-            .with_projection(projection)
+            .with_projection(ProjectionMask::roots(self.arrow.parquet_schema(), roots))
             .build()?
             .map(|batch| batch.map_err(ParquetError::from))
             .collect()
+    }
+
+    fn too_few(&self, selection: &Selection, rows: u64) -> DecodeError {
+        let expected = selection.rows.end - selection.rows.start;
+        DecodeError::Rows { chunk: self.chunk, row_group: selection.row_group, rows, expected }
     }
 
     fn metadata(&self) -> &ParquetMetaData {

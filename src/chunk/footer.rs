@@ -23,6 +23,7 @@ use super::decoder::DecodeError;
 use super::decoder::RowGroupInfo;
 use super::layout::*;
 use super::sparse::SparseBytes;
+use super::thrift;
 use super::trailer;
 use crate::io::CHECKSUM_BLOCK;
 use crate::io::digest128;
@@ -65,6 +66,9 @@ pub(super) fn parse(record: &ChunkRecord, footer: &[u8]) -> Result<Parsed, Decod
     let wrong = |what: String| DecodeError::Footer { chunk, what };
     let cause = |cause| DecodeError::Parquet { chunk, cause };
     let bytes = metadata_bytes(footer).ok_or_else(|| wrong("its own length wrongly".to_owned()))?;
+    if !thrift::is_sound(bytes) {
+        return Err(wrong("more than it has bytes for".to_owned()));
+    }
     let metadata = ParquetMetaDataReader::decode_metadata(bytes).map_err(cause)?;
     let keys = keys(&metadata);
     check_keys(record, &keys)?;
@@ -77,7 +81,7 @@ pub(super) fn parse(record: &ChunkRecord, footer: &[u8]) -> Result<Parsed, Decod
     let schema = parquet_to_arrow_schema(&parquet, Some(&entry)).map_err(cause)?;
     let time_leaf = time_leaf(&schema, &metadata).ok_or_else(|| wrong("nothing of timestamps".to_owned()))?;
     for column in metadata.row_groups().iter().flat_map(RowGroupMetaData::columns) {
-        check_column(record, column)
+        check_column(record, column, footer)
             .ok_or_else(|| wrong(format!("that column {} is outside the file", column.column_path())))?;
     }
 
@@ -138,7 +142,7 @@ fn time_leaf(schema: &Schema, metadata: &ParquetMetaData) -> Option<usize> {
 }
 
 /// Pages inside the body, indices inside the footer: the Parquet reader asserts where it should check.
-fn check_column(record: &ChunkRecord, column: &ColumnChunkMetaData) -> Option<()> {
+fn check_column(record: &ChunkRecord, column: &ColumnChunkMetaData, footer: &[u8]) -> Option<()> {
     let offset = u64::try_from(column.dictionary_page_offset().unwrap_or(column.data_page_offset())).ok()?;
     let end = offset.checked_add(u64::try_from(column.compressed_size()).ok()?)?;
     let pages = offset >= MAGIC.len() as u64 && end <= record.body_bytes && column.data_page_offset() >= 0;
@@ -147,7 +151,9 @@ fn check_column(record: &ChunkRecord, column: &ColumnChunkMetaData) -> Option<()
         (Some(offset), Some(len)) => {
             let start = u64::try_from(offset).ok()?;
             let end = start.checked_add(u64::try_from(len).ok()?)?;
-            Some(start >= record.footer_offset && end <= record.file_bytes && start < end)
+            let inside = usize::try_from(start.checked_sub(record.footer_offset)?).ok()?
+                ..usize::try_from(end.checked_sub(record.footer_offset)?).ok()?;
+            Some(start < end && thrift::is_sound(footer.get(inside)?))
         }
         _ => None,
     };

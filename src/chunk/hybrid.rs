@@ -3,6 +3,7 @@
 //! Source: apache/parquet-format, Encodings.md.
 
 use super::levels::Run;
+use super::levels::push;
 
 /// Values of one bit-packed group of the hybrid.
 const GROUP: usize = 8;
@@ -85,6 +86,107 @@ pub(super) fn encode_lengths(out: &mut Vec<u8>, lengths: &[i32]) {
     }
 }
 
+/// The first `count` levels of the hybrid encoding, as runs. `None` when there are fewer or the bytes make no sense.
+pub(super) fn decode_runs(mut bytes: &[u8], count: usize, max: u16) -> Option<Vec<Run>> {
+    let bits = bits_of(max);
+    let (mut runs, mut left) = (Vec::new(), count);
+    while left > 0 {
+        let head = take_varint(&mut bytes)?;
+        let declared = usize::try_from(head >> 1).ok()?;
+        if head & 1 == 0 {
+            let (level, rest) = bytes.split_at_checked(bits.div_ceil(8) as usize)?;
+            let level = level.iter().rev().fold(0, |level, byte| level << 8 | u16::from(*byte));
+            let step = declared.min(left);
+            push(&mut runs, level, step);
+            (bytes, left) = (rest, left - step);
+            // An empty run would let a short page loop for long.
+            (declared > 0).then_some(())?;
+        } else {
+            let (packed, rest) = bytes.split_at_checked(declared.checked_mul(bits as usize)?)?;
+            let step = declared.checked_mul(GROUP)?.min(left);
+            let mut levels = Unpacker { bytes: packed.iter(), bits, open: 0, open_bits: 0 };
+            for _ in 0..step {
+                push(&mut runs, levels.next()? as u16, 1);
+            }
+            (bytes, left) = (rest, left - step);
+            (declared > 0).then_some(())?;
+        }
+    }
+    runs.iter().all(|run| run.level <= max).then_some(runs)
+}
+
+/// `count` lengths as [`encode_lengths`] writes them, and the bytes behind them.
+pub(super) fn decode_lengths(mut bytes: &[u8], count: usize) -> Option<(Vec<usize>, &[u8])> {
+    let shape = (take_varint(&mut bytes)?, take_varint(&mut bytes)?, take_varint(&mut bytes)?);
+    if shape != (BLOCK as u64, MINIBLOCKS as u64, count as u64) {
+        return None;
+    }
+    let mut value = take_zigzag(&mut bytes)?;
+    let mut lengths = vec![usize::try_from(value).ok()?];
+    while lengths.len() < count {
+        let least = take_zigzag(&mut bytes)?;
+        let (widths, mut rest) = bytes.split_at_checked(MINIBLOCKS)?;
+        for width in widths {
+            let step = MINIBLOCK.min(count - lengths.len());
+            if step == 0 {
+                break;
+            }
+            let bits = u32::from(*width);
+            let (packed, behind) = rest.split_at_checked(MINIBLOCK / 8 * bits as usize)?;
+            (bits <= 32).then_some(())?;
+            let mut deltas = Unpacker { bytes: packed.iter(), bits, open: 0, open_bits: 0 };
+            for _ in 0..step {
+                value = value.checked_add(least)?.checked_add(deltas.next()? as i64)?;
+                lengths.push(usize::try_from(value).ok()?);
+            }
+            rest = behind;
+        }
+        bytes = rest;
+    }
+    Some((lengths, bytes))
+}
+
+/// Reads what [`varint`] wrote.
+pub(super) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..u64::BITS).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if *byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// Reads what [`zigzag`] wrote.
+pub(super) fn take_zigzag(bytes: &mut &[u8]) -> Option<i64> {
+    let value = take_varint(bytes)?;
+    Some((value >> 1) as i64 ^ -((value & 1) as i64))
+}
+
+struct Unpacker<'a> {
+    bytes: std::slice::Iter<'a, u8>,
+    /// At most 32.
+    bits: u32,
+    open: u64,
+    open_bits: u32,
+}
+
+impl Unpacker<'_> {
+    fn next(&mut self) -> Option<u64> {
+        while self.open_bits < self.bits {
+            self.open |= u64::from(*self.bytes.next()?) << self.open_bits;
+            self.open_bits += 8;
+        }
+        let value = self.open & ((1 << self.bits) - 1);
+        self.open >>= self.bits;
+        self.open_bits -= self.bits;
+        Some(value)
+    }
+}
+
 /// Values of a few bits each, from the least significant bit on.
 struct Packer {
     bits: u32,
@@ -125,7 +227,6 @@ impl Packer {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::levels::push;
     use super::*;
 
     fn read_varint(bytes: &mut &[u8]) -> u64 {
@@ -154,7 +255,7 @@ mod tests {
         values
     }
 
-    fn decode_runs(mut bytes: &[u8], max: u16) -> Vec<u16> {
+    fn plain_runs(mut bytes: &[u8], max: u16) -> Vec<u16> {
         let mut levels = Vec::new();
         while !bytes.is_empty() {
             let head = read_varint(&mut bytes);
@@ -171,7 +272,7 @@ mod tests {
         levels
     }
 
-    fn decode_lengths(mut bytes: &[u8]) -> Vec<i32> {
+    fn plain_lengths(mut bytes: &[u8]) -> Vec<i32> {
         let block = read_varint(&mut bytes) as usize;
         let miniblocks = read_varint(&mut bytes) as usize;
         let count = read_varint(&mut bytes) as usize;
@@ -196,6 +297,12 @@ mod tests {
 
     proptest! {
         #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..40), count in 0usize..100) {
+            let _ = decode_runs(&bytes, count, 5);
+            let _ = decode_lengths(&bytes, count);
+        }
+
+        #[test]
         fn levels_come_back(levels in prop::collection::vec((0u16..=9, 1usize..30), 0..20), max in 9u16..600) {
             let (mut runs, mut plain) = (Vec::new(), Vec::new());
             for (level, count) in levels {
@@ -204,16 +311,20 @@ mod tests {
             }
             let mut bytes = Vec::new();
             encode_runs(&mut bytes, &runs, max);
-            let back = decode_runs(&bytes, max);
+            let back = plain_runs(&bytes, max);
             prop_assert!(back.len() < plain.len() + GROUP);
             prop_assert_eq!(&back[..plain.len()], &plain);
+            prop_assert_eq!(decode_runs(&bytes, plain.len(), max), Some(runs));
         }
 
         #[test]
         fn lengths_come_back(lengths in prop::collection::vec(prop_oneof![0i32..9, 0..i32::MAX, Just(i32::MAX), Just(0)], 1..400)) {
             let mut bytes = Vec::new();
             encode_lengths(&mut bytes, &lengths);
-            prop_assert_eq!(decode_lengths(&bytes), lengths);
+            prop_assert_eq!(plain_lengths(&bytes), lengths.clone());
+            let lengths: Vec<usize> = lengths.iter().map(|length| *length as usize).collect();
+            bytes.extend(b"behind");
+            prop_assert_eq!(decode_lengths(&bytes, lengths.len()), Some((lengths, &b"behind"[..])));
         }
     }
 }

@@ -6,17 +6,14 @@ use arrow::array::ArrayRef;
 use arrow::array::AsArray;
 use arrow::array::BinaryArray;
 use arrow::array::Float32Array;
+use arrow::array::Int16Array;
 use arrow::array::Int64Array;
 use arrow::array::ListArray;
 use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use arrow::datatypes::Field;
-use arrow::datatypes::Fields;
 use arrow::datatypes::Float32Type;
-use arrow::datatypes::IntervalUnit;
 use arrow::datatypes::Schema;
-use arrow::datatypes::UnionFields;
-use arrow::datatypes::UnionMode;
 use bytes::Bytes;
 use proptest::prelude::*;
 
@@ -39,7 +36,9 @@ fn payloads(rows: usize, bytes: usize) -> RecordBatch {
     let points = ListArray::from_iter_primitive::<Float32Type, _, _>(
         (0..rows).map(|row| (row % 4 != 3).then(|| (0..row % 3).map(|at| Some(at as f32)).collect::<Vec<_>>())),
     );
+    let small = Int16Array::from_iter((0..rows as i16).map(|row| (row % 5 != 2).then_some(row - 3)));
     let columns = [
+        ("small", Arc::new(small) as ArrayRef),
         ("timestamp_ns", Arc::new(times) as ArrayRef),
         ("data", Arc::new(data) as ArrayRef),
         ("points", Arc::new(points) as ArrayRef),
@@ -163,8 +162,8 @@ fn large_rows_have_pages_of_their_own_and_are_not_copied() {
     let batch = payloads(4, 300_000);
     let mut encoder = ChunkEncoder::new(identity(), &batch.schema()).unwrap();
     let buffers = encoder.row_group(std::slice::from_ref(&batch), Effort::Compact).unwrap();
-    assert_eq!(encoder.progress().pages, 4 * 3);
-    let payload = batch.column(1).as_binary::<i32>().value_data().as_ptr_range();
+    assert_eq!(encoder.progress().pages, 4 * 4);
+    let payload = batch.column(2).as_binary::<i32>().value_data().as_ptr_range();
     let shared = buffers.iter().filter(|buffer| payload.contains(&buffer.as_ptr()));
     assert_eq!(shared.map(|buffer| buffer.len()).sum::<usize>(), 4 * 300_000);
 }
@@ -191,6 +190,18 @@ fn a_range_needs_the_pages_it_touches_and_no_more() {
     assert!(layout.decode(&selection, &sparse).is_err(), "bytes that were not read");
     assert_eq!(decode(&file, &record, &range, Columns::All), [batch.slice(5, 2)]);
     assert_eq!(layout.decode(&selection, &read(&file, &layout, &selection)).unwrap(), batch.slice(5, 2));
+}
+
+#[test]
+fn payloads_and_points_are_lifted_out_of_direct_pages() {
+    let batch = payloads(30, 50_000);
+    let (file, record) = encode(&batch.schema(), &[vec![batch.clone()]], Effort::Direct);
+    let layout = layout(&file, &record);
+    let selection = layout.select(0, 3..28, &TimeRange::ALL, Columns::All).unwrap();
+    let bytes = read(&file, &layout, &selection);
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        assert_eq!(&layout.lifted(&selection, field, &bytes).unwrap(), &column.slice(3, 25), "{field}");
+    }
 }
 
 #[test]
@@ -222,55 +233,4 @@ fn rows_without_a_time_or_of_another_schema_are_refused() {
     let missing = RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(vec![Some(1), None]))]).unwrap();
     assert!(matches!(encoder.row_group(&[missing], Effort::Direct), Err(EncodeError::NullTime { rows: 1 })));
     assert!(matches!(encoder.row_group(&[payloads(1, 1)], Effort::Direct), Err(EncodeError::Arrow(_))));
-}
-
-#[test]
-fn what_would_not_come_back_is_refused_by_name() {
-    let time = || Field::new("timestamp_ns", DataType::Int64, false);
-    let refusal = |data_type: DataType| {
-        let inner = Fields::from(vec![Field::new("inner", data_type, true)]);
-        let list = DataType::List(Arc::new(Field::new("item", DataType::Struct(inner), true)));
-        let schema = Schema::new(vec![time(), Field::new("outer", list, true)]);
-        match supports(&schema) {
-            Err(EncodeError::UnsupportedType { field, way_out, .. }) => {
-                assert!(!way_out.is_empty());
-                field
-            }
-            other => panic!("{other:?}"),
-        }
-    };
-    let value = Arc::new(Field::new("values", DataType::Int32, true));
-    let ends = Arc::new(Field::new("run_ends", DataType::Int32, false));
-    let union = UnionFields::try_new([0], [Field::new("a", DataType::Int32, true)]).unwrap();
-    for data_type in [
-        DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
-        DataType::RunEndEncoded(ends, value.clone()),
-        DataType::Union(union, UnionMode::Dense),
-        DataType::Interval(IntervalUnit::MonthDayNano),
-        DataType::FixedSizeBinary(0),
-        DataType::FixedSizeList(value, 0),
-        DataType::Struct(Fields::empty()),
-    ] {
-        assert_eq!(refusal(data_type), "outer.item.inner");
-    }
-    let mut deep = DataType::Int8;
-    for _ in 0..100 {
-        deep = DataType::List(Arc::new(Field::new("item", deep, true)));
-    }
-    let deep = Schema::new(vec![time(), Field::new("deep", deep, true)]);
-    assert!(matches!(supports(&deep), Err(EncodeError::UnsupportedType { .. })));
-    let null = Schema::new(vec![time(), Field::new("null", DataType::Null, false)]);
-    assert!(matches!(supports(&null), Err(EncodeError::UnsupportedType { .. })));
-}
-
-#[test]
-fn schemas_without_time_or_with_twins_are_refused() {
-    let time = |data_type| Field::new("timestamp_ns", data_type, false);
-    let plain = |name: &str| Field::new(name, DataType::Int8, true);
-    let found = |fields: Vec<Field>| supports(&Schema::new(fields)).unwrap_err().to_string();
-    assert!(found(vec![plain("x")]).contains("there is none"));
-    assert!(found(vec![time(DataType::UInt64)]).contains("it is UInt64"));
-    assert!(found(vec![time(DataType::Int64), plain("x"), plain("x")]).contains("\"x\" occurs twice"));
-    let twins = DataType::Struct(vec![plain("y"), plain("y")].into());
-    assert!(found(vec![time(DataType::Int64), Field::new("s", twins, true)]).contains("\"s.y\" occurs twice"));
 }

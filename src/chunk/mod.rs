@@ -19,6 +19,7 @@ mod identity;
 mod integrity;
 mod layout;
 mod levels;
+mod lift;
 mod page;
 mod profile;
 #[cfg(test)]
@@ -33,6 +34,7 @@ mod sparse;
 mod support;
 #[cfg(test)]
 mod tests;
+mod thrift;
 mod trailer;
 mod values;
 

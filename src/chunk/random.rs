@@ -39,7 +39,9 @@ impl Random {
 
     pub(super) fn schema(&mut self, types: Types) -> SchemaRef {
         let mut fields = vec![Field::new("timestamp_ns", DataType::Int64, self.chance(4))];
-        fields.extend((0..self.below(4)).map(|number| self.field(format!("c{number}"), types, 3)));
+        // The deepest model of the protocol, a path of poses, has six levels.
+        let depth = 1 + self.below(6);
+        fields.extend((0..self.below(4)).map(|number| self.field(format!("c{number}"), types, depth)));
         let at = self.below(fields.len());
         fields.swap(0, at);
         let metadata = if self.chance(2) { HashMap::from([("k".to_owned(), "v".to_owned())]) } else { HashMap::new() };

@@ -86,3 +86,64 @@ fn check_field(field: &Field, path: String, depth: usize) -> Result<(), EncodeEr
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::UnionFields;
+    use arrow::datatypes::UnionMode;
+
+    use super::*;
+
+    #[test]
+    fn what_would_not_come_back_is_refused_by_name() {
+        let time = || Field::new("timestamp_ns", DataType::Int64, false);
+        let refusal = |data_type: DataType| {
+            let inner = Fields::from(vec![Field::new("inner", data_type, true)]);
+            let list = DataType::List(Arc::new(Field::new("item", DataType::Struct(inner), true)));
+            let schema = Schema::new(vec![time(), Field::new("outer", list, true)]);
+            match supports(&schema) {
+                Err(EncodeError::UnsupportedType { field, way_out, .. }) => {
+                    assert!(!way_out.is_empty());
+                    field
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        let value = Arc::new(Field::new("values", DataType::Int32, true));
+        let ends = Arc::new(Field::new("run_ends", DataType::Int32, false));
+        let union = UnionFields::try_new([0], [Field::new("a", DataType::Int32, true)]).unwrap();
+        for data_type in [
+            DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
+            DataType::RunEndEncoded(ends, value.clone()),
+            DataType::Union(union, UnionMode::Dense),
+            DataType::Interval(IntervalUnit::MonthDayNano),
+            DataType::FixedSizeBinary(0),
+            DataType::FixedSizeList(value, 0),
+            DataType::Struct(Fields::empty()),
+        ] {
+            assert_eq!(refusal(data_type), "outer.item.inner");
+        }
+        let mut deep = DataType::Int8;
+        for _ in 0..100 {
+            deep = DataType::List(Arc::new(Field::new("item", deep, true)));
+        }
+        let deep = Schema::new(vec![time(), Field::new("deep", deep, true)]);
+        assert!(matches!(supports(&deep), Err(EncodeError::UnsupportedType { .. })));
+        let null = Schema::new(vec![time(), Field::new("null", DataType::Null, false)]);
+        assert!(matches!(supports(&null), Err(EncodeError::UnsupportedType { .. })));
+    }
+
+    #[test]
+    fn schemas_without_time_or_with_twins_are_refused() {
+        let time = |data_type| Field::new("timestamp_ns", data_type, false);
+        let plain = |name: &str| Field::new(name, DataType::Int8, true);
+        let found = |fields: Vec<Field>| supports(&Schema::new(fields)).unwrap_err().to_string();
+        assert!(found(vec![plain("x")]).contains("there is none"));
+        assert!(found(vec![time(DataType::UInt64)]).contains("it is UInt64"));
+        assert!(found(vec![time(DataType::Int64), plain("x"), plain("x")]).contains("\"x\" occurs twice"));
+        let twins = DataType::Struct(vec![plain("y"), plain("y")].into());
+        assert!(found(vec![time(DataType::Int64), Field::new("s", twins, true)]).contains("\"s.y\" occurs twice"));
+    }
+}

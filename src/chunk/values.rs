@@ -40,13 +40,13 @@ pub(super) fn is_direct(data_type: &DataType) -> bool {
 }
 
 /// Bytes per value of types whose Arrow values are their PLAIN values.
-fn plain_width(data_type: &DataType) -> Option<usize> {
+pub(super) fn plain_width(data_type: &DataType) -> Option<usize> {
     match data_type {
         DataType::Float16 => Some(2),
         DataType::Int32 | DataType::UInt32 | DataType::Float32 | DataType::Date32 | DataType::Time32(_) => Some(4),
         DataType::Int64 | DataType::UInt64 | DataType::Float64 | DataType::Date64 | DataType::Time64(_) => Some(8),
         DataType::Timestamp(..) | DataType::Duration(_) => Some(8),
-        DataType::FixedSizeBinary(width) => usize::try_from(*width).ok(),
+        DataType::FixedSizeBinary(width) => usize::try_from(*width).ok().filter(|width| *width > 0),
         _ => None,
     }
 }
