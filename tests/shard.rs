@@ -4,11 +4,13 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arrow::array::Array;
 use arrow::array::ArrayRef;
 use arrow::array::AsArray;
 use arrow::array::BinaryArray;
 use arrow::array::Int64Array;
 use arrow::array::RecordBatch;
+use arrow::buffer::Buffer;
 use arrow::compute::concat_batches;
 use arrow::datatypes::DataType;
 use arrow::datatypes::Field;
@@ -45,6 +47,7 @@ use tessera::model::TopicState;
 use tessera::model::UserMetadata;
 use tessera::runtime::Budget;
 use tessera::runtime::Executor;
+use tessera::runtime::Permit;
 use tessera::shard;
 use tessera::shard::ChunkConfig;
 use tessera::shard::ReadRequest;
@@ -69,6 +72,7 @@ struct House {
     executors: Vec<Executor>,
     ids: Arc<IdSource>,
     device: DeviceNumber,
+    budget: Budget,
 }
 
 impl House {
@@ -81,6 +85,7 @@ impl House {
         seed[0] = boot.incarnation as u8;
         let ids = Arc::new(IdSource::from_seed(seed));
         let device = block_on(open.device(DeviceId(uuid::Uuid::from_u128(1)))).unwrap();
+        let budget = Budget::new(64 << 20);
         let setup = ShardSetup {
             backend: backend.clone(),
             cores: vec![None, None],
@@ -88,7 +93,7 @@ impl House {
             catalog: Arc::new(catalog.clone()),
             open_store: open.clone(),
             ids: Arc::clone(&ids),
-            budget: Budget::new(64 << 20),
+            budget: budget.clone(),
             incarnation: boot.incarnation,
             chunk,
             memory: ShardMemory { blocks: 8, read_bytes: 64 << 20 },
@@ -103,7 +108,7 @@ impl House {
         }
         let report = block_on(shards.recover(expected)).unwrap();
         assert_eq!(report.missing, []);
-        Self { directory: directory.to_owned(), catalog, open, shards, executors, ids, device }
+        Self { directory: directory.to_owned(), catalog, open, shards, executors, ids, device, budget }
     }
 
     fn close(self) -> PathBuf {
@@ -304,6 +309,85 @@ fn more_topics_than_blocks_are_written() {
         assert_eq!(times(&house.read(spec, TimeRange::ALL)), (0..6).collect::<Vec<_>>());
     }
     house.close();
+}
+
+/// Goal: a chunk is cut at its row limit even when the rows are far from filling a row group.
+#[test]
+fn a_small_row_limit_cuts_small_chunks() {
+    let directory = scratch();
+    let chunk = ChunkConfig { rows_max: 100, ..ChunkConfig::default() };
+    let house = House::open(directory.path(), BackendChoice::Auto, chunk);
+    let spec = house.topic("small", &schema());
+    write(&house, &spec, (0..100).map(|i| batch(&[i * 10, i * 10 + 1, i * 10 + 2, i * 10 + 3], 8)).collect());
+    let view = block_on(house.catalog.topic(&spec.head.name, Visibility::All)).unwrap();
+    assert_eq!((view.totals.rows, view.totals.chunks), (400, 4));
+    house.close();
+}
+
+/// Goal: a batch that cannot be stored takes no row along that was received before it.
+#[test]
+fn a_refused_batch_leaves_everything_before_it() {
+    let directory = scratch();
+    let house = House::open(directory.path(), BackendChoice::Auto, ChunkConfig::default());
+    let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new("timestamp_ns", DataType::Int64, true)]));
+    let spec = house.topic("nulls", &schema);
+    let rows = |times: Vec<Option<i64>>| -> RecordBatch {
+        RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(Int64Array::from(times)) as ArrayRef]).unwrap()
+    };
+    let error = block_on(async {
+        let mut sender = house.shards.open_writer(spec.clone()).await.unwrap();
+        sender.push(rows((0..1000).map(Some).collect()), 5 << 20).await.unwrap(); // a row group of its own
+        sender.push(rows(vec![Some(1000)]), 8).await.unwrap();
+        sender.push(rows(vec![None]), 8).await.unwrap();
+        sender.close().await.unwrap_err()
+    });
+    assert!(error.to_string().contains("timestamp_ns"), "{error}");
+    let view = block_on(house.catalog.topic(&spec.head.name, Visibility::All)).unwrap();
+    assert_eq!(view.head.state, TopicState::Interrupted);
+    assert_eq!(times(&house.read(&spec, TimeRange::ALL)), (0..=1000).collect::<Vec<_>>());
+    house.close();
+}
+
+/// Goal: with few received bytes to share, senders wait and go on; nobody holds them for company for ever.
+#[test]
+fn a_short_budget_slows_senders_and_loses_nothing() {
+    let directory = scratch();
+    let chunk = ChunkConfig { bytes_max: 0, ..ChunkConfig::default() };
+    let house = House::open(directory.path(), BackendChoice::Auto, chunk);
+    let specs: Vec<TopicSpec> = (0..30).map(|i| house.topic(&format!("b{i}"), &schema())).collect();
+    let budget = house.budget.clone();
+    block_on(async {
+        let mut senders = Vec::new();
+        for spec in &specs {
+            senders.push(house.shards.open_writer(spec.clone()).await.unwrap());
+        }
+        // Every topic holds back a little, together more than there is: only letting go lets the next one in.
+        for round in 0..20 {
+            for sender in &mut senders {
+                let permit = Arc::new(budget.acquire(3 << 20).await.unwrap());
+                sender.push(held(batch(&[round], 1000), permit), 3 << 20).await.unwrap();
+            }
+        }
+        for sender in senders {
+            assert_eq!(sender.close().await.unwrap().rows, 20);
+        }
+    });
+    assert_eq!(budget.in_use(), 0);
+    house.close();
+}
+
+/// The batch with a payload that gives its permit back when the last reference goes.
+fn held(batch: RecordBatch, permit: Arc<Permit>) -> RecordBatch {
+    struct Held(Vec<u8>, #[expect(dead_code, reason = "held for its drop")] Arc<Permit>);
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    let payload = batch.column(1).as_binary::<i32>();
+    let bytes = bytes::Bytes::from_owner(Held(payload.value_data().to_vec(), permit));
+    let held = BinaryArray::new(payload.offsets().clone(), Buffer::from(bytes), payload.nulls().cloned());
+    RecordBatch::try_new(batch.schema(), vec![Arc::clone(batch.column(0)), Arc::new(held)]).unwrap()
 }
 
 #[test]

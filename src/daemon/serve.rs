@@ -127,7 +127,7 @@ async fn run(config: Config) -> Result<Remains, ServeError> {
 
 /// The banner, and on standard output the one line that scripts wait for.
 fn announce(config: &Config, listener: &Listener, storage: &Storage) {
-    let address = listener.local_addr().map_or_else(|_| config.server.listen, |address| address);
+    let address = listener.local_addr().unwrap_or(config.server.listen);
     match &storage.backend {
         Backend::Uring => tracing::info!("files are written with io_uring and direct I/O"),
         Backend::Threads { reason } => tracing::warn!(%reason, "files are written by threads, which costs throughput"),

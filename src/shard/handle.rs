@@ -1,7 +1,6 @@
 //! The shards as the control plane sees them: everything here runs on tokio and talks over bounded mailboxes.
 
 use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::Weak;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -25,6 +24,7 @@ use super::config::TOPIC_MESSAGES_MAX;
 use super::error::PutError;
 use super::error::ReadError;
 use super::error::ShardError;
+use super::put_task::PutSignals;
 use super::request::PutReceipt;
 use super::request::ReadRequest;
 use super::request::Served;
@@ -38,9 +38,6 @@ const TOPIC_BYTES_MAX: usize = 64 << 20;
 
 /// Batches decoded ahead of a client that has not asked yet.
 const BATCHES_AHEAD_MAX: usize = 2;
-
-/// Where a writer leaves the reason why it stopped.
-pub(super) type Failure = Arc<OnceLock<PutError>>;
 
 /// Counts one more of something for as long as it lives.
 #[derive(Debug)]
@@ -109,12 +106,12 @@ impl Shards {
         };
         let lane = self.lane(usize::from(spec.head.shard.0))?;
         let (commands, inbox) = mailbox(TOPIC_MESSAGES_MAX, TOPIC_BYTES_MAX);
-        let failure = Failure::default();
+        let signals = PutSignals::default();
         let topic = spec.head.name.clone();
         let counted = [Counted::new(&lane.writers), Counted::new(writers)];
-        let request = ShardRequest::OpenWriter { spec: Box::new(spec), inbox, failure: Arc::clone(&failure) };
+        let request = ShardRequest::OpenWriter { spec: Box::new(spec), inbox, signals: signals.clone() };
         lane.inbox.send(request, 0).await.map_err(|_| ShardError::Stopped)?;
-        Ok(TopicSender { topic, commands, failure, _counted: counted })
+        Ok(TopicSender { topic, commands, signals, _counted: counted })
     }
 
     /// Starts reading; batches come as the receiver takes them.
@@ -222,7 +219,7 @@ impl WeakShards {
 pub struct TopicSender {
     topic: TopicName,
     commands: Sender<WriterCommand>,
-    failure: Failure,
+    signals: PutSignals,
     _counted: [Counted; 2],
 }
 
@@ -260,6 +257,7 @@ impl TopicSender {
 
     /// Stops writing a topic that was deleted; returns once its writer touches no file any more.
     pub async fn discard(self) {
+        self.signals.discarded.store(true, Relaxed);
         let (reply, done) = oneshot::channel();
         if self.commands.send(WriterCommand::Discard { reply }, 0).await.is_ok() {
             let _ = done.await;
@@ -267,7 +265,7 @@ impl TopicSender {
     }
 
     fn failure(&self) -> PutError {
-        self.failure.get().cloned().unwrap_or_else(|| PutError::Stopped { topic: self.topic.clone() })
+        self.signals.failure.get().cloned().unwrap_or_else(|| PutError::Stopped { topic: self.topic.clone() })
     }
 }
 

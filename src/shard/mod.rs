@@ -7,6 +7,7 @@ mod config;
 mod cut_policy;
 mod error;
 mod handle;
+mod put_task;
 mod relief;
 mod request;
 mod seal;

@@ -21,6 +21,7 @@ use crate::store::RecoveryReport;
 use super::error::PutError;
 use super::error::ReadError;
 use super::error::ShardError;
+use super::put_task::PutSignals;
 
 /// A topic about to be written.
 #[derive(Clone, Debug)]
@@ -77,7 +78,7 @@ pub(super) enum ShardRequest {
     OpenWriter {
         spec: Box<TopicSpec>,
         inbox: Receiver<WriterCommand>,
-        failure: super::handle::Failure,
+        signals: PutSignals,
     },
     OpenReader {
         request: Box<ReadRequest>,

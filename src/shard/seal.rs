@@ -1,31 +1,26 @@
 //! The end of a chunk: its file made durable, its record committed, its name published; in this order.
 
 use std::sync::Arc;
-
-use arrow::buffer::Buffer;
+use std::time::Duration;
 
 use crate::catalog::CatalogError;
 use crate::catalog::PutEnd;
 use crate::chunk::ChunkEncoder;
 use crate::model::ChunkRecord;
 use crate::store::ChunkWriter;
-use crate::store::WriteError;
 
 use super::error::PutError;
 use super::request::TopicSpec;
 use super::worker::ShardContext;
 
+/// How often, and how long apart, an overloaded catalog is asked.
+const OVERLOAD_TRIES: u32 = 100;
+const OVERLOAD_PAUSE: Duration = Duration::from_millis(100);
+
 /// A chunk being filled.
 pub struct OpenChunk {
     pub encoder: ChunkEncoder,
     pub file: ChunkWriter,
-}
-
-pub async fn append_all(file: &mut ChunkWriter, pieces: Vec<Buffer>) -> Result<(), WriteError> {
-    for piece in pieces {
-        file.append(piece.as_slice()).await?;
-    }
-    Ok(())
 }
 
 /// Finishes the file, makes it durable, commits it, publishes it: in this order. Returns its rows.
@@ -50,7 +45,7 @@ pub async fn seal(
     let (record, length) = match made {
         Ok(made) => made,
         Err(error) => {
-            file.abandon();
+            file.abandon().await;
             return Err(error);
         }
     };
@@ -58,8 +53,9 @@ pub async fn seal(
     let rows = record.rows;
     if let Err(error) = commit(context, spec, vec![record], end).await {
         // Only a refusal says for sure that no record points here. After any other error the next start decides.
-        if matches!(&error, PutError::Catalog { cause: CatalogError::NotFound { .. }, .. }) {
-            file.abandon();
+        if let PutError::Catalog { cause: CatalogError::NotFound { .. } | CatalogError::Overloaded { .. }, .. } = &error
+        {
+            file.abandon().await;
         }
         return Err(error);
     }
@@ -67,16 +63,20 @@ pub async fn seal(
     Ok(rows)
 }
 
-/// Appends records to the catalog and, with `end`, ends the put; durable on return.
+/// Appends records to the catalog and, with `end`, ends the put; durable on return. A catalog that is overloaded is asked
+/// again for a while: rows that are already on disk are worth waiting for.
 pub async fn commit(
     context: &ShardContext,
     spec: &TopicSpec,
     records: Vec<ChunkRecord>,
     end: Option<PutEnd>,
 ) -> Result<(), PutError> {
-    context
-        .open_store
-        .commit(spec.head.id, records, end)
-        .await
-        .map_err(|cause| PutError::Catalog { topic: spec.head.name.clone(), cause })
+    for _ in 0..OVERLOAD_TRIES {
+        match context.open_store.commit(spec.head.id, records.clone(), end.clone()).await {
+            Err(CatalogError::Overloaded { .. }) => context.clock.sleep(OVERLOAD_PAUSE).await,
+            result => return result.map_err(|cause| PutError::Catalog { topic: spec.head.name.clone(), cause }),
+        }
+    }
+    let last = context.open_store.commit(spec.head.id, records, end).await;
+    last.map_err(|cause| PutError::Catalog { topic: spec.head.name.clone(), cause })
 }

@@ -6,20 +6,23 @@
 //! - Beyond one row group nothing of a topic is buffered here, however long it is.
 //! - The put is ended exactly once: whole, interrupted, or not at all when the topic was deleted.
 
+use std::future::pending;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use arrow::buffer::Buffer;
+use futures::FutureExt;
 use futures::channel::oneshot;
-use futures::future::Either;
-use futures::future::select;
 
+use crate::catalog::CatalogError;
 use crate::catalog::PutEnd;
 use crate::catalog::PutOutcome;
 use crate::chunk::ChunkEncoder;
 use crate::chunk::ChunkIdentity;
 use crate::chunk::Effort;
+use crate::chunk::EncodeError;
 use crate::model::ChunkId;
 use crate::runtime::Receiver;
 use crate::store::ChunkWriter;
@@ -29,104 +32,38 @@ use super::config::ROW_GROUP_BYTES;
 use super::cut_policy;
 use super::cut_policy::Cut;
 use super::error::PutError;
-use super::handle::Failure;
 use super::request::PutReceipt;
 use super::request::TopicSpec;
 use super::request::WriterCommand;
 use super::seal::OpenChunk;
-use super::seal::append_all;
 use super::seal::commit;
 use super::seal::seal;
 use super::worker::ShardContext;
 
-/// Serves one put from its first batch to its end.
-pub async fn write_topic(
-    context: Rc<ShardContext>,
-    spec: TopicSpec,
-    directory: Rc<Directory>,
-    mut inbox: Receiver<WriterCommand>,
-    failure: Failure,
-) {
-    let mut writer = TopicWriter::new(context, spec, directory);
-    let end = loop {
-        match writer.next_event(&mut inbox).await {
-            Event::Command(Some(WriterCommand::Batch { batch, bytes })) => {
-                let waiting = if inbox.is_empty() { Effort::Compact } else { Effort::Direct };
-                if let Err(error) = writer.push(batch, bytes, waiting).await {
-                    break End::Failed(error);
-                }
-            }
-            Event::Command(Some(WriterCommand::Close { reply })) => break End::Close(reply),
-            Event::Command(Some(WriterCommand::Interrupt { why, reply })) => break End::Interrupt(why, Some(reply)),
-            Event::Command(Some(WriterCommand::Discard { reply })) => break End::Discard(reply),
-            Event::Command(None) => {
-                break End::Interrupt("the client went away before it closed the stream".to_owned(), None);
-            }
-            Event::Relief => {
-                if let Err(error) = writer.relieve().await {
-                    break End::Failed(error);
-                }
-            }
-            Event::Deadline => {
-                if let Err(error) = writer.deadline_passed().await {
-                    break End::Failed(error);
-                }
-            }
-        }
-    };
-    match end {
-        End::Close(reply) => {
-            let result = writer.end(PutOutcome::Complete).await;
-            note(&failure, &result);
-            let _ = reply.send(result);
-        }
-        End::Interrupt(why, reply) => {
-            let result = writer.end(PutOutcome::Interrupted { why }).await;
-            note(&failure, &result);
-            if let Some(reply) = reply {
-                let _ = reply.send(result);
-            }
-        }
-        End::Discard(reply) => {
-            writer.discard().await;
-            let _ = reply.send(());
-        }
-        End::Failed(error) => {
-            // Senders learn the reason from here: set it before the inbox closes.
-            let _ = failure.set(error.clone());
-            writer.fail(error).await;
-        }
-    }
-}
-
-fn note(failure: &Failure, result: &Result<PutReceipt, PutError>) {
-    if let Err(error) = result {
-        let _ = failure.set(error.clone());
-    }
-}
-
-enum Event {
+/// What a writer acts on next.
+pub enum Event {
     Command(Option<WriterCommand>),
-    Relief,
+    /// Received bytes are short over all shards.
+    MemoryShort,
+    /// Write blocks are short on this shard.
+    BlocksShort,
+    /// Rows that are in no sealed chunk have waited long enough.
     Deadline,
-}
-
-enum End {
-    Close(oneshot::Sender<Result<PutReceipt, PutError>>),
-    Interrupt(String, Option<oneshot::Sender<Result<PutReceipt, PutError>>>),
-    Discard(oneshot::Sender<()>),
-    Failed(PutError),
+    /// The chunk that was being sealed in the background is committed, or failed.
+    Sealed(Result<(), PutError>),
 }
 
 type Sealing = oneshot::Receiver<Result<u64, PutError>>;
 
-struct TopicWriter {
+/// One topic being written.
+pub struct TopicWriter {
     context: Rc<ShardContext>,
-    spec: TopicSpec,
+    pub spec: TopicSpec,
     directory: Rc<Directory>,
     /// Rows that wait for the rest of their row group.
     pending: Vec<RecordBatch>,
     pending_bytes: usize,
+    pending_rows: u64,
     open: Option<OpenChunk>,
     /// Monotonic times of the first row that is in no sealed chunk, and of the newest one.
     first_row: Option<Duration>,
@@ -136,68 +73,117 @@ struct TopicWriter {
     /// The predecessor's commit, which the next one waits for.
     sealing: Option<Sealing>,
     receipt: PutReceipt,
-    relief_calls: u64,
+    /// Calls heard so far.
+    memory_calls: u64,
+    block_calls: u64,
 }
 
 impl TopicWriter {
-    fn new(context: Rc<ShardContext>, spec: TopicSpec, directory: Rc<Directory>) -> Self {
-        let relief_calls = context.relief.calls();
+    pub fn new(context: Rc<ShardContext>, spec: TopicSpec, directory: Rc<Directory>) -> Self {
+        let (memory_calls, block_calls) = (context.memory_short.calls(), context.blocks_short.calls());
         Self {
             context,
             spec,
             directory,
             pending: Vec::new(),
             pending_bytes: 0,
+            pending_rows: 0,
             open: None,
             first_row: None,
             last_row: Duration::ZERO,
             number: 0,
             sealing: None,
             receipt: PutReceipt::default(),
-            relief_calls,
+            memory_calls,
+            block_calls,
         }
     }
 
-    async fn next_event(&mut self, inbox: &mut Receiver<WriterCommand>) -> Event {
-        if self.deadline().is_some_and(|at| self.context.clock.monotonic() >= at) {
+    pub async fn next_event(&mut self, inbox: &mut Receiver<WriterCommand>) -> Event {
+        let context = Rc::clone(&self.context);
+        if self.deadline().is_some_and(|at| context.clock.monotonic() >= at) {
             return Event::Deadline;
+        }
+        // A call that came while this writer was busy is heard here, before the next message.
+        if context.memory_short.calls() > self.memory_calls {
+            self.memory_calls = context.memory_short.calls();
+            return Event::MemoryShort;
+        }
+        if context.blocks_short.calls() > self.block_calls {
+            self.block_calls = context.blocks_short.calls();
+            return Event::BlocksShort;
         }
         if let Some(command) = inbox.try_recv() {
             return Event::Command(Some(command));
         }
-        let calls = self.relief_calls;
         let sleep = match self.deadline() {
-            Some(at) => self.context.clock.sleep(at.saturating_sub(self.context.clock.monotonic())),
-            None => Box::pin(std::future::pending()),
+            Some(at) => context.clock.sleep(at.saturating_sub(context.clock.monotonic())),
+            None => Box::pin(pending()),
         };
-        let relief = Box::pin(self.context.relief.after(calls));
-        let event = match select(Box::pin(inbox.recv()), select(relief, sleep)).await {
-            Either::Left((command, _)) => Event::Command(command),
-            Either::Right((Either::Left(_), _)) => Event::Relief,
-            Either::Right((Either::Right(_), _)) => Event::Deadline,
+        let mut memory = context.memory_short.after(self.memory_calls).fuse();
+        let mut blocks = context.blocks_short.after(self.block_calls).fuse();
+        let mut received = Box::pin(inbox.recv().fuse());
+        let mut sealed = Box::pin(self.sealed().fuse());
+        let mut sleep = sleep.fuse();
+        let event = futures::select_biased! {
+            command = received => Event::Command(command),
+            result = sealed => Event::Sealed(result),
+            () = memory => Event::MemoryShort,
+            () = blocks => Event::BlocksShort,
+            () = sleep => Event::Deadline,
         };
-        self.relief_calls = self.context.relief.calls();
+        drop((received, sealed));
+        match event {
+            Event::MemoryShort => self.memory_calls = context.memory_short.calls(),
+            Event::BlocksShort => self.block_calls = context.blocks_short.calls(),
+            Event::Command(_) | Event::Deadline | Event::Sealed(_) => {}
+        }
         event
     }
 
     /// Takes one batch. Returns once it is buffered or in the file; durable only after its chunk's commit.
-    async fn push(&mut self, batch: RecordBatch, bytes: usize, effort: Effort) -> Result<(), PutError> {
+    pub async fn push(&mut self, batch: RecordBatch, bytes: usize, effort: Effort) -> Result<(), PutError> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
         self.last_row = self.context.clock.monotonic();
         self.first_row.get_or_insert(self.last_row);
-        self.pending.push(batch);
+        self.pending_rows += batch.num_rows() as u64;
         self.pending_bytes += bytes;
-        if self.pending_bytes >= ROW_GROUP_BYTES || self.context.budget.waiting() {
+        self.pending.push(batch);
+        if self.pending_bytes >= self.row_group_bytes() || self.fills_chunk() {
             self.close_row_group(effort).await?;
             self.cut_if_due().await?;
         }
         Ok(())
     }
 
-    async fn relieve(&mut self) -> Result<(), PutError> {
+    /// Rows that wait for company hold received bytes, so while those are short all topics together may hold back a quarter
+    /// of them at most.
+    fn row_group_bytes(&self) -> usize {
+        match self.context.budget.waiting() {
+            true => ROW_GROUP_BYTES.min(self.context.pending_bytes_when_short()),
+            false => ROW_GROUP_BYTES,
+        }
+    }
+
+    /// Whether the chunk reaches one of its limits with the rows that wait.
+    fn fills_chunk(&self) -> bool {
+        let mut progress = self.open.as_ref().map(|chunk| chunk.encoder.progress()).unwrap_or_default();
+        progress.rows += self.pending_rows;
+        progress.bytes += self.pending_bytes as u64;
+        cut_policy::decide(&self.context.chunk_config, &progress, Duration::ZERO, Duration::ZERO) != Cut::Continue
+    }
+
+    pub async fn release_rows(&mut self) -> Result<(), PutError> {
+        if self.pending_bytes < self.context.pending_bytes_when_short() {
+            return Ok(());
+        }
         self.close_row_group(Effort::Direct).await?;
+        self.cut_if_due().await
+    }
+
+    pub async fn release_block(&mut self) -> Result<(), PutError> {
         let topic = self.spec.head.name.clone();
         match self.open.as_mut() {
             Some(chunk) => chunk.file.spill().await.map_err(|cause| PutError::Write { topic, cause }),
@@ -205,7 +191,7 @@ impl TopicWriter {
         }
     }
 
-    async fn deadline_passed(&mut self) -> Result<(), PutError> {
+    pub async fn deadline_passed(&mut self) -> Result<(), PutError> {
         self.close_row_group(Effort::Compact).await?;
         self.cut_if_due().await
     }
@@ -229,26 +215,43 @@ impl TopicWriter {
             None => self.open_chunk().await?,
         };
         let batches = std::mem::take(&mut self.pending);
-        self.pending_bytes = 0;
-        let pieces = match chunk.encoder.row_group(&batches, effort) {
-            Ok(pieces) => pieces,
-            Err(cause) => {
-                chunk.file.abandon();
-                return Err(PutError::Encode { topic: self.spec.head.name.clone(), cause: Arc::new(cause) });
+        (self.pending_bytes, self.pending_rows) = (0, 0);
+        let result = match chunk.encoder.row_group(&batches, effort) {
+            Ok(pieces) => {
+                drop(batches);
+                self.append(&mut chunk, pieces).await
             }
+            // One of them cannot be stored: those before it still can.
+            Err(_) if batches.len() > 1 => self.append_one_by_one(&mut chunk, batches).await,
+            Err(cause) => Err(self.encode_error(cause)),
         };
-        drop(batches);
-        let written = append_all(&mut chunk.file, pieces).await;
-        match written {
-            Ok(()) => {
-                self.open = Some(chunk);
-                Ok(())
-            }
-            Err(cause) => {
-                chunk.file.abandon();
-                Err(PutError::Write { topic: self.spec.head.name.clone(), cause })
-            }
+        // A chunk whose file has exactly what was encoded stays whole: a refused batch takes none of its rows along.
+        if result.is_ok() || chunk.encoder.progress().bytes == chunk.file.bytes() && chunk.encoder.progress().rows > 0 {
+            self.open = Some(chunk);
+        } else {
+            chunk.file.abandon().await;
         }
+        result
+    }
+
+    async fn append_one_by_one(&self, chunk: &mut OpenChunk, batches: Vec<RecordBatch>) -> Result<(), PutError> {
+        for batch in batches {
+            let pieces = chunk.encoder.row_group(&[batch], Effort::Direct).map_err(|cause| self.encode_error(cause))?;
+            self.append(chunk, pieces).await?;
+        }
+        Ok(())
+    }
+
+    async fn append(&self, chunk: &mut OpenChunk, pieces: Vec<Buffer>) -> Result<(), PutError> {
+        for piece in pieces {
+            let written = chunk.file.append(piece.as_slice()).await;
+            written.map_err(|cause| PutError::Write { topic: self.spec.head.name.clone(), cause })?;
+        }
+        Ok(())
+    }
+
+    fn encode_error(&self, cause: EncodeError) -> PutError {
+        PutError::Encode { topic: self.spec.head.name.clone(), cause: Arc::new(cause) }
     }
 
     async fn open_chunk(&mut self) -> Result<OpenChunk, PutError> {
@@ -291,7 +294,9 @@ impl TopicWriter {
 
     /// Seals the open chunk in the background, so that the stream goes on; one at a time.
     async fn seal_behind(&mut self) -> Result<(), PutError> {
-        self.await_sealing().await?;
+        // The predecessor may need the very block that this chunk holds.
+        self.release_block().await?;
+        self.sealed_if_any().await?;
         let Some(chunk) = self.open.take() else { return Ok(()) };
         self.first_row = None;
         let (sender, sealing) = oneshot::channel();
@@ -303,19 +308,29 @@ impl TopicWriter {
         Ok(())
     }
 
-    /// Waits until the predecessor is committed.
-    async fn await_sealing(&mut self) -> Result<(), PutError> {
-        let Some(sealing) = self.sealing.take() else { return Ok(()) };
+    /// Ready once the chunk in the background is committed or has failed; never, when there is none. May be dropped and asked
+    /// again.
+    async fn sealed(&mut self) -> Result<(), PutError> {
+        let Some(sealing) = self.sealing.as_mut() else { return pending().await };
+        let result = sealing.await;
+        self.sealing = None;
         let stopped = PutError::Stopped { topic: self.spec.head.name.clone() };
-        self.receipt.rows += sealing.await.unwrap_or(Err(stopped))?;
+        self.receipt.rows += result.unwrap_or(Err(stopped))?;
         self.receipt.chunks += 1;
         Ok(())
     }
 
+    async fn sealed_if_any(&mut self) -> Result<(), PutError> {
+        match self.sealing {
+            Some(_) => self.sealed().await,
+            None => Ok(()),
+        }
+    }
+
     /// Seals what there is and ends the put.
-    async fn end(mut self, outcome: PutOutcome) -> Result<PutReceipt, PutError> {
+    pub async fn end(mut self, outcome: PutOutcome) -> Result<PutReceipt, PutError> {
         match self.try_end(outcome).await {
-            Ok(receipt) => Ok(receipt),
+            Ok(()) => Ok(self.receipt),
             Err(error) => {
                 self.fail(error.clone()).await;
                 Err(error)
@@ -323,39 +338,49 @@ impl TopicWriter {
         }
     }
 
-    async fn try_end(&mut self, outcome: PutOutcome) -> Result<PutReceipt, PutError> {
+    async fn try_end(&mut self, outcome: PutOutcome) -> Result<(), PutError> {
         self.close_row_group(Effort::Compact).await?;
-        self.await_sealing().await?;
+        self.release_block().await?;
+        self.sealed_if_any().await?;
         let end = PutEnd { outcome, at_ns: self.context.clock.wall_ns() };
         match self.open.take() {
             Some(chunk) => {
                 self.receipt.rows += seal(&self.context, &self.spec, chunk, Some(end)).await?;
                 self.receipt.chunks += 1;
+                Ok(())
             }
-            None => commit(&self.context, &self.spec, Vec::new(), Some(end)).await?,
-        }
-        Ok(self.receipt)
-    }
-
-    /// Ends the put as interrupted with the chunks that are committed.
-    async fn fail(mut self, error: PutError) {
-        tracing::error!(topic = %self.spec.head.name, %error, "a put failed: the topic keeps its committed prefix");
-        if let Some(chunk) = self.open.take() {
-            chunk.file.abandon();
-        }
-        let _ = self.await_sealing().await;
-        let outcome = PutOutcome::Interrupted { why: error.to_string() };
-        let end = PutEnd { outcome, at_ns: self.context.clock.wall_ns() };
-        if let Err(error) = commit(&self.context, &self.spec, Vec::new(), Some(end)).await {
-            tracing::error!(topic = %self.spec.head.name, %error, "the end of a failed put could not be recorded");
+            None => commit(&self.context, &self.spec, Vec::new(), Some(end)).await,
         }
     }
 
-    /// The topic is gone: nothing is kept.
-    async fn discard(mut self) {
-        if let Some(chunk) = self.open.take() {
-            chunk.file.abandon();
+    /// Ends the put as interrupted with every row that can still be made durable.
+    pub async fn fail(mut self, error: PutError) {
+        self.pending.clear();
+        let outcome = || PutOutcome::Interrupted { why: error.to_string() };
+        if self.sealed_if_any().await.is_ok()
+            && let Some(chunk) = self.open.take()
+        {
+            let end = PutEnd { outcome: outcome(), at_ns: self.context.clock.wall_ns() };
+            if seal(&self.context, &self.spec, chunk, Some(end)).await.is_ok() {
+                return;
+            }
         }
-        let _ = self.await_sealing().await;
+        if let Some(chunk) = self.open.take() {
+            chunk.file.abandon().await;
+        }
+        let end = PutEnd { outcome: outcome(), at_ns: self.context.clock.wall_ns() };
+        match commit(&self.context, &self.spec, Vec::new(), Some(end)).await {
+            Err(PutError::Catalog { cause: CatalogError::NotFound { .. }, .. }) | Ok(()) => {}
+            Err(error) => tracing::error!(topic = %self.spec.head.name, %error, "the end of a put is not recorded"),
+        }
+    }
+
+    /// The topic is gone: nothing is kept, and nothing touches its files after this.
+    pub async fn discard(mut self) {
+        if let Some(chunk) = self.open.take() {
+            chunk.file.abandon().await;
+        }
+        // Its commit finds no topic and removes the file itself.
+        let _ = self.sealed_if_any().await;
     }
 }

@@ -35,11 +35,11 @@ use super::config::ShardMemory;
 use super::error::ReadError;
 use super::error::ShardError;
 use super::handle::Shards;
+use super::put_task;
 use super::relief::Relief;
 use super::request::ReadRequest;
 use super::request::ShardRequest;
 use super::topic_reader;
-use super::topic_writer;
 use super::window;
 
 /// Requests that may wait for one shard; beyond it callers wait.
@@ -72,9 +72,15 @@ pub struct ShardContext {
     pub open_store: OpenStore,
     pub ids: Arc<IdSource>,
     pub budget: Budget,
-    pub relief: Relief,
+    /// Called when received bytes are short, and when write blocks are.
+    pub memory_short: Relief,
+    pub blocks_short: Relief,
+    /// Puts running on this shard.
+    pub writers: Cell<usize>,
     pub incarnation: u64,
     pub chunk_config: ChunkConfig,
+    /// How many shards there are.
+    pub shards: usize,
     /// Bytes this shard's readers may hold decoded.
     pub read_bytes: u64,
     pub readers: Cell<u64>,
@@ -116,8 +122,8 @@ async fn run(
     opened: oneshot::Sender<Result<(), ShardError>>,
 ) {
     let tasks = TaskSet::default();
-    let relief = Relief::default();
-    let called = relief.clone();
+    let (memory_short, blocks_short) = (Relief::default(), Relief::default());
+    let called = blocks_short.clone();
     let short: Rc<dyn Fn()> = Rc::new(move || called.call());
     let mut directories = BTreeMap::new();
     for (number, path) in &setup.devices {
@@ -141,10 +147,13 @@ async fn run(
         open_store: setup.open_store,
         ids: setup.ids,
         budget: setup.budget,
-        relief,
+        memory_short,
+        blocks_short,
+        writers: Cell::new(0),
         incarnation: setup.incarnation,
         chunk_config: setup.chunk,
         read_bytes: setup.memory.read_bytes / setup.cores.len().max(1) as u64,
+        shards: setup.cores.len().max(1),
         readers: Cell::new(0),
     });
     tasks.run_until(serve(context, requests)).await;
@@ -159,10 +168,10 @@ async fn serve(context: Rc<ShardContext>, mut requests: Receiver<ShardRequest>) 
 fn dispatch(context: &Rc<ShardContext>, request: ShardRequest) {
     let own = Rc::clone(context);
     match request {
-        ShardRequest::OpenWriter { spec, inbox, failure } => match context.directories.get(&spec.head.device) {
+        ShardRequest::OpenWriter { spec, inbox, signals } => match context.directories.get(&spec.head.device) {
             Some(directory) => {
                 let directory = Rc::clone(directory);
-                let write = topic_writer::write_topic(own, *spec, directory, inbox, failure);
+                let write = put_task::write_topic(own, *spec, directory, inbox, signals);
                 context.tasks.push("topic writer", write);
             }
             // The handle has checked the device: only a bug gets here, and the sender sees a stopped writer.
@@ -196,7 +205,7 @@ fn dispatch(context: &Rc<ShardContext>, request: ShardRequest) {
                 let _ = reply.send(remove_manifest(&own, session).await);
             });
         }
-        ShardRequest::Relieve => context.relief.call(),
+        ShardRequest::Relieve => context.memory_short.call(),
     }
 }
 
@@ -248,6 +257,12 @@ async fn remove_manifest(context: &ShardContext, session: SessionId) -> Result<(
 }
 
 impl ShardContext {
+    /// Bytes of rows that one topic may hold back for company while received bytes are short: a quarter of them all, shared
+    /// by the puts of all shards, taken to be about as many as here on each.
+    pub fn pending_bytes_when_short(&self) -> usize {
+        self.budget.total() / (4 * self.shards * self.writers.get().max(1))
+    }
+
     /// The data directory a chunk lies in.
     pub fn directory(&self, request: &ReadRequest, device: DeviceNumber) -> Result<&Rc<Directory>, ReadError> {
         let missing = || ReadError::DeviceMissing { topic: request.name.clone(), device };

@@ -3,6 +3,7 @@
 //! Invariants: a catalog record never precedes its durable file; a file without a record is never adopted; no byte is
 //! handed out that its checksum does not cover; a file that saw an error is never written again.
 
+mod flight;
 mod path;
 mod reader;
 mod recovery;

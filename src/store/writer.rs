@@ -18,10 +18,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
-use std::path::PathBuf;
 use std::rc::Rc;
-use std::task::Poll;
-use std::task::Waker;
 
 use crate::io::AlignedBuf;
 use crate::io::BLOCK_SIZE;
@@ -33,6 +30,8 @@ use crate::model::ChunkId;
 use crate::model::SessionId;
 use crate::runtime::TaskSet;
 
+use super::flight::Flight;
+use super::flight::Lost;
 use super::path;
 use super::path::Suffix;
 
@@ -121,51 +120,6 @@ pub struct ChunkWriter {
     flight: Rc<Flight>,
 }
 
-/// What is on its way to the device.
-#[derive(Default)]
-struct Flight(RefCell<FlightState>);
-
-#[derive(Default)]
-struct FlightState {
-    count: usize,
-    error: Option<(io::ErrorKind, &'static str, String)>,
-    waker: Option<Waker>,
-}
-
-impl Flight {
-    fn depart(&self) {
-        self.0.borrow_mut().count += 1;
-    }
-
-    fn arrive(&self, step: &'static str, result: io::Result<()>) {
-        let mut state = self.0.borrow_mut();
-        assert!(state.count > 0, "an operation arrived that never departed");
-        state.count -= 1;
-        if let (Err(error), None) = (result, &state.error) {
-            state.error = Some((error.kind(), step, error.to_string()));
-        }
-        if let Some(waker) = state.waker.take() {
-            waker.wake();
-        }
-    }
-
-    /// Returns once at most `count_max` operations are under way, or at once with the first error of any.
-    async fn at_most(&self, chunk: ChunkId, count_max: usize) -> Result<(), WriteError> {
-        std::future::poll_fn(|cx| {
-            let mut state = self.0.borrow_mut();
-            if let Some((kind, step, cause)) = &state.error {
-                return Poll::Ready(Err(WriteError::Io { chunk, step, cause: cause.clone(), kind: *kind }));
-            }
-            if state.count <= count_max {
-                return Poll::Ready(Ok(()));
-            }
-            state.waker = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await
-    }
-}
-
 impl ChunkWriter {
     /// Creates `<chunk>.part` and starts the directory sync behind it.
     ///
@@ -177,10 +131,10 @@ impl ChunkWriter {
         let part = path::chunk_file(session, chunk, Suffix::Part);
         let file = directory.device.create(&part).await.map_err(wrap("creating the file"))?;
         let flight = Rc::new(Flight::default());
-        let (device, behind) = (Rc::clone(&directory.device), Rc::clone(&flight));
-        flight.depart();
+        let device = Rc::clone(&directory.device);
+        let departed = flight.depart("syncing the directory");
         directory.tasks.push("directory sync", async move {
-            behind.arrive("syncing the directory", device.sync_directory(&path::session_directory(session)).await);
+            departed.arrive(device.sync_directory(&path::session_directory(session)).await);
         });
         Ok(Self {
             directory,
@@ -260,7 +214,7 @@ impl ChunkWriter {
             }
             self.submit(padded).await?;
         }
-        self.flight.at_most(self.chunk, 0).await?;
+        self.in_flight_at_most(0).await?;
         self.file.truncate(length).await.map_err(|e| self.error("truncating", &e))?;
         self.file.sync().await.map_err(|e| self.error("syncing", &e))?;
         Ok(length)
@@ -278,26 +232,19 @@ impl ChunkWriter {
         });
     }
 
-    /// Removes the file, in the background: nothing in it was or will be acknowledged.
-    pub fn abandon(self) {
-        let (path, chunk) = (path::chunk_file(self.session, self.chunk, Suffix::Part), self.chunk);
-        let (directory, flight) = (Rc::clone(&self.directory), Rc::clone(&self.flight));
-        self.directory.tasks.push("abandon", async move {
-            // Writes still under way would keep their buffers; their own errors no longer matter.
-            let _ = flight.at_most(chunk, 0).await;
-            if let Err(error) = directory.device.unlink(&path).await {
-                tracing::warn!(%chunk, %error, "an abandoned chunk file stays until the next start");
-            }
-        });
-    }
-
-    pub fn path(&self) -> PathBuf {
-        path::chunk_file(self.session, self.chunk, Suffix::Part)
+    /// Removes the file: nothing in it was or will be acknowledged. Returns once nothing touches it any more.
+    pub async fn abandon(self) {
+        // Their errors no longer matter, but their buffers and the name do.
+        self.flight.settled().await;
+        let path = path::chunk_file(self.session, self.chunk, Suffix::Part);
+        if let Err(error) = self.directory.device.unlink(&path).await {
+            tracing::warn!(chunk = %self.chunk, %error, "an abandoned chunk file stays until the next start");
+        }
     }
 
     /// A block from the pool, with the rest of a spill in front.
     async fn take_block(&mut self) -> Result<(), WriteError> {
-        self.flight.at_most(self.chunk, WRITES_IN_FLIGHT_MAX - 1).await?;
+        self.in_flight_at_most(WRITES_IN_FLIGHT_MAX - 1).await?;
         let mut block = self.directory.block().await;
         let rest = std::mem::take(&mut self.rest);
         assert!(rest.len() == self.filled, "{} bytes of rest, {} filled", rest.len(), self.filled);
@@ -314,12 +261,11 @@ impl ChunkWriter {
         assert!(self.offset.is_multiple_of(BLOCK_SIZE as u64), "a write at {} is not aligned", self.offset);
         self.allocate(self.offset + len as u64).await?;
         let Some(block) = self.block.take() else { unreachable!("submit without a block") };
-        let (file, flight, offset) = (Rc::clone(&self.file), Rc::clone(&self.flight), self.offset);
-        flight.depart();
+        let (file, offset, departed) = (Rc::clone(&self.file), self.offset, self.flight.depart("writing"));
         self.directory.tasks.push("write", async move {
             let result = file.write_at(block, len, offset).await;
             // The buffer goes back to the pool here, before the writer is woken.
-            flight.arrive("writing", result.map(drop));
+            departed.arrive(result.map(drop));
         });
         self.offset += len as u64;
         self.filled = 0;
@@ -334,6 +280,12 @@ impl ChunkWriter {
             self.allocated = next;
         }
         Ok(())
+    }
+
+    async fn in_flight_at_most(&self, count_max: usize) -> Result<(), WriteError> {
+        let chunk = self.chunk;
+        let wrap = |Lost { step, kind, cause }| WriteError::Io { chunk, step, cause, kind };
+        self.flight.at_most(count_max).await.map_err(wrap)
     }
 
     fn error(&self, step: &'static str, cause: &io::Error) -> WriteError {

@@ -67,7 +67,7 @@ struct Connection {
 
 /// What the connection woke up for.
 enum Event {
-    Call(Incoming),
+    Call(Box<Incoming>),
     Ended(Kind),
     Tick,
     Stop,
@@ -137,7 +137,7 @@ impl Connection {
                 () = stopping(stop), if !*draining => Event::Stop,
             };
             match event {
-                Event::Call(incoming) => self.call(incoming),
+                Event::Call(incoming) => self.call(*incoming),
                 Event::Ended(kind) => self.puts -= usize::from(kind == Kind::Put),
                 Event::Stop => {
                     self.draining = true;
@@ -198,7 +198,7 @@ fn poll(
     life.poll(cx);
     loop {
         match h2.poll_accept(cx) {
-            Poll::Ready(Some(Ok(incoming))) => return Poll::Ready(Event::Call(incoming)),
+            Poll::Ready(Some(Ok(incoming))) => return Poll::Ready(Event::Call(Box::new(incoming))),
             Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Event::Closed),
             Poll::Pending if windows.adjust(h2, puts) => {} // poll again: that flushes the SETTINGS
             Poll::Pending => return Poll::Pending,

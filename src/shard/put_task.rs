@@ -1,0 +1,119 @@
+//! The task of one put on its shard: commands in, one end out.
+//!
+//! Whatever happens, the put is ended exactly once, and whoever sends to it is told of a failure only after that: a client
+//! that finalizes right behind an error finds no put that still runs. A panic counts as a failure of its own put.
+
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+
+use futures::FutureExt;
+use futures::channel::oneshot;
+
+use crate::catalog::PutOutcome;
+use crate::chunk::Effort;
+use crate::runtime::Receiver;
+use crate::store::Directory;
+
+use super::error::PutError;
+use super::request::PutReceipt;
+use super::request::TopicSpec;
+use super::request::WriterCommand;
+use super::topic_writer::Event;
+use super::topic_writer::TopicWriter;
+use super::worker::ShardContext;
+
+/// What a put's handle shares with its writer.
+#[derive(Clone, Default)]
+pub struct PutSignals {
+    /// Why the writer stopped, for whoever sends to it.
+    pub failure: Arc<OnceLock<PutError>>,
+    /// The topic was deleted: batches that still wait are dropped unwritten.
+    pub discarded: Arc<AtomicBool>,
+}
+
+/// Serves one put from its first batch to its end.
+pub async fn write_topic(
+    context: Rc<ShardContext>,
+    spec: TopicSpec,
+    directory: Rc<Directory>,
+    mut inbox: Receiver<WriterCommand>,
+    signals: PutSignals,
+) {
+    context.writers.set(context.writers.get() + 1);
+    let mut writer = TopicWriter::new(Rc::clone(&context), spec, directory);
+    let run = AssertUnwindSafe(receive(&mut writer, &mut inbox, &signals)).catch_unwind().await;
+    let end = run.unwrap_or_else(|_| {
+        tracing::error!(topic = %writer.spec.head.name, "the writer of a topic panicked: its put ends as interrupted");
+        End::Failed(PutError::Stopped { topic: writer.spec.head.name.clone() })
+    });
+    finish(writer, end, &signals).await;
+    context.writers.set(context.writers.get() - 1);
+    // Only now: whoever is told of a failure by the closed inbox finds the put ended.
+    drop(inbox);
+}
+
+async fn receive(writer: &mut TopicWriter, inbox: &mut Receiver<WriterCommand>, signals: &PutSignals) -> End {
+    loop {
+        let step = match writer.next_event(inbox).await {
+            Event::Command(Some(WriterCommand::Batch { .. })) if signals.discarded.load(Relaxed) => Ok(()),
+            Event::Command(Some(WriterCommand::Batch { batch, bytes })) => {
+                let effort = if inbox.is_empty() { Effort::Compact } else { Effort::Direct };
+                writer.push(batch, bytes, effort).await
+            }
+            Event::Command(Some(WriterCommand::Close { reply })) => return End::Close(reply),
+            Event::Command(Some(WriterCommand::Interrupt { why, reply })) => return End::Interrupt(why, Some(reply)),
+            Event::Command(Some(WriterCommand::Discard { reply })) => return End::Discard(reply),
+            Event::Command(None) => {
+                return End::Interrupt("the client went away before it closed the stream".to_owned(), None);
+            }
+            Event::MemoryShort => writer.release_rows().await,
+            Event::BlocksShort => writer.release_block().await,
+            Event::Deadline => writer.deadline_passed().await,
+            Event::Sealed(result) => result,
+        };
+        if let Err(error) = step {
+            return End::Failed(error);
+        }
+    }
+}
+
+async fn finish(writer: TopicWriter, end: End, signals: &PutSignals) {
+    let note = |result: &Result<PutReceipt, PutError>| {
+        if let Err(error) = result {
+            let _ = signals.failure.set(error.clone());
+        }
+    };
+    match end {
+        End::Close(reply) => {
+            let result = writer.end(PutOutcome::Complete).await;
+            note(&result);
+            let _ = reply.send(result);
+        }
+        End::Interrupt(why, reply) => {
+            let result = writer.end(PutOutcome::Interrupted { why }).await;
+            note(&result);
+            if let Some(reply) = reply {
+                let _ = reply.send(result);
+            }
+        }
+        End::Discard(reply) => {
+            writer.discard().await;
+            let _ = reply.send(());
+        }
+        End::Failed(error) => {
+            let _ = signals.failure.set(error.clone());
+            writer.fail(error).await;
+        }
+    }
+}
+
+enum End {
+    Close(oneshot::Sender<Result<PutReceipt, PutError>>),
+    Interrupt(String, Option<oneshot::Sender<Result<PutReceipt, PutError>>>),
+    Discard(oneshot::Sender<()>),
+    Failed(PutError),
+}
