@@ -48,7 +48,7 @@ def test_bodies_that_are_no_json_object(client, body):
 
 
 def test_a_body_beyond_the_limit(client):
-    with refused("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"):
+    with refused("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "OUT_OF_RANGE"):
         client.results("sequence_create", b'{"locator": "' + b"x" * (8 * MIB) + b'"}')
 
 

@@ -51,7 +51,7 @@ def test_finalize_needs_the_token_of_the_session(client, name):
     for wrong in (other(), token, session.locator.split(":")[1]):
         with refused("NOT_FOUND", "PERMISSION_DENIED"):
             client.finalize(wrong)
-    with refused("NOT_FOUND"):
+    with refused("FAILED_PRECONDITION"):
         client.flight_info(f"{name}/a")
 
 

@@ -13,6 +13,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from harness.flight import Client
 from harness.waiting import until
 
@@ -53,7 +55,8 @@ def write_until_killed(server, cycle, ledger, dice):
         ledger.read(journal)
 
 
-def test_nothing_acknowledged_is_lost(request):
+@pytest.mark.timeout(120 + 30 * CYCLES)
+def test_nothing_acknowledged_is_lost():
     from harness.server import Server
 
     print(f"seed {SEED}, {CYCLES} cycles: TESSERA_SEED={SEED} repeats the writers' choices")

@@ -32,12 +32,7 @@ def test_report_keeps_the_sequence_and_tells(client, name):
 
 
 def test_delete_leaves_nothing(client, name):
-    if sdk.VERSION < (0, 4):
-        # 0.3 deletes the sequence twice, and reports the second answer as an error of its own.
-        with pytest.raises(Exception):
-            fail(client, name, SessionLevelErrorPolicy.Delete)
-    else:
-        fail(client, name, SessionLevelErrorPolicy.Delete)
+    fail(client, name, SessionLevelErrorPolicy.Delete)  # 0.3 deletes it twice, and must hear nothing bad
     assert client.sequence_handler(name) is None
     assert name not in client.list_sequences()
     sdk.record(client, name, {"a/b": (Integer64, [sdk.message(1, Integer64(data=1))])})
