@@ -8,6 +8,9 @@ use std::rc::Rc;
 use indicatif::ProgressBar;
 use indicatif::ProgressStyle;
 
+use crate::catalog::Catalog;
+use crate::catalog::CatalogError;
+use crate::catalog::PAGE_ITEMS_MAX;
 use crate::chunk::Columns;
 use crate::daemon;
 use crate::daemon::AtRest;
@@ -18,6 +21,7 @@ use crate::model::ChunkRecord;
 use crate::model::DeviceNumber;
 use crate::model::SessionId;
 use crate::model::TimeRange;
+use crate::model::TopicName;
 use crate::store::ChunkReader;
 use crate::store::FetchError;
 
@@ -47,23 +51,49 @@ fn open_devices(paths: &[(DeviceNumber, PathBuf)]) -> Result<Devices, Failure> {
     Ok(devices)
 }
 
-async fn verify_all(rest: &AtRest, devices: &Devices) -> Result<Outcome, Failure> {
-    let mut chunks: Vec<(SessionId, ChunkRecord)> = Vec::new();
+/// A chunk to look at, and where it belongs.
+struct Candidate {
+    topic: TopicName,
+    session: SessionId,
+    record: ChunkRecord,
+}
+
+async fn candidates(rest: &AtRest) -> Result<Vec<Candidate>, CatalogError> {
+    let catalog = &rest.embedded;
+    let mut found = Vec::new();
     for session in rest.open_store.sessions().await? {
-        let records = rest.open_store.committed_chunks(session).await?;
-        chunks.extend(records.into_iter().map(|record| (session, record)));
+        for topic in catalog.session(session).await?.topics {
+            let mut cursor = None;
+            loop {
+                let page = catalog.segments(topic.head.id, TimeRange::ALL, cursor, PAGE_ITEMS_MAX).await?;
+                for segment in page.items {
+                    let records = catalog.directory(segment.key).await?.into_iter();
+                    let name = &topic.head.name;
+                    found.extend(records.map(|record| Candidate { topic: name.clone(), session, record }));
+                }
+                cursor = page.next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+        }
     }
-    let progress = progress(chunks.iter().map(|(_, record)| record.file_bytes).sum());
-    let mut problems = Table::new(&["chunk", "session", "problem"]);
+    Ok(found)
+}
+
+async fn verify_all(rest: &AtRest, devices: &Devices) -> Result<Outcome, Failure> {
+    let chunks = candidates(rest).await?;
+    let progress = progress(chunks.iter().map(|chunk| chunk.record.file_bytes).sum());
+    let mut problems = Table::new(&["topic", "chunk", "problem"]);
     let mut found = 0u64;
-    for (session, record) in &chunks {
+    for Candidate { topic, session, record } in &chunks {
         let problem = match devices.get(&record.device) {
             None => Some(format!("its data directory number {} was not given", record.device.0)),
             Some(device) => verify_chunk(device, *session, record).await.err(),
         };
         if let Some(problem) = problem {
             found += 1;
-            problems.row(vec![record.chunk.to_string().into(), session.to_string().into(), problem.into()]);
+            problems.row(vec![topic.to_string().into(), record.chunk.to_string().into(), problem.into()]);
         }
         progress.inc(record.file_bytes);
     }
@@ -71,7 +101,7 @@ async fn verify_all(rest: &AtRest, devices: &Devices) -> Result<Outcome, Failure
     if found > 0 {
         problems.print()?;
     }
-    let rows: u64 = chunks.iter().map(|(_, record)| record.rows).sum();
+    let rows: u64 = chunks.iter().map(|chunk| chunk.record.rows).sum();
     eprintln!("{} chunks with {rows} rows checked, {found} with problems", chunks.len());
     Ok(if found > 0 { Outcome::Found } else { Outcome::Done })
 }
