@@ -199,7 +199,9 @@ impl Answerable for SessionError {
             Self::NotFound { .. } | Self::Deleted { .. } => Code::NotFound,
             Self::AlreadyExists { .. } => Code::AlreadyExists,
             Self::Refused { refusal, .. } => refusal.code(),
-            Self::ForeignSequence { .. } | Self::ForeignTopic { .. } => Code::PermissionDenied,
+            Self::ForeignSequence { .. } | Self::ForeignTopic { .. } | Self::ForeignKey { .. } => {
+                Code::PermissionDenied
+            }
             Self::Schema { .. } => Code::InvalidArgument,
             Self::Unsupported { cause, .. } => cause.code(),
             Self::TooMany { .. } => Code::ResourceExhausted,

@@ -4,6 +4,7 @@ use crate::catalog::CatalogError;
 use crate::catalog::Entity;
 use crate::chunk::EncodeError;
 use crate::model::Refusal;
+use crate::model::SequenceName;
 use crate::model::TopicName;
 use crate::ontology::SchemaError;
 use crate::shard::PutError;
@@ -22,6 +23,8 @@ pub enum SessionError {
     ForeignSequence { topic: String, sequence: String },
     #[error("topic {topic}: the UUID was given out for another topic")]
     ForeignTopic { topic: TopicName },
+    #[error("sequence {sequence}: the key was given out for another sequence")]
+    ForeignKey { sequence: SequenceName },
     #[error("topic {topic}: {cause}")]
     Schema { topic: TopicName, cause: Box<SchemaError> },
     #[error("topic {topic}: {cause}")]

@@ -20,6 +20,7 @@ use crate::auth::token_digest;
 use crate::catalog::CatalogError;
 use crate::catalog::Entity;
 use crate::catalog::Visibility;
+use crate::model::SequenceName;
 use crate::model::SequenceView;
 use crate::model::SessionHead;
 use crate::model::SessionMove;
@@ -28,6 +29,18 @@ use crate::model::SessionView;
 use crate::model::Token;
 
 impl Sessions {
+    /// The session of a token, when it belongs to this sequence.
+    ///
+    /// # Errors
+    /// [`SessionError::NotFound`] for an unknown token, [`SessionError::ForeignKey`] for one of another sequence.
+    pub async fn owned_session(&self, session: Token, sequence: &SequenceName) -> Result<SessionHead, SessionError> {
+        let head = self.desk.open.session_by_token(token_digest(&session)).await?;
+        match head.sequence_name == *sequence {
+            true => Ok(head),
+            false => Err(SessionError::ForeignKey { sequence: sequence.clone() }),
+        }
+    }
+
     /// Makes all topics of a session visible at once and immutable. May be repeated and answers the same.
     ///
     /// A topic whose DoPut broke is finalized with its durable prefix, and a notification says so.

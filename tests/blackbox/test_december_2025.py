@@ -76,6 +76,26 @@ def test_finalize_needs_the_key(client, name):
     client.action("sequence_finalize", {"name": name, "key": key})
 
 
+def test_a_key_of_another_sequence_ends_nothing(client, name):
+    mine, theirs = f"{name}_mine", f"{name}_theirs"
+    key = create(client, mine)
+    create(client, theirs)
+    for action in ("sequence_finalize", "sequence_abort"):
+        with refused("PERMISSION_DENIED"):
+            client.action(action, {"name": theirs, "key": key})
+    assert {mine, theirs} <= set(client.sequences())
+    topic = create_topic(client, key, f"{mine}/a")
+    put(client, FORMS[0](f"{mine}/a", topic), [rows.counters([1])])
+    client.action("sequence_finalize", {"name": mine, "key": key})
+
+
+def test_an_abort_leaves_the_sessions_of_others(client, name):
+    key = create(client, name)
+    client.action("session_create", {"locator": name})
+    client.action("sequence_abort", {"name": name, "key": key})
+    assert name in client.sequences()
+
+
 def test_a_sequence_is_deleted_by_name(client, name):
     create(client, name)
     client.action("sequence_delete", {"name": name})

@@ -43,18 +43,24 @@ pub(super) async fn delete_sequence(desk: &Desk, name: &SequenceName) -> Result<
     }
 }
 
-/// The token is what proves that the caller made the sequence: without it nothing is deleted.
+/// The token is what proves that the caller made the sequence: without it nothing is deleted. A sequence to which others have
+/// added sessions since stays, with theirs.
 pub(super) async fn abort_sequence(desk: &Desk, name: &SequenceName, session: Token) -> Result<(), ActionError> {
+    desk.sessions.owned_session(session, name).await?;
     desk.sessions.delete_session(SessionRef::Token(session)).await?;
-    Ok(desk.sessions.delete_sequence(name).await?)
+    let info = desk.retrieval.info(&Locator::Sequence(name.clone()), TimeRange::ALL).await?;
+    match info.sequence.sessions.is_empty() {
+        true => Ok(desk.sessions.delete_sequence(name).await?),
+        false => Ok(()),
+    }
 }
 
-/// The oldest clients name the sequence too; the token decides.
+/// The oldest clients name the sequence too, and both must fit.
 pub(super) async fn finalize(desk: &Desk, session: Token, sequence: Option<SequenceName>) -> Result<(), ActionError> {
-    let head = desk.sessions.finalize(session).await?;
-    if let Some(sequence) = sequence.filter(|name| *name != head.sequence_name) {
-        tracing::warn!(asked = %sequence, found = %head.sequence_name, "a session was finalized under another sequence's name");
+    if let Some(sequence) = sequence {
+        desk.sessions.owned_session(session, &sequence).await?;
     }
+    desk.sessions.finalize(session).await?;
     Ok(())
 }
 
