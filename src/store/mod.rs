@@ -12,6 +12,7 @@ mod writer;
 
 pub use path::CATALOG_DIRECTORY;
 pub use path::DEVICE_FILE;
+pub use path::failed;
 pub use path::manifest_file;
 pub use reader::ChunkReader;
 pub use reader::FetchError;

@@ -11,6 +11,7 @@
 //!   lost/                                 whole chunk files that no record knows; never removed by the server
 //! ```
 
+use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -59,6 +60,11 @@ pub fn manifest_file(session: SessionId) -> PathBuf {
 /// `lost/<chunk id>.parquet`.
 pub fn lost_file(chunk: ChunkId) -> PathBuf {
     Path::new(LOST_DIRECTORY).join(format!("{chunk}.parquet"))
+}
+
+/// Says what was tried on which path: errors of the system name neither.
+pub fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> io::Error + 'a {
+    move |error| io::Error::new(error.kind(), format!("{what} {}: {error}", path.display()))
 }
 
 /// Reads the name of a session's directory; `None` for a name we never give.
