@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread;
 
 use futures::channel::oneshot;
 
@@ -20,6 +21,7 @@ use crate::model::ShardIndex;
 use crate::runtime::Budget;
 use crate::runtime::Executor;
 use crate::runtime::ExecutorConfig;
+use crate::runtime::ExecutorError;
 use crate::runtime::Local;
 use crate::runtime::Main;
 use crate::runtime::Receiver;
@@ -86,32 +88,78 @@ pub struct ShardContext {
     pub readers: Cell<u64>,
 }
 
+impl ShardSetup {
+    /// What each shard's executor gets.
+    pub fn executors(&self) -> Vec<ExecutorConfig> {
+        let config = |(index, core): (usize, &Option<usize>)| {
+            let name = format!("shard-{index}");
+            ExecutorConfig { name, core: *core, blocks: self.memory.blocks, ..ExecutorConfig::default() }
+        };
+        self.cores.iter().enumerate().map(config).collect()
+    }
+}
+
 /// Starts all shards. They stop once the last [`Shards`] is gone and their puts and reads have ended.
 ///
 /// # Errors
-/// [`ShardError::Executor`] when an executor cannot be started, [`ShardError::Io`] when a data directory cannot be opened.
+/// [`ShardError::Executor`] when an executor cannot be started or a shard panics, [`ShardError::Io`] when a data directory
+/// cannot be opened. No shard is left running then.
 pub async fn start(setup: &ShardSetup) -> Result<(Shards, Vec<Executor>), ShardError> {
-    let (mut inboxes, mut executors, mut opened) = (Vec::new(), Vec::new(), Vec::new());
-    for (index, core) in setup.cores.iter().enumerate() {
+    let (mut inboxes, mut opened, mut prepared) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, config) in setup.executors().into_iter().enumerate() {
         let (inbox, requests) = mailbox(REQUESTS_MAX, usize::MAX);
         let index = ShardIndex(u16::try_from(index).unwrap_or(u16::MAX));
         let own = setup.clone();
         let (sender, receiver) = oneshot::channel();
-        let main = move |local: Local| -> Main { Box::pin(run(index, own, local, requests, sender)) };
-        let name = format!("shard-{}", index.0);
-        let executor = ExecutorConfig { name, core: *core, blocks: setup.memory.blocks, ..ExecutorConfig::default() };
-        executors.push(Executor::spawn(&setup.backend, executor, main).map_err(|e| ShardError::Executor(Arc::new(e)))?);
+        prepared.push((config, move |local: Local| -> Main { Box::pin(run(index, own, local, requests, sender)) }));
         inboxes.push(inbox);
         opened.push(receiver);
     }
-    for receiver in opened {
-        receiver.await.map_err(|_| ShardError::Stopped)??;
+    // All at once: each touches all of its registered memory as it starts, and that is most of the time a start takes.
+    let backend = &setup.backend;
+    let spawned: Vec<Result<Executor, ExecutorError>> = thread::scope(|scope| {
+        let spawn = |(config, main)| scope.spawn(move || Executor::spawn(backend, config, main));
+        let threads: Vec<_> = prepared.into_iter().map(spawn).collect();
+        threads.into_iter().map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    let mut executors = Vec::with_capacity(spawned.len());
+    let mut outcome = Ok(());
+    for result in spawned {
+        match result {
+            Ok(executor) => executors.push(executor),
+            Err(error) => outcome = outcome.and(Err(ShardError::Executor(Arc::new(error)))),
+        }
+    }
+    if outcome.is_ok() {
+        outcome = all_opened(opened, &mut executors).await;
+    }
+    if let Err(error) = outcome {
+        drop(inboxes);
+        // Their own errors are at best the same one.
+        executors.into_iter().for_each(|executor| drop(executor.join()));
+        return Err(error);
     }
     let devices: Vec<DeviceNumber> = setup.devices.iter().map(|(number, _)| *number).collect();
     let shards = Shards::new(inboxes, &devices);
     let relieved = shards.downgrade();
     setup.budget.on_short(Arc::new(move || relieved.relieve()));
     Ok((shards, executors))
+}
+
+type Opened = oneshot::Receiver<Result<(), ShardError>>;
+
+/// Waits until every shard has opened its data directories. One that ends without a word is taken out, and told of.
+async fn all_opened(opened: Vec<Opened>, executors: &mut Vec<Executor>) -> Result<(), ShardError> {
+    for (index, receiver) in opened.into_iter().enumerate() {
+        match receiver.await {
+            Ok(result) => result?,
+            Err(oneshot::Canceled) => {
+                let ended = executors.remove(index).join();
+                return Err(ended.map_or_else(|panic| ShardError::Executor(Arc::new(panic)), |()| ShardError::Stopped));
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn run(
@@ -267,5 +315,26 @@ impl ShardContext {
     pub fn directory(&self, request: &ReadRequest, device: DeviceNumber) -> Result<&Rc<Directory>, ReadError> {
         let missing = || ReadError::DeviceMissing { topic: request.name.clone(), device };
         self.directories.get(&device).ok_or_else(missing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_that_panics_while_it_opens_is_told_by_its_panic() {
+        let threads = Backend::Threads { reason: "a test".to_owned() };
+        let config = ExecutorConfig { name: "shard-0".to_owned(), ..ExecutorConfig::default() };
+        let (sender, receiver) = oneshot::channel();
+        let dies = move |_: Local| -> Main {
+            Box::pin(async move {
+                let _sender: oneshot::Sender<Result<(), ShardError>> = sender;
+                panic!("on purpose")
+            })
+        };
+        let mut executors = vec![Executor::spawn(&threads, config, dies).unwrap()];
+        let error = futures::executor::block_on(all_opened(vec![receiver], &mut executors)).unwrap_err().to_string();
+        assert!(error.contains("shard-0") && error.contains("on purpose"), "{error}");
     }
 }
