@@ -10,6 +10,7 @@ use std::thread;
 use futures::channel::oneshot;
 
 use crate::catalog::Catalog;
+use crate::catalog::CatalogError;
 use crate::catalog::OpenStore;
 use crate::catalog::Tombstone;
 use crate::io::Backend;
@@ -53,6 +54,7 @@ pub struct ShardSetup {
     pub backend: Backend,
     /// The core each shard is pinned to; one shard per entry. `None` leaves it to the kernel.
     pub cores: Vec<Option<usize>>,
+    /// The mounted data directories in the order of the configuration: the first one has the catalog, and the manifests.
     pub devices: Vec<(DeviceNumber, PathBuf)>,
     pub catalog: Arc<dyn Catalog>,
     pub open_store: OpenStore,
@@ -68,6 +70,8 @@ pub struct ShardSetup {
 pub struct ShardContext {
     pub index: ShardIndex,
     pub directories: BTreeMap<DeviceNumber, Rc<Directory>>,
+    /// As [`ShardSetup::devices`].
+    mounts: Vec<(DeviceNumber, PathBuf)>,
     pub clock: Rc<dyn Clock>,
     pub tasks: TaskSet,
     pub catalog: Arc<dyn Catalog>,
@@ -178,7 +182,7 @@ async fn run(
         let device = match local.device(path).await {
             Ok(device) => device,
             Err(error) => {
-                let _ = opened.send(Err(ShardError::Io(format!("opening {}: {error}", path.display()))));
+                let _ = opened.send(Err(ShardError::Io(format!("{} (number {}): {error}", path.display(), number.0))));
                 return;
             }
         };
@@ -189,6 +193,7 @@ async fn run(
     let context = Rc::new(ShardContext {
         index,
         directories,
+        mounts: setup.devices,
         clock: Rc::clone(&local.clock),
         tasks: tasks.clone(),
         catalog: setup.catalog,
@@ -257,54 +262,80 @@ fn dispatch(context: &Rc<ShardContext>, request: ShardRequest) {
     }
 }
 
-fn io_error(error: std::io::Error) -> ShardError {
-    ShardError::Io(error.to_string())
-}
-
 async fn recover(context: &ShardContext, expected: &Expected) -> Result<RecoveryReport, ShardError> {
     let mut report = RecoveryReport::default();
     for (number, directory) in &context.directories {
-        store::prepare(&*directory.device).await.map_err(io_error)?;
-        report.add(store::recover(&*directory.device, *number, expected).await.map_err(io_error)?);
+        let device = &*directory.device;
+        store::prepare(device).await.map_err(|e| context.io_error(*number, &e))?;
+        report.add(store::recover(device, *number, expected).await.map_err(|e| context.io_error(*number, &e))?);
     }
     Ok(report)
 }
 
+/// Removes what can be reached. With files on a device that is not mounted it fails all the same, so that the tombstone
+/// stays until they are gone too.
 async fn purge(context: &ShardContext, tombstone: &Tombstone) -> Result<(), ShardError> {
-    for (number, directory) in &context.directories {
-        match &tombstone.topic {
-            None => store::remove_session(directory, tombstone.session).await.map_err(io_error)?,
-            Some((_, records)) => {
-                let chunks: Vec<_> = records.iter().filter(|r| r.device == *number).map(|r| r.chunk).collect();
-                store::remove_chunks(directory, tombstone.session, &chunks).await.map_err(io_error)?;
-            }
+    let of_session;
+    let records = match &tombstone.topic {
+        Some((_, records)) => records,
+        None => {
+            of_session = match context.open_store.committed_chunks(tombstone.session).await {
+                // Purged before: nothing is left to ask for.
+                Err(CatalogError::NotFound { .. }) => Vec::new(),
+                other => other?,
+            };
+            &of_session
         }
+    };
+    for (number, directory) in &context.directories {
+        let removed = match &tombstone.topic {
+            None => store::remove_session(directory, tombstone.session).await,
+            Some(_) => {
+                let chunks: Vec<_> = records.iter().filter(|r| r.device == *number).map(|r| r.chunk).collect();
+                store::remove_chunks(directory, tombstone.session, &chunks).await
+            }
+        };
+        removed.map_err(|e| context.io_error(*number, &e))?;
     }
-    Ok(())
-}
-
-/// Manifests lie in the first data directory, beside the catalog they could rebuild.
-fn manifest_directory(context: &ShardContext) -> Result<&Rc<Directory>, ShardError> {
-    context.directories.values().next().ok_or(ShardError::Stopped)
+    match records.iter().find(|record| !context.directories.contains_key(&record.device)) {
+        Some(record) => Err(ShardError::DeviceMissing(record.device)),
+        None => Ok(()),
+    }
 }
 
 async fn write_manifest(context: &ShardContext, session: SessionId, bytes: Vec<u8>) -> Result<(), ShardError> {
-    let device = &manifest_directory(context)?.device;
-    device.write_small(&store::manifest_file(session), bytes).await.map_err(io_error)
+    let (number, directory) = context.manifest_directory()?;
+    let path = store::manifest_file(session);
+    let written = directory.device.write_small(&path, bytes).await;
+    written.map_err(|e| context.io_error(number, &store::failed("writing", &path)(e)))
 }
 
 async fn remove_manifest(context: &ShardContext, session: SessionId) -> Result<(), ShardError> {
-    let device = &manifest_directory(context)?.device;
+    let (number, directory) = context.manifest_directory()?;
     let path = store::manifest_file(session);
-    match device.unlink(&path).await {
+    let removed = match directory.device.unlink(&path).await {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        other => other.map_err(io_error)?,
-    }
-    let parent = path.parent().unwrap_or(std::path::Path::new(""));
-    device.sync_directory(parent).await.map_err(io_error)
+        Err(error) => Err(error),
+        Ok(()) => directory.device.sync_directory(path.parent().unwrap_or(std::path::Path::new(""))).await,
+    };
+    removed.map_err(|e| context.io_error(number, &store::failed("removing", &path)(e)))
 }
 
 impl ShardContext {
+    /// Manifests lie in the first data directory, beside the catalog they could rebuild.
+    fn manifest_directory(&self) -> Result<(DeviceNumber, &Rc<Directory>), ShardError> {
+        let first = self.mounts.first().map(|(number, _)| *number).ok_or(ShardError::Stopped)?;
+        let directory = self.directories.get(&first).ok_or(ShardError::DeviceMissing(first))?;
+        Ok((first, directory))
+    }
+
+    /// Says which data directory an error comes from.
+    fn io_error(&self, number: DeviceNumber, error: &std::io::Error) -> ShardError {
+        let path = self.mounts.iter().find(|(other, _)| *other == number).map(|(_, path)| path.display());
+        let path = path.map_or_else(String::new, |path| path.to_string());
+        ShardError::Io(format!("{path} (number {}): {error}", number.0))
+    }
+
     /// Bytes of rows that one topic may hold back for company while received bytes are short: a quarter of them all, shared
     /// by the puts of all shards, taken to be about as many as here on each.
     pub fn pending_bytes_when_short(&self) -> usize {
