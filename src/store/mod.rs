@@ -11,6 +11,7 @@ mod retention;
 mod writer;
 
 pub use path::CATALOG_DIRECTORY;
+pub use path::CHUNKS_DIRECTORY;
 pub use path::DEVICE_FILE;
 pub use path::failed;
 pub use path::manifest_file;
