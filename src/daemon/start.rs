@@ -14,6 +14,7 @@ use crate::catalog::OpenStore;
 use crate::config::Config;
 use crate::io;
 use crate::io::Backend;
+use crate::io::BackendChoice;
 use crate::io::DirectoryLock;
 use crate::io::ProbeError;
 use crate::model::DeviceId;
@@ -21,7 +22,9 @@ use crate::model::DeviceNumber;
 use crate::model::IdSource;
 use crate::runtime::Budget;
 use crate::runtime::Executor;
+use crate::runtime::ExecutorError;
 use crate::runtime::cores;
+use crate::runtime::memory_lock_shortfall;
 use crate::shard;
 use crate::shard::ShardError;
 use crate::shard::ShardMemory;
@@ -104,8 +107,8 @@ pub async fn open_storage(config: &Config) -> Result<Storage, StartError> {
     }
     let catalog: Arc<dyn Catalog> = Arc::new(embedded.clone());
     let budget = Budget::new(usize::try_from(config.memory.receive_bytes).unwrap_or(usize::MAX));
-    let setup = ShardSetup {
-        backend: backend.clone(),
+    let mut setup = ShardSetup {
+        backend,
         cores: placement(config, &cores().map_err(StartError::Cores)?),
         devices,
         catalog: Arc::clone(&catalog),
@@ -120,7 +123,7 @@ pub async fn open_storage(config: &Config) -> Result<Storage, StartError> {
         },
     };
     // After everything that looks at the cores: a pinned thread sees one.
-    let (shards, executors) = shard::start(&setup).await?;
+    let (shards, executors) = start_shards(&mut setup, config.storage.backend).await?;
     let report = shards.recover(expected(&*catalog, &open_store).await?).await?;
     Ok(Storage {
         catalog,
@@ -132,11 +135,39 @@ pub async fn open_storage(config: &Config) -> Result<Storage, StartError> {
         budget,
         ticket_key: boot.ticket_key,
         incarnation: boot.incarnation,
-        backend,
+        backend: setup.backend,
         report,
         recovery_ms: began.elapsed().as_millis(),
         locks: mounted.into_iter().map(|m| m.lock).collect(),
     })
+}
+
+/// Starts the shards; with threads when io_uring passed the probe and still does not start them, unless it was insisted on.
+async fn start_shards(setup: &mut ShardSetup, wanted: BackendChoice) -> Result<(Shards, Vec<Executor>), StartError> {
+    if setup.backend == Backend::Uring
+        && let Some(shortfall) = memory_lock_shortfall(&setup.executors())
+    {
+        tracing::warn!("{shortfall}");
+    }
+    match shard::start(setup).await {
+        Err(error) => match fallback(&setup.backend, wanted, &error) {
+            Some(threads) => {
+                tracing::warn!(%error, "io_uring does not start the shards: threads are used instead");
+                setup.backend = threads;
+                Ok(shard::start(setup).await?)
+            }
+            None => Err(error.into()),
+        },
+        Ok(started) => Ok(started),
+    }
+}
+
+/// The back end to try after `error`; `None` when that would not help or is not wanted.
+fn fallback(tried: &Backend, wanted: BackendChoice, error: &ShardError) -> Option<Backend> {
+    let ShardError::Executor(cause) = error else { return None };
+    let refused = matches!(**cause, ExecutorError::Start { .. });
+    let allowed = *tried == Backend::Uring && wanted == BackendChoice::Auto;
+    (refused && allowed).then(|| Backend::Threads { reason: cause.to_string() })
 }
 
 /// Unix time in nanoseconds: what labels are stamped with. Nothing is decided by it.
@@ -213,4 +244,21 @@ fn probe(config: &Config, mounted: &[Mounted]) -> Result<Backend, StartError> {
         }
     }
     Ok(chosen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_are_tried_only_when_io_uring_was_refused_and_not_insisted_on() {
+        let start = ExecutorError::Start { name: "shard-0".to_owned(), backend: "io_uring", reason: "no".to_owned() };
+        let refused = ShardError::Executor(Arc::new(start));
+        let threads = fallback(&Backend::Uring, BackendChoice::Auto, &refused);
+        assert!(matches!(threads, Some(Backend::Threads { reason }) if reason.contains("shard-0")));
+        assert_eq!(fallback(&Backend::Uring, BackendChoice::Uring, &refused), None);
+        let tried = Backend::Threads { reason: String::new() };
+        assert_eq!(fallback(&tried, BackendChoice::Auto, &refused), None);
+        assert_eq!(fallback(&Backend::Uring, BackendChoice::Auto, &ShardError::Stopped), None);
+    }
 }
