@@ -7,6 +7,7 @@ mod log;
 mod mount;
 mod serve;
 mod start;
+mod stop;
 
 pub use log::LogError;
 pub use log::start as start_log;
