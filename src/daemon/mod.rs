@@ -6,6 +6,7 @@
 mod log;
 mod mount;
 mod serve;
+mod socket;
 mod start;
 mod stop;
 

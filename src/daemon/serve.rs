@@ -23,6 +23,7 @@ use crate::runtime::Executor;
 use crate::session::SessionError;
 use crate::session::Sessions;
 
+use super::socket;
 use super::start;
 use super::start::StartError;
 use super::start::Storage;
@@ -106,7 +107,7 @@ struct Remains {
 
 async fn open(config: &Config) -> Result<Open, ServeError> {
     // First of all, so that a wrong or taken address is told before anything is opened; clients wait until we accept.
-    let listener = Listener::bind(&config.server).await?;
+    let listener = socket::bind(&config.server).await?;
     let storage = start::open_storage(config).await?;
     storage.embedded.on_poison(|cause: &str| {
         tracing::error!(cause, "the catalog failed to store a change: stopping, so that nothing false is answered");
