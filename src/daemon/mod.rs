@@ -4,13 +4,19 @@
 //! catalog is open before shards run, recovery has ended before the first call is answered. In reverse at the end.
 
 mod log;
+mod mount;
 mod serve;
+mod socket;
 mod start;
+mod stop;
 
 pub use log::LogError;
 pub use log::start as start_log;
+pub use mount::MountError;
 pub use serve::ServeError;
 pub use serve::serve;
 pub use start::AtRest;
 pub use start::StartError;
+pub use start::Storage;
 pub use start::open_at_rest;
+pub use start::open_storage;

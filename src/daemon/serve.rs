@@ -4,10 +4,7 @@ use std::io::Write;
 use std::process;
 use std::sync::Arc;
 use std::time::Duration;
-use std::time::Instant;
 
-use tokio::signal::unix::SignalKind;
-use tokio::signal::unix::signal;
 use tokio::sync::watch;
 
 use crate::auth::TicketSealer;
@@ -21,22 +18,29 @@ use crate::flight::Stop;
 use crate::io::Backend;
 use crate::io::DirectoryLock;
 use crate::retrieval::Retrieval;
+use crate::runtime::Budget;
 use crate::runtime::Executor;
 use crate::session::SessionError;
 use crate::session::Sessions;
 
+use super::socket;
 use super::start;
 use super::start::StartError;
 use super::start::Storage;
+use super::stop;
 
-/// What a process ends with when the catalog can no longer be trusted to have stored what it was given.
+/// What a process ends with when the catalog can no longer be trusted to have stored what it was given, and when a shard is
+/// dead. Both as a crash would: the next start finds everything that was acknowledged.
 const EXIT_CATALOG: i32 = 74;
+const EXIT_SHARD: i32 = 70;
 
-/// How long running calls may go on after SIGTERM, and how long puts may before what they sent is sealed for them.
-const DRAIN: Duration = Duration::from_secs(30);
+/// How often the shards are looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How long puts may go on after the first signal before what they sent is sealed for them.
 const DRAIN_PUTS: Duration = Duration::from_secs(10);
 
-const _: () = assert!(DRAIN_PUTS.as_secs() < DRAIN.as_secs(), "sealing needs time of its own");
+const _: () = assert!(DRAIN_PUTS.as_secs() < stop::DRAIN.as_secs(), "sealing needs time of its own");
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -65,18 +69,33 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
         .enable_all()
         .build()
         .map_err(ServeError::Runtime)?;
-    let Remains { executors, embedded, locks } = runtime.block_on(run(config))?;
+    let open = runtime.block_on(open(&config))?;
+    let (stop, stopping) = watch::channel(Stop::Run);
+    // Before the line that scripts wait for. Until here a signal ends the process: nothing is lost by it.
+    let over = stop::on_signals(stop).map_err(ServeError::Signal)?;
+    announce_ready(&config, &open.listener);
+    let Remains { executors, embedded, locks } = runtime.block_on(run(config, open, stopping));
     // What still runs on the control plane holds handles of the shards: end it first. Then the shards commit what they are
     // sealing, so the catalog closes after them, and the directories are free last of all.
     runtime.shutdown_timeout(Duration::from_secs(5));
     let joined: Vec<_> = executors.into_iter().map(Executor::join).collect();
     embedded.close();
     drop(locks);
+    drop(over);
     for result in joined {
         result.map_err(|error| ServeError::Shard(error.to_string()))?;
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Everything that serving takes.
+struct Open {
+    listener: Listener,
+    sessions: Sessions,
+    desk: Desk,
+    budget: Budget,
+    remains: Remains,
 }
 
 /// What outlives the control plane.
@@ -86,25 +105,19 @@ struct Remains {
     locks: Vec<DirectoryLock>,
 }
 
-async fn run(config: Config) -> Result<Remains, ServeError> {
+async fn open(config: &Config) -> Result<Open, ServeError> {
     // First of all, so that a wrong or taken address is told before anything is opened; clients wait until we accept.
-    let listener = Listener::bind(&config.server).await?;
-    let storage = start::open_storage(&config).await?;
+    let listener = socket::bind(&config.server).await?;
+    let storage = start::open_storage(config).await?;
     storage.embedded.on_poison(|cause: &str| {
         tracing::error!(cause, "the catalog failed to store a change: stopping, so that nothing false is answered");
         process::exit(EXIT_CATALOG);
     });
-    announce(&config, &listener, &storage);
+    announce_storage(config, &storage);
     let Storage { catalog, embedded, open_store, shards, executors, ids, budget, ticket_key, locks, .. } = storage;
-    let sessions = Sessions::new(
-        Arc::clone(&catalog),
-        open_store.clone(),
-        shards.clone(),
-        Arc::clone(&ids),
-        config.sessions.clone(),
-        start::wall_ns,
-    );
-    let retrieval = Retrieval::new(Arc::clone(&catalog), shards.clone(), config.reading.clone());
+    let sessions =
+        Sessions::new(Arc::clone(&catalog), open_store, shards.clone(), ids, config.sessions.clone(), start::wall_ns);
+    let retrieval = Retrieval::new(catalog, shards, config.reading.clone());
     let handlers = HandlerConfig {
         session_answer: config.compat.session_answer,
         message_bytes_max: config.connections.message_bytes_max,
@@ -112,22 +125,57 @@ async fn run(config: Config) -> Result<Remains, ServeError> {
     };
     let desk = Desk::new(sessions.clone(), retrieval, TicketSealer::new(ticket_key), handlers);
     sessions.recover().await?;
-    let (stop, stopping) = watch::channel(Stop::Run);
-    let sweep = tokio::spawn(sessions.clone().sweep());
-    let signals = tokio::spawn(drain_on_signal(stop, sessions.clone()));
-    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
-    listener.serve(config.connections.clone(), desk.routes(), budget, stopping).await;
-    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
-    sessions.drain().await;
-    signals.abort();
-    sweep.abort();
-    let _ = sweep.await;
-    Ok(Remains { executors, embedded, locks })
+    let remains = Remains { executors, embedded, locks };
+    Ok(Open { listener, sessions, desk, budget, remains })
 }
 
-/// The banner, and on standard output the one line that scripts wait for.
-fn announce(config: &Config, listener: &Listener, storage: &Storage) {
-    let address = listener.local_addr().unwrap_or(config.server.listen);
+async fn run(config: Config, open: Open, stopping: watch::Receiver<Stop>) -> Remains {
+    let Open { listener, sessions, desk, budget, mut remains } = open;
+    let sweep = tokio::spawn(sessions.clone().sweep());
+    let sealing = tokio::spawn(seal_puts(stopping.clone(), sessions.clone()));
+    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
+    let serving = async {
+        listener.serve(config.connections, desk.routes(), budget, stopping).await;
+        let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
+        sessions.drain().await;
+    };
+    tokio::select! {
+        () = serving => {}
+        error = first_to_end(&mut remains.executors) => {
+            tracing::error!(%error, "its topics can be neither written nor read: stopping, as a crash would");
+            process::exit(EXIT_SHARD);
+        }
+    }
+    for task in [sweep, sealing] {
+        task.abort();
+        let _ = task.await;
+    }
+    remains
+}
+
+/// Ends puts that go on for long after the stop was asked for.
+async fn seal_puts(mut stopping: watch::Receiver<Stop>, sessions: Sessions) {
+    if stopping.wait_for(|stop| *stop != Stop::Run).await.is_ok() {
+        tokio::time::sleep(DRAIN_PUTS).await;
+        sessions.drain().await;
+    }
+}
+
+/// Returns once a shard has ended, which none does while there are handles of it.
+async fn first_to_end(executors: &mut Vec<Executor>) -> ServeError {
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        look.tick().await;
+        if let Some(index) = executors.iter().position(Executor::is_finished) {
+            let ended = executors.remove(index).join();
+            let why = ended.map_or_else(|error| error.to_string(), |()| "it stopped by itself".to_owned());
+            return ServeError::Shard(why);
+        }
+    }
+}
+
+/// The banner.
+fn announce_storage(config: &Config, storage: &Storage) {
     match &storage.backend {
         Backend::Uring => tracing::info!("files are written with io_uring and direct I/O"),
         Backend::Threads { reason } => tracing::warn!(%reason, "files are written by threads, which costs throughput"),
@@ -143,28 +191,50 @@ fn announce(config: &Config, listener: &Listener, storage: &Storage) {
         renamed = report.renamed,
         unlinked = report.unlinked,
         lost = report.lost,
+        foreign = report.foreign,
+        twice = report.twice.len(),
         missing = report.missing.len(),
         wrong_length = report.wrong_length.len(),
         "recovered"
     );
+}
+
+/// On standard output the one line that scripts wait for.
+fn announce_ready(config: &Config, listener: &Listener) {
+    let address = listener.local_addr().unwrap_or(config.server.listen);
     let mut out = std::io::stdout().lock();
     // A closed standard output is no reason not to serve.
     let _ = writeln!(out, "tessera {} ready on grpc://{address}", env!("CARGO_PKG_VERSION"));
     let _ = out.flush();
 }
 
-async fn drain_on_signal(stop: watch::Sender<Stop>, sessions: Sessions) -> Result<(), ServeError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signal)?;
-    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-    tracing::info!(seconds = DRAIN.as_secs(), "draining: no new calls, running ones may end");
-    let _ = stop.send(Stop::Drain { until: Instant::now() + DRAIN });
-    let drain = async {
-        tokio::time::sleep(DRAIN_PUTS).await;
-        sessions.drain().await;
-        std::future::pending::<()>().await;
-    };
-    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {}, () = drain => {} }
-    tracing::warn!("second signal: stopping at once, as a crash would");
-    process::exit(1);
+#[cfg(test)]
+mod tests {
+    use futures::channel::oneshot;
+
+    use super::*;
+    use crate::runtime::ExecutorConfig;
+    use crate::runtime::Main;
+
+    #[test]
+    fn a_shard_that_dies_is_noticed_and_told() {
+        let threads = Backend::Threads { reason: "a test".to_owned() };
+        let config = |name: &str| ExecutorConfig { name: name.to_owned(), ..ExecutorConfig::default() };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let lives = move |_| -> Main {
+            Box::pin(async move {
+                let _ = stopped.await;
+            })
+        };
+        let dies = |_| -> Main { Box::pin(async { panic!("on purpose") }) };
+        let mut executors = vec![
+            Executor::spawn(&threads, config("shard-0"), lives).unwrap(),
+            Executor::spawn(&threads, config("shard-1"), dies).unwrap(),
+        ];
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let error = runtime.block_on(first_to_end(&mut executors)).to_string();
+        assert!(error.contains("shard-1") && error.contains("on purpose"), "{error}");
+        drop(stop);
+        assert_eq!(executors.into_iter().map(Executor::join).filter(Result::is_ok).count(), 1);
+    }
 }

@@ -1,15 +1,10 @@
 //! The start, in the order that safety wants: lock, probe, catalog, recovery, and only then the listener.
 
-use std::fs;
-use std::io::Write;
-use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
-
-use uuid::Uuid;
 
 use crate::catalog::Catalog;
 use crate::catalog::CatalogError;
@@ -19,55 +14,44 @@ use crate::catalog::OpenStore;
 use crate::config::Config;
 use crate::io;
 use crate::io::Backend;
+use crate::io::BackendChoice;
 use crate::io::DirectoryLock;
-use crate::io::LockError;
 use crate::io::ProbeError;
 use crate::model::DeviceId;
 use crate::model::DeviceNumber;
 use crate::model::IdSource;
 use crate::runtime::Budget;
 use crate::runtime::Executor;
+use crate::runtime::ExecutorError;
 use crate::runtime::cores;
+use crate::runtime::memory_lock_shortfall;
 use crate::shard;
 use crate::shard::ShardError;
 use crate::shard::ShardMemory;
 use crate::shard::ShardSetup;
 use crate::shard::Shards;
-use crate::store;
 use crate::store::Expected;
 use crate::store::RecoveryReport;
 
+use super::mount;
+use super::mount::MountError;
+use super::mount::Mounted;
+use super::mount::Presence;
+
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("data directory {}: {cause}", path.display())]
-    Directory { path: PathBuf, cause: std::io::Error },
-    #[error("data directory {}: its DEVICE file is damaged: it should hold 32 hexadecimal digits", .0.display())]
-    DeviceFile(PathBuf),
-    #[error("data directories {} and {} are the same one: name each once", a.display(), b.display())]
-    SameDirectory { a: PathBuf, b: PathBuf },
+    #[error(transparent)]
+    Mount(#[from] MountError),
     #[error("the operating system gives no random numbers: {0}")]
     Randomness(std::io::Error),
     #[error("the usable cores are unknown: {0}")]
     Cores(std::io::Error),
-    #[error(transparent)]
-    Lock(#[from] LockError),
     #[error(transparent)]
     Probe(#[from] ProbeError),
     #[error("catalog: {0}")]
     Catalog(#[from] CatalogError),
     #[error(transparent)]
     Shard(#[from] ShardError),
-}
-
-/// In the catalog's directory.
-const CATALOG_FILE: &str = "catalog.db";
-
-/// One mounted data directory.
-struct Mounted {
-    path: PathBuf,
-    device: DeviceId,
-    /// Held for the life of the daemon: a second one on the directory is refused.
-    lock: DirectoryLock,
 }
 
 /// The storage side of the daemon, recovered and ready.
@@ -94,19 +78,37 @@ pub struct Storage {
 pub async fn open_storage(config: &Config) -> Result<Storage, StartError> {
     let began = Instant::now();
     let ids = Arc::new(IdSource::from_seed(seed()?));
-    let mounted = mount(&config.storage.data_dirs, &ids)?;
+    for path in &config.storage.data_dirs {
+        mount::make_directory(path)?;
+    }
+    let mounted = mount::mount(&config.storage.data_dirs)?;
+    let (file, presence) = mount::find_catalog(&mounted)?;
     let backend = probe(config, &mounted)?;
-    let embedded = open_catalog(&mounted)?;
+    if let (Presence::Absent, Some(place)) = (presence, file.parent()) {
+        mount::make_directory(place)?;
+    }
+    let embedded = EmbeddedCatalog::open(&EmbeddedConfig::default(), &file)?;
+    if let (Presence::Absent, Some(place)) = (presence, file.parent()) {
+        // Before any directory gets an id: see `mount`.
+        let above = mounted.first().map_or(place, |first| &first.path);
+        let synced = mount::sync_directory(place).and_then(|()| mount::sync_directory(above));
+        synced.map_err(|cause| MountError::Directory { path: place.to_owned(), cause })?;
+    }
     let open_store = embedded.open_store();
+    mount::check_known(&mounted, &open_store.devices().await?)?;
     let boot = open_store.boot(seed()?, wall_ns()).await?;
     let mut devices: Vec<(DeviceNumber, PathBuf)> = Vec::with_capacity(mounted.len());
     for directory in &mounted {
-        devices.push((open_store.device(directory.device).await?, directory.path.clone()));
+        let device = match directory.device {
+            Some(device) => device,
+            None => mount::write_device(&directory.path, &ids)?,
+        };
+        devices.push((open_store.device(device).await?, directory.path.clone()));
     }
     let catalog: Arc<dyn Catalog> = Arc::new(embedded.clone());
     let budget = Budget::new(usize::try_from(config.memory.receive_bytes).unwrap_or(usize::MAX));
-    let setup = ShardSetup {
-        backend: backend.clone(),
+    let mut setup = ShardSetup {
+        backend,
         cores: placement(config, &cores().map_err(StartError::Cores)?),
         devices,
         catalog: Arc::clone(&catalog),
@@ -121,7 +123,7 @@ pub async fn open_storage(config: &Config) -> Result<Storage, StartError> {
         },
     };
     // After everything that looks at the cores: a pinned thread sees one.
-    let (shards, executors) = shard::start(&setup).await?;
+    let (shards, executors) = start_shards(&mut setup, config.storage.backend).await?;
     let report = shards.recover(expected(&*catalog, &open_store).await?).await?;
     Ok(Storage {
         catalog,
@@ -133,11 +135,39 @@ pub async fn open_storage(config: &Config) -> Result<Storage, StartError> {
         budget,
         ticket_key: boot.ticket_key,
         incarnation: boot.incarnation,
-        backend,
+        backend: setup.backend,
         report,
         recovery_ms: began.elapsed().as_millis(),
         locks: mounted.into_iter().map(|m| m.lock).collect(),
     })
+}
+
+/// Starts the shards; with threads when io_uring passed the probe and still does not start them, unless it was insisted on.
+async fn start_shards(setup: &mut ShardSetup, wanted: BackendChoice) -> Result<(Shards, Vec<Executor>), StartError> {
+    if setup.backend == Backend::Uring
+        && let Some(shortfall) = memory_lock_shortfall(&setup.executors())
+    {
+        tracing::warn!("{shortfall}");
+    }
+    match shard::start(setup).await {
+        Err(error) => match fallback(&setup.backend, wanted, &error) {
+            Some(threads) => {
+                tracing::warn!(%error, "io_uring does not start the shards: threads are used instead");
+                setup.backend = threads;
+                Ok(shard::start(setup).await?)
+            }
+            None => Err(error.into()),
+        },
+        Ok(started) => Ok(started),
+    }
+}
+
+/// The back end to try after `error`; `None` when that would not help or is not wanted.
+fn fallback(tried: &Backend, wanted: BackendChoice, error: &ShardError) -> Option<Backend> {
+    let ShardError::Executor(cause) = error else { return None };
+    let refused = matches!(**cause, ExecutorError::Start { .. });
+    let allowed = *tried == Backend::Uring && wanted == BackendChoice::Auto;
+    (refused && allowed).then(|| Backend::Threads { reason: cause.to_string() })
 }
 
 /// Unix time in nanoseconds: what labels are stamped with. Nothing is decided by it.
@@ -159,12 +189,6 @@ fn seed() -> Result<[u8; 32], StartError> {
     io::seed().map_err(StartError::Randomness)
 }
 
-fn open_catalog(mounted: &[Mounted]) -> Result<EmbeddedCatalog, StartError> {
-    let place = mounted.first().map(|m| m.path.join(store::CATALOG_DIRECTORY)).unwrap_or_default();
-    make_directory(&place)?;
-    Ok(EmbeddedCatalog::open(&EmbeddedConfig::default(), &place.join(CATALOG_FILE))?)
-}
-
 /// What the catalog knows of files.
 async fn expected(catalog: &dyn Catalog, open_store: &OpenStore) -> Result<Expected, CatalogError> {
     let mut expected = Expected::default();
@@ -180,23 +204,25 @@ async fn expected(catalog: &dyn Catalog, open_store: &OpenStore) -> Result<Expec
     Ok(expected)
 }
 
-/// Opens a stopped server's directories for looking at them: locked, catalog open, nothing recovered, nothing changed but
-/// the locks.
+/// Opens a stopped server's directories for looking at them: locked, catalog open, nothing recovered, nothing made or changed
+/// but the locks.
 ///
 /// # Errors
 /// [`StartError`]; also when a directory was never used.
 pub async fn open_at_rest(config: &Config) -> Result<AtRest, StartError> {
-    let missing = config.storage.data_dirs.iter().find(|path| !path.join(store::DEVICE_FILE).exists());
-    if let Some(path) = missing {
+    let mounted = mount::mount(&config.storage.data_dirs)?;
+    let (file, presence) = mount::find_catalog(&mounted)?;
+    if presence == Presence::Absent {
+        let path = mounted.first().map(|m| m.path.clone()).unwrap_or_default();
         let cause = std::io::Error::new(std::io::ErrorKind::NotFound, "no recording was ever stored here");
-        return Err(StartError::Directory { path: path.clone(), cause });
+        return Err(MountError::Directory { path, cause }.into());
     }
-    let mounted = mount(&config.storage.data_dirs, &IdSource::from_seed(seed()?))?;
-    let embedded = open_catalog(&mounted)?;
+    let embedded = EmbeddedCatalog::open(&EmbeddedConfig::default(), &file)?;
     let open_store = embedded.open_store();
     let known = open_store.devices().await?;
+    mount::check_known(&mounted, &known)?;
     let number = |id: DeviceId| known.iter().find(|(_, device)| *device == id).map(|(number, _)| *number);
-    let devices = mounted.iter().filter_map(|m| Some((number(m.device)?, m.path.clone()))).collect();
+    let devices = mounted.iter().filter_map(|m| Some((number(m.device?)?, m.path.clone()))).collect();
     Ok(AtRest { embedded, open_store, devices, _locks: mounted.into_iter().map(|m| m.lock).collect() })
 }
 
@@ -220,45 +246,19 @@ fn probe(config: &Config, mounted: &[Mounted]) -> Result<Backend, StartError> {
     Ok(chosen)
 }
 
-fn mount(paths: &[PathBuf], ids: &IdSource) -> Result<Vec<Mounted>, StartError> {
-    let mut mounted: Vec<Mounted> = Vec::with_capacity(paths.len());
-    for path in paths {
-        make_directory(path)?;
-        let path = fs::canonicalize(path).map_err(|cause| StartError::Directory { path: path.clone(), cause })?;
-        if let Some(other) = mounted.iter().find(|other| other.path == path) {
-            return Err(StartError::SameDirectory { a: other.path.clone(), b: path });
-        }
-        let lock = DirectoryLock::take(&path)?;
-        let device = device_id(&path, ids)?;
-        mounted.push(Mounted { path, device, lock });
-    }
-    Ok(mounted)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn make_directory(path: &Path) -> Result<(), StartError> {
-    use std::os::unix::fs::DirBuilderExt;
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|cause| StartError::Directory { path: path.to_owned(), cause })
-}
-
-/// Reads the directory's id, or writes one durably on first use.
-fn device_id(path: &Path, ids: &IdSource) -> Result<DeviceId, StartError> {
-    let file = path.join(store::DEVICE_FILE);
-    let wrap = |cause| StartError::Directory { path: path.to_owned(), cause };
-    match fs::read_to_string(&file) {
-        Ok(text) => {
-            let id = Uuid::try_parse(text.trim()).map_err(|_| StartError::DeviceFile(path.to_owned()))?;
-            Ok(DeviceId(id))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let id = DeviceId::new(ids);
-            let part = path.join("DEVICE.tmp");
-            let mut out = fs::File::create(&part).map_err(wrap)?;
-            writeln!(out, "{id}").and_then(|()| out.sync_all()).map_err(wrap)?;
-            fs::rename(&part, &file).map_err(wrap)?;
-            fs::File::open(path).and_then(|directory| directory.sync_all()).map_err(wrap)?;
-            Ok(id)
-        }
-        Err(cause) => Err(wrap(cause)),
+    #[test]
+    fn threads_are_tried_only_when_io_uring_was_refused_and_not_insisted_on() {
+        let start = ExecutorError::Start { name: "shard-0".to_owned(), backend: "io_uring", reason: "no".to_owned() };
+        let refused = ShardError::Executor(Arc::new(start));
+        let threads = fallback(&Backend::Uring, BackendChoice::Auto, &refused);
+        assert!(matches!(threads, Some(Backend::Threads { reason }) if reason.contains("shard-0")));
+        assert_eq!(fallback(&Backend::Uring, BackendChoice::Uring, &refused), None);
+        let tried = Backend::Threads { reason: String::new() };
+        assert_eq!(fallback(&tried, BackendChoice::Auto, &refused), None);
+        assert_eq!(fallback(&Backend::Uring, BackendChoice::Auto, &ShardError::Stopped), None);
     }
 }

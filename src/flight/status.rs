@@ -274,6 +274,7 @@ impl Answerable for ShardError {
         match self {
             Self::TooManyReaders { .. } => Code::ResourceExhausted,
             Self::DeviceMissing(_) | Self::Io(_) | Self::Stopped | Self::Executor(_) => Code::Unavailable,
+            Self::Catalog(cause) => cause.code(),
             Self::Read(cause) => cause.code(),
         }
     }

@@ -50,6 +50,8 @@ pub enum ShardError {
     Io(String),
     #[error(transparent)]
     Executor(Arc<ExecutorError>),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
     #[error("the server is stopping")]
     Stopped,
     #[error(transparent)]

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread;
 
 use futures::channel::oneshot;
 
 use crate::catalog::Catalog;
+use crate::catalog::CatalogError;
 use crate::catalog::OpenStore;
 use crate::catalog::Tombstone;
 use crate::io::Backend;
@@ -20,6 +22,7 @@ use crate::model::ShardIndex;
 use crate::runtime::Budget;
 use crate::runtime::Executor;
 use crate::runtime::ExecutorConfig;
+use crate::runtime::ExecutorError;
 use crate::runtime::Local;
 use crate::runtime::Main;
 use crate::runtime::Receiver;
@@ -51,6 +54,7 @@ pub struct ShardSetup {
     pub backend: Backend,
     /// The core each shard is pinned to; one shard per entry. `None` leaves it to the kernel.
     pub cores: Vec<Option<usize>>,
+    /// The mounted data directories in the order of the configuration: the first one has the catalog, and the manifests.
     pub devices: Vec<(DeviceNumber, PathBuf)>,
     pub catalog: Arc<dyn Catalog>,
     pub open_store: OpenStore,
@@ -66,6 +70,8 @@ pub struct ShardSetup {
 pub struct ShardContext {
     pub index: ShardIndex,
     pub directories: BTreeMap<DeviceNumber, Rc<Directory>>,
+    /// As [`ShardSetup::devices`].
+    mounts: Vec<(DeviceNumber, PathBuf)>,
     pub clock: Rc<dyn Clock>,
     pub tasks: TaskSet,
     pub catalog: Arc<dyn Catalog>,
@@ -86,32 +92,78 @@ pub struct ShardContext {
     pub readers: Cell<u64>,
 }
 
+impl ShardSetup {
+    /// What each shard's executor gets.
+    pub fn executors(&self) -> Vec<ExecutorConfig> {
+        let config = |(index, core): (usize, &Option<usize>)| {
+            let name = format!("shard-{index}");
+            ExecutorConfig { name, core: *core, blocks: self.memory.blocks, ..ExecutorConfig::default() }
+        };
+        self.cores.iter().enumerate().map(config).collect()
+    }
+}
+
 /// Starts all shards. They stop once the last [`Shards`] is gone and their puts and reads have ended.
 ///
 /// # Errors
-/// [`ShardError::Executor`] when an executor cannot be started, [`ShardError::Io`] when a data directory cannot be opened.
+/// [`ShardError::Executor`] when an executor cannot be started or a shard panics, [`ShardError::Io`] when a data directory
+/// cannot be opened. No shard is left running then.
 pub async fn start(setup: &ShardSetup) -> Result<(Shards, Vec<Executor>), ShardError> {
-    let (mut inboxes, mut executors, mut opened) = (Vec::new(), Vec::new(), Vec::new());
-    for (index, core) in setup.cores.iter().enumerate() {
+    let (mut inboxes, mut opened, mut prepared) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, config) in setup.executors().into_iter().enumerate() {
         let (inbox, requests) = mailbox(REQUESTS_MAX, usize::MAX);
         let index = ShardIndex(u16::try_from(index).unwrap_or(u16::MAX));
         let own = setup.clone();
         let (sender, receiver) = oneshot::channel();
-        let main = move |local: Local| -> Main { Box::pin(run(index, own, local, requests, sender)) };
-        let name = format!("shard-{}", index.0);
-        let executor = ExecutorConfig { name, core: *core, blocks: setup.memory.blocks, ..ExecutorConfig::default() };
-        executors.push(Executor::spawn(&setup.backend, executor, main).map_err(|e| ShardError::Executor(Arc::new(e)))?);
+        prepared.push((config, move |local: Local| -> Main { Box::pin(run(index, own, local, requests, sender)) }));
         inboxes.push(inbox);
         opened.push(receiver);
     }
-    for receiver in opened {
-        receiver.await.map_err(|_| ShardError::Stopped)??;
+    // All at once: each touches all of its registered memory as it starts, and that is most of the time a start takes.
+    let backend = &setup.backend;
+    let spawned: Vec<Result<Executor, ExecutorError>> = thread::scope(|scope| {
+        let spawn = |(config, main)| scope.spawn(move || Executor::spawn(backend, config, main));
+        let threads: Vec<_> = prepared.into_iter().map(spawn).collect();
+        threads.into_iter().map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    let mut executors = Vec::with_capacity(spawned.len());
+    let mut outcome = Ok(());
+    for result in spawned {
+        match result {
+            Ok(executor) => executors.push(executor),
+            Err(error) => outcome = outcome.and(Err(ShardError::Executor(Arc::new(error)))),
+        }
+    }
+    if outcome.is_ok() {
+        outcome = all_opened(opened, &mut executors).await;
+    }
+    if let Err(error) = outcome {
+        drop(inboxes);
+        // Their own errors are at best the same one.
+        executors.into_iter().for_each(|executor| drop(executor.join()));
+        return Err(error);
     }
     let devices: Vec<DeviceNumber> = setup.devices.iter().map(|(number, _)| *number).collect();
     let shards = Shards::new(inboxes, &devices);
     let relieved = shards.downgrade();
     setup.budget.on_short(Arc::new(move || relieved.relieve()));
     Ok((shards, executors))
+}
+
+type Opened = oneshot::Receiver<Result<(), ShardError>>;
+
+/// Waits until every shard has opened its data directories. One that ends without a word is taken out, and told of.
+async fn all_opened(opened: Vec<Opened>, executors: &mut Vec<Executor>) -> Result<(), ShardError> {
+    for (index, receiver) in opened.into_iter().enumerate() {
+        match receiver.await {
+            Ok(result) => result?,
+            Err(oneshot::Canceled) => {
+                let ended = executors.remove(index).join();
+                return Err(ended.map_or_else(|panic| ShardError::Executor(Arc::new(panic)), |()| ShardError::Stopped));
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn run(
@@ -130,7 +182,7 @@ async fn run(
         let device = match local.device(path).await {
             Ok(device) => device,
             Err(error) => {
-                let _ = opened.send(Err(ShardError::Io(format!("opening {}: {error}", path.display()))));
+                let _ = opened.send(Err(ShardError::Io(format!("{} (number {}): {error}", path.display(), number.0))));
                 return;
             }
         };
@@ -141,6 +193,7 @@ async fn run(
     let context = Rc::new(ShardContext {
         index,
         directories,
+        mounts: setup.devices,
         clock: Rc::clone(&local.clock),
         tasks: tasks.clone(),
         catalog: setup.catalog,
@@ -209,54 +262,80 @@ fn dispatch(context: &Rc<ShardContext>, request: ShardRequest) {
     }
 }
 
-fn io_error(error: std::io::Error) -> ShardError {
-    ShardError::Io(error.to_string())
-}
-
 async fn recover(context: &ShardContext, expected: &Expected) -> Result<RecoveryReport, ShardError> {
     let mut report = RecoveryReport::default();
     for (number, directory) in &context.directories {
-        store::prepare(&*directory.device).await.map_err(io_error)?;
-        report.add(store::recover(&*directory.device, *number, expected).await.map_err(io_error)?);
+        let device = &*directory.device;
+        store::prepare(device).await.map_err(|e| context.io_error(*number, &e))?;
+        report.add(store::recover(device, *number, expected).await.map_err(|e| context.io_error(*number, &e))?);
     }
     Ok(report)
 }
 
+/// Removes what can be reached. With files on a device that is not mounted it fails all the same, so that the tombstone
+/// stays until they are gone too.
 async fn purge(context: &ShardContext, tombstone: &Tombstone) -> Result<(), ShardError> {
-    for (number, directory) in &context.directories {
-        match &tombstone.topic {
-            None => store::remove_session(directory, tombstone.session).await.map_err(io_error)?,
-            Some((_, records)) => {
-                let chunks: Vec<_> = records.iter().filter(|r| r.device == *number).map(|r| r.chunk).collect();
-                store::remove_chunks(directory, tombstone.session, &chunks).await.map_err(io_error)?;
-            }
+    let of_session;
+    let records = match &tombstone.topic {
+        Some((_, records)) => records,
+        None => {
+            of_session = match context.open_store.committed_chunks(tombstone.session).await {
+                // Purged before: nothing is left to ask for.
+                Err(CatalogError::NotFound { .. }) => Vec::new(),
+                other => other?,
+            };
+            &of_session
         }
+    };
+    for (number, directory) in &context.directories {
+        let removed = match &tombstone.topic {
+            None => store::remove_session(directory, tombstone.session).await,
+            Some(_) => {
+                let chunks: Vec<_> = records.iter().filter(|r| r.device == *number).map(|r| r.chunk).collect();
+                store::remove_chunks(directory, tombstone.session, &chunks).await
+            }
+        };
+        removed.map_err(|e| context.io_error(*number, &e))?;
     }
-    Ok(())
-}
-
-/// Manifests lie in the first data directory, beside the catalog they could rebuild.
-fn manifest_directory(context: &ShardContext) -> Result<&Rc<Directory>, ShardError> {
-    context.directories.values().next().ok_or(ShardError::Stopped)
+    match records.iter().find(|record| !context.directories.contains_key(&record.device)) {
+        Some(record) => Err(ShardError::DeviceMissing(record.device)),
+        None => Ok(()),
+    }
 }
 
 async fn write_manifest(context: &ShardContext, session: SessionId, bytes: Vec<u8>) -> Result<(), ShardError> {
-    let device = &manifest_directory(context)?.device;
-    device.write_small(&store::manifest_file(session), bytes).await.map_err(io_error)
+    let (number, directory) = context.manifest_directory()?;
+    let path = store::manifest_file(session);
+    let written = directory.device.write_small(&path, bytes).await;
+    written.map_err(|e| context.io_error(number, &store::failed("writing", &path)(e)))
 }
 
 async fn remove_manifest(context: &ShardContext, session: SessionId) -> Result<(), ShardError> {
-    let device = &manifest_directory(context)?.device;
+    let (number, directory) = context.manifest_directory()?;
     let path = store::manifest_file(session);
-    match device.unlink(&path).await {
+    let removed = match directory.device.unlink(&path).await {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        other => other.map_err(io_error)?,
-    }
-    let parent = path.parent().unwrap_or(std::path::Path::new(""));
-    device.sync_directory(parent).await.map_err(io_error)
+        Err(error) => Err(error),
+        Ok(()) => directory.device.sync_directory(path.parent().unwrap_or(std::path::Path::new(""))).await,
+    };
+    removed.map_err(|e| context.io_error(number, &store::failed("removing", &path)(e)))
 }
 
 impl ShardContext {
+    /// Manifests lie in the first data directory, beside the catalog they could rebuild.
+    fn manifest_directory(&self) -> Result<(DeviceNumber, &Rc<Directory>), ShardError> {
+        let first = self.mounts.first().map(|(number, _)| *number).ok_or(ShardError::Stopped)?;
+        let directory = self.directories.get(&first).ok_or(ShardError::DeviceMissing(first))?;
+        Ok((first, directory))
+    }
+
+    /// Says which data directory an error comes from.
+    fn io_error(&self, number: DeviceNumber, error: &std::io::Error) -> ShardError {
+        let path = self.mounts.iter().find(|(other, _)| *other == number).map(|(_, path)| path.display());
+        let path = path.map_or_else(String::new, |path| path.to_string());
+        ShardError::Io(format!("{path} (number {}): {error}", number.0))
+    }
+
     /// Bytes of rows that one topic may hold back for company while received bytes are short: a quarter of them all, shared
     /// by the puts of all shards, taken to be about as many as here on each.
     pub fn pending_bytes_when_short(&self) -> usize {
@@ -267,5 +346,26 @@ impl ShardContext {
     pub fn directory(&self, request: &ReadRequest, device: DeviceNumber) -> Result<&Rc<Directory>, ReadError> {
         let missing = || ReadError::DeviceMissing { topic: request.name.clone(), device };
         self.directories.get(&device).ok_or_else(missing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_that_panics_while_it_opens_is_told_by_its_panic() {
+        let threads = Backend::Threads { reason: "a test".to_owned() };
+        let config = ExecutorConfig { name: "shard-0".to_owned(), ..ExecutorConfig::default() };
+        let (sender, receiver) = oneshot::channel();
+        let dies = move |_: Local| -> Main {
+            Box::pin(async move {
+                let _sender: oneshot::Sender<Result<(), ShardError>> = sender;
+                panic!("on purpose")
+            })
+        };
+        let mut executors = vec![Executor::spawn(&threads, config, dies).unwrap()];
+        let error = futures::executor::block_on(all_opened(vec![receiver], &mut executors)).unwrap_err().to_string();
+        assert!(error.contains("shard-0") && error.contains("on purpose"), "{error}");
     }
 }

@@ -11,7 +11,9 @@ mod retention;
 mod writer;
 
 pub use path::CATALOG_DIRECTORY;
+pub use path::CHUNKS_DIRECTORY;
 pub use path::DEVICE_FILE;
+pub use path::failed;
 pub use path::manifest_file;
 pub use reader::ChunkReader;
 pub use reader::FetchError;

@@ -11,6 +11,7 @@
 //!   lost/                                 whole chunk files that no record knows; never removed by the server
 //! ```
 
+use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -56,9 +57,20 @@ pub fn manifest_file(session: SessionId) -> PathBuf {
     Path::new(MANIFESTS_DIRECTORY).join(format!("{session}.json"))
 }
 
-/// `lost/<chunk id>.parquet`.
-pub fn lost_file(chunk: ChunkId) -> PathBuf {
-    Path::new(LOST_DIRECTORY).join(format!("{chunk}.parquet"))
+/// `lost/<chunk id>.parquet`, or `lost/<chunk id>.<nth>.parquet` from the second file of a chunk on.
+pub fn lost_file(chunk: ChunkId, nth: u32) -> PathBuf {
+    let name = if nth == 1 { format!("{chunk}.parquet") } else { format!("{chunk}.{nth}.parquet") };
+    Path::new(LOST_DIRECTORY).join(name)
+}
+
+/// Whether a name in `manifests/` is a draft that a crash left behind: `<session id>.json.tmp`.
+pub fn is_manifest_draft(name: &str) -> bool {
+    name.strip_suffix(".json.tmp").is_some_and(|id| parse_id(id).is_some())
+}
+
+/// Says what was tried on which path: errors of the system name neither.
+pub fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> io::Error + 'a {
+    move |error| io::Error::new(error.kind(), format!("{what} {}: {error}", path.display()))
 }
 
 /// Reads the name of a session's directory; `None` for a name we never give.
@@ -93,5 +105,7 @@ mod tests {
             assert_eq!(parse_chunk_file(foreign), None, "{foreign}");
         }
         assert_eq!(parse_session_directory("00000000-0000-0000-0000-000000000001"), None);
+        assert!(is_manifest_draft(&format!("{session}.json.tmp")));
+        assert!(!is_manifest_draft(&format!("{session}.json")) && !is_manifest_draft("notes.json.tmp"));
     }
 }

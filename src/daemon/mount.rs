@@ -1,0 +1,246 @@
+//! Data directories: made, locked, and told apart before anything in them is touched.
+//!
+//! The catalog decides what files are worth: recovery removes those it does not know. A catalog beside files that are not its
+//! own would have them all removed. So directories and catalog must know each other first:
+//!
+//! | first directory | one of the directories                            | made of it                                    |
+//! |-----------------|---------------------------------------------------|-----------------------------------------------|
+//! | has a catalog   | its id is known to the catalog                    | mounted                                       |
+//! | has a catalog   | id unknown or none, no chunks                     | new, or a first start that was cut off: taken |
+//! | has a catalog   | id unknown or none, chunks                        | refused: files of another catalog             |
+//! | has a catalog   | not the first, and has a catalog too              | refused: which one counts?                    |
+//! | has none        | none of them has an id, chunks or a catalog       | the very first start: a catalog is made       |
+//! | has none        | one of them has                                   | refused: their catalog is elsewhere           |
+//!
+//! The catalog is made before the ids are written, so a first start that is cut off anywhere leaves the second row.
+
+use std::fs;
+use std::io;
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::path::PathBuf;
+
+use uuid::Uuid;
+
+use crate::io::DirectoryLock;
+use crate::io::LockError;
+use crate::model::DeviceId;
+use crate::model::DeviceNumber;
+use crate::model::IdSource;
+use crate::store;
+
+/// In the catalog's directory.
+const CATALOG_FILE: &str = "catalog.db";
+
+#[derive(Debug, thiserror::Error)]
+pub enum MountError {
+    #[error("data directory {}: {cause}", path.display())]
+    Directory { path: PathBuf, cause: io::Error },
+    #[error("data directory {}: its DEVICE file is damaged: it should hold 32 hexadecimal digits", .0.display())]
+    DeviceFile(PathBuf),
+    #[error("data directories {} and {} are the same one: name each once", a.display(), b.display())]
+    Same { a: PathBuf, b: PathBuf },
+    #[error(
+        "data directories {} and {} hold the same DEVICE file, so one is a copy of the other: leave the copy out",
+        a.display(), b.display()
+    )]
+    Copy { a: PathBuf, b: PathBuf },
+    #[error(
+        "data directory {} is in use, and {}, which is named first, has no catalog: {}. Nothing was changed",
+        used.display(), first.display(), way_out(holder.as_deref())
+    )]
+    NoCatalog { first: PathBuf, used: PathBuf, holder: Option<PathBuf> },
+    #[error(
+        "data directories {} and {} both have a catalog, and one start uses one: name only directories that belong \
+         together. Nothing was changed",
+        first.display(), other.display()
+    )]
+    TwoCatalogs { first: PathBuf, other: PathBuf },
+    #[error(
+        "data directory {} holds chunks that the catalog in {} does not know: they belong to another catalog; {}. \
+         Nothing was changed",
+        path.display(), first.display(), way_out(None)
+    )]
+    Foreign { path: PathBuf, first: PathBuf },
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
+fn way_out(holder: Option<&Path>) -> String {
+    match holder {
+        Some(holder) => format!("name {} first, it has one", holder.display()),
+        None => "name the directory that holds their catalog first, or put the catalog back from a copy".to_owned(),
+    }
+}
+
+/// One data directory, held for the life of the daemon: a second one on it is refused.
+pub struct Mounted {
+    pub path: PathBuf,
+    /// `None` when it was never used.
+    pub device: Option<DeviceId>,
+    pub lock: DirectoryLock,
+    has_chunks: bool,
+    has_catalog: bool,
+}
+
+/// Locks the directories, which must exist, and looks at them. At least one.
+pub fn mount(paths: &[PathBuf]) -> Result<Vec<Mounted>, MountError> {
+    let mut mounted: Vec<Mounted> = Vec::with_capacity(paths.len());
+    for path in paths {
+        let wrap = |cause| MountError::Directory { path: path.clone(), cause };
+        let path = fs::canonicalize(path).map_err(wrap)?;
+        if let Some(other) = mounted.iter().find(|other| other.path == path) {
+            return Err(MountError::Same { a: other.path.clone(), b: path });
+        }
+        let lock = DirectoryLock::take(&path)?;
+        let device = read_device(&path)?;
+        if let Some(other) = mounted.iter().find(|other| device.is_some() && other.device == device) {
+            return Err(MountError::Copy { a: other.path.clone(), b: path });
+        }
+        let has_chunks = has_entries(&path.join(store::CHUNKS_DIRECTORY)).map_err(wrap)?;
+        let has_catalog = fs::exists(catalog_file(&path)).map_err(wrap)?;
+        mounted.push(Mounted { path, device, lock, has_chunks, has_catalog });
+    }
+    match mounted.is_empty() {
+        true => {
+            let cause = io::Error::new(io::ErrorKind::InvalidInput, "none is named");
+            Err(MountError::Directory { path: PathBuf::new(), cause })
+        }
+        false => Ok(mounted),
+    }
+}
+
+/// Where the catalog of these directories lies, and whether it is there. Refuses directories that a catalog made here
+/// would not know.
+pub fn find_catalog(mounted: &[Mounted]) -> Result<(PathBuf, Presence), MountError> {
+    let Some((first, others)) = mounted.split_first() else { unreachable!("mount refuses an empty list") };
+    let holder = others.iter().find(|other| other.has_catalog).map(|other| other.path.clone());
+    let file = catalog_file(&first.path);
+    if first.has_catalog {
+        return match holder {
+            Some(other) => Err(MountError::TwoCatalogs { first: first.path.clone(), other }),
+            None => Ok((file, Presence::Found)),
+        };
+    }
+    match mounted.iter().find(|m| m.device.is_some() || m.has_chunks || m.has_catalog) {
+        Some(used) => Err(MountError::NoCatalog { first: first.path.clone(), used: used.path.clone(), holder }),
+        None => Ok((file, Presence::Absent)),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    Found,
+    Absent,
+}
+
+/// Refuses directories with chunks of another catalog than the one that knows these devices.
+pub fn check_known(mounted: &[Mounted], known: &[(DeviceNumber, DeviceId)]) -> Result<(), MountError> {
+    let is_known = |m: &Mounted| known.iter().any(|(_, device)| m.device == Some(*device));
+    let foreign = mounted.iter().find(|m| m.has_chunks && !is_known(m));
+    match (foreign, mounted.first()) {
+        (Some(foreign), Some(first)) => {
+            Err(MountError::Foreign { path: foreign.path.clone(), first: first.path.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn catalog_file(path: &Path) -> PathBuf {
+    path.join(store::CATALOG_DIRECTORY).join(CATALOG_FILE)
+}
+
+fn has_entries(directory: &Path) -> io::Result<bool> {
+    match fs::read_dir(directory) {
+        Ok(mut entries) => entries.next().transpose().map(|entry| entry.is_some()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a directory and what is missing above it, each durable in its parent before the next.
+pub fn make_directory(path: &Path) -> Result<(), MountError> {
+    make_with(path, &mut sync_directory).map_err(|cause| MountError::Directory { path: path.to_owned(), cause })
+}
+
+/// * `sync`: called with the parent of every directory that is made.
+fn make_with(path: &Path, sync: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    if parent != path {
+        make_with(parent, sync)?;
+    }
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        other => other?,
+    }
+    sync(parent)
+}
+
+pub fn sync_directory(path: &Path) -> io::Result<()> {
+    fs::File::open(path)?.sync_all()
+}
+
+/// Reads the directory's id.
+fn read_device(path: &Path) -> Result<Option<DeviceId>, MountError> {
+    match fs::read_to_string(path.join(store::DEVICE_FILE)) {
+        Ok(text) => {
+            let id = Uuid::try_parse(text.trim()).map_err(|_| MountError::DeviceFile(path.to_owned()))?;
+            Ok(Some(DeviceId(id)))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(MountError::DeviceFile(path.to_owned())),
+        Err(cause) => Err(MountError::Directory { path: path.to_owned(), cause }),
+    }
+}
+
+/// Gives a directory its id, durably.
+pub fn write_device(path: &Path, ids: &IdSource) -> Result<DeviceId, MountError> {
+    let wrap = |cause| MountError::Directory { path: path.to_owned(), cause };
+    let id = DeviceId::new(ids);
+    let draft = path.join("DEVICE.tmp");
+    let mut out = fs::File::create(&draft).map_err(wrap)?;
+    writeln!(out, "{id}").and_then(|()| out.sync_all()).map_err(wrap)?;
+    fs::rename(&draft, path.join(store::DEVICE_FILE)).map_err(wrap)?;
+    sync_directory(path).map_err(wrap)?;
+    Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_directory_made_is_made_durable_in_its_parent() {
+        let root = tempfile::tempdir().unwrap();
+        let mut synced = Vec::new();
+        let mut sync = |path: &Path| {
+            synced.push(path.to_owned());
+            Ok(())
+        };
+        let deep = root.path().join("a/b/c");
+        make_with(&deep, &mut sync).unwrap();
+        make_with(&deep, &mut sync).unwrap();
+        assert!(deep.is_dir());
+        assert_eq!(synced, [root.path().to_owned(), root.path().join("a"), root.path().join("a/b")]);
+    }
+
+    #[test]
+    fn a_copied_directory_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = [root.path().join("a"), root.path().join("b")];
+        for path in &paths {
+            make_directory(path).unwrap();
+        }
+        write_device(&paths[0], &IdSource::from_seed([1; 32])).unwrap();
+        fs::copy(paths[0].join("DEVICE"), paths[1].join("DEVICE")).unwrap();
+        assert!(matches!(mount(&paths), Err(MountError::Copy { .. })));
+        assert!(matches!(mount(&[]), Err(MountError::Directory { .. })));
+    }
+}
