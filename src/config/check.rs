@@ -1,5 +1,7 @@
 //! What must hold between keys, beyond the bounds of each.
 
+use std::net::SocketAddr;
+
 use crate::flight::ConfigError;
 
 use super::compose::Config;
@@ -10,6 +12,14 @@ pub enum CheckError {
     Connections(#[from] ConfigError),
     #[error("{key} is {value}: {rule}")]
     Rule { key: &'static str, value: u64, rule: String },
+    #[error(
+        "server.listen is {listen}, which other machines can reach, and nothing protects it: set server.insecure, or listen on loopback"
+    )]
+    Exposed { listen: SocketAddr },
+    #[error(
+        "log.level is {level:?}: use error, warn, info, debug or trace, alone or per target as in info,tessera::shard=debug"
+    )]
+    LogLevel { level: String },
     #[error("storage.data_dirs is empty: name at least one directory")]
     NoDirectory,
 }
@@ -21,6 +31,20 @@ pub fn check(config: &Config) -> Result<(), CheckError> {
     if config.storage.data_dirs.is_empty() {
         return Err(CheckError::NoDirectory);
     }
+    if !config.server.listen.ip().is_loopback() && !config.server.insecure {
+        return Err(CheckError::Exposed { listen: config.server.listen });
+    }
+    if !is_log_level(&config.log.level) {
+        return Err(CheckError::LogLevel { level: config.log.level.clone() });
+    }
+    let at_most = |key, value: u64, max: u64, why: &str| match value > max {
+        true => Err(CheckError::Rule { key, value, rule: format!("at most {max}, {why}") }),
+        false => Ok(()),
+    };
+    at_most("memory.receive_bytes", config.memory.receive_bytes, 1 << 40, "1 TiB")?;
+    at_most("memory.read_bytes", config.memory.read_bytes, 1 << 40, "1 TiB")?;
+    at_most("memory.blocks_per_shard", config.memory.blocks_per_shard, 4096, "4 GiB of registered memory per shard")?;
+    at_most("shards.count", u64::from(config.shards.count), 256, "more than any machine gains from")?;
     let at_least = |key, value: u64, min: u64, why: &str| match value < min {
         true => Err(CheckError::Rule { key, value, rule: format!("at least {min}, {why}") }),
         false => Ok(()),
@@ -33,4 +57,34 @@ pub fn check(config: &Config) -> Result<(), CheckError> {
     let (target, rows) = (config.reading.target_message_bytes as u64, config.reading.batch_rows_max as u64);
     at_least("reading.target_message_bytes", target, 64 << 10, "smaller batches cost more than they carry")?;
     at_least("reading.batch_rows_max", rows, 1, "a batch has a row")
+}
+
+/// A list of `level` and `target=level`. A bare word that is no level would be taken for a target, and nothing be logged.
+fn is_log_level(text: &str) -> bool {
+    let is_level = |word: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&word);
+    text.split(',').map(str::trim).all(|part| is_level(part.rsplit('=').next().unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_serve_would_refuse_is_refused_here() {
+        assert!(check(&Config::default()).is_ok());
+        let broken: [fn(&mut Config); 7] = [
+            |c| c.log.level = "loud".to_owned(),
+            |c| c.log.level = "info,tessera::shard=dbg".to_owned(),
+            |c| c.server.listen = ([0, 0, 0, 0], 7100).into(),
+            |c| c.memory.blocks_per_shard = 20_000,
+            |c| c.memory.receive_bytes = c.connections.message_bytes_max as u64,
+            |c| c.shards.count = 1000,
+            |c| c.storage.data_dirs.clear(),
+        ];
+        for (index, change) in broken.into_iter().enumerate() {
+            let mut config = Config::default();
+            change(&mut config);
+            assert!(check(&config).is_err(), "change {index}");
+        }
+    }
 }

@@ -45,8 +45,8 @@ pub enum LoadError {
     UnknownKey { origin: Origin, key: String, hint: String },
     #[error("{origin}: {key} is {found:?}, expected {expected}")]
     Kind { origin: Origin, key: String, found: String, expected: &'static str },
-    #[error("{origin}: {key}: {cause}")]
-    Value { origin: Origin, key: String, cause: String },
+    #[error("{origin}: {key} is {found}: {cause}")]
+    Value { origin: Origin, key: String, found: String, cause: String },
     #[error(transparent)]
     Check(#[from] CheckError),
 }
@@ -188,13 +188,19 @@ fn known(defaults: &Table, key: &str, origin: &Origin) -> Result<(), LoadError> 
 fn blame(table: &Table, origins: &BTreeMap<String, Origin>, cause: &toml::de::Error) -> LoadError {
     for (key, value) in flatten(table) {
         let mut alone = Table::new();
+        let found = value.to_string();
         put(&mut alone, &key, value);
         if let Err(error) = Value::Table(alone).try_into::<Config>() {
             let origin = origins.get(&key).cloned().unwrap_or(Origin::Default);
-            return LoadError::Value { origin, key, cause: error.message().to_owned() };
+            let cause = match key.as_str() {
+                "server.listen" => "write an IP address and a port, such as 127.0.0.1:6726".to_owned(),
+                _ => error.message().to_owned(),
+            };
+            return LoadError::Value { origin, key, found, cause };
         }
     }
-    LoadError::Value { origin: Origin::Default, key: "configuration".to_owned(), cause: cause.message().to_owned() }
+    let (key, found) = ("configuration".to_owned(), "inconsistent".to_owned());
+    LoadError::Value { origin: Origin::Default, key, found, cause: cause.message().to_owned() }
 }
 
 /// Edits between two texts (Levenshtein).

@@ -39,6 +39,8 @@ pub enum MountError {
     Directory { path: PathBuf, cause: io::Error },
     #[error("data directory {}: its DEVICE file is damaged: it should hold 32 hexadecimal digits", .0.display())]
     DeviceFile(PathBuf),
+    #[error("data directory {} holds {found:?} and was never a data directory: name an empty one", path.display())]
+    NotEmpty { path: PathBuf, found: String },
     #[error("data directories {} and {} are the same one: name each once", a.display(), b.display())]
     Same { a: PathBuf, b: PathBuf },
     #[error(
@@ -93,8 +95,13 @@ pub fn mount(paths: &[PathBuf]) -> Result<Vec<Mounted>, MountError> {
         if let Some(other) = mounted.iter().find(|other| other.path == path) {
             return Err(MountError::Same { a: other.path.clone(), b: path });
         }
-        let lock = DirectoryLock::take(&path)?;
         let device = read_device(&path)?;
+        if device.is_none()
+            && let Some(found) = foreign_entry(&path).map_err(wrap)?
+        {
+            return Err(MountError::NotEmpty { path, found });
+        }
+        let lock = DirectoryLock::take(&path)?;
         if let Some(other) = mounted.iter().find(|other| device.is_some() && other.device == device) {
             return Err(MountError::Copy { a: other.path.clone(), b: path });
         }
@@ -149,6 +156,19 @@ pub fn check_known(mounted: &[Mounted], known: &[(DeviceNumber, DeviceId)]) -> R
 
 fn catalog_file(path: &Path) -> PathBuf {
     path.join(store::CATALOG_DIRECTORY).join(CATALOG_FILE)
+}
+
+/// Something in a directory without a DEVICE file that we never put there.
+fn foreign_entry(path: &Path) -> io::Result<Option<String>> {
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let ours = ["LOCK", "DEVICE.tmp", "probe.part", "lost+found"].contains(&name.as_str())
+            || store::DIRECTORIES.contains(&name.as_str());
+        if !ours {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 fn has_entries(directory: &Path) -> io::Result<bool> {

@@ -37,10 +37,7 @@ const EXIT_SHARD: i32 = 70;
 /// How often the shards are looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How long puts may go on after the first signal before what they sent is sealed for them.
-const DRAIN_PUTS: Duration = Duration::from_secs(10);
-
-const _: () = assert!(DRAIN_PUTS.as_secs() < stop::DRAIN.as_secs(), "sealing needs time of its own");
+const _: () = assert!(stop::DRAIN_PUTS.as_secs() < stop::DRAIN.as_secs(), "sealing needs time of its own");
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -156,7 +153,7 @@ async fn run(config: Config, open: Open, stopping: watch::Receiver<Stop>) -> Rem
 /// Ends puts that go on for long after the stop was asked for.
 async fn seal_puts(mut stopping: watch::Receiver<Stop>, sessions: Sessions) {
     if stopping.wait_for(|stop| *stop != Stop::Run).await.is_ok() {
-        tokio::time::sleep(DRAIN_PUTS).await;
+        tokio::time::sleep(stop::DRAIN_PUTS).await;
         sessions.drain().await;
     }
 }

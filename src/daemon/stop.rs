@@ -23,6 +23,9 @@ use crate::flight::Stop;
 pub const DRAIN: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(45);
 
+/// How long running puts may go on before what they sent is sealed for them.
+pub const DRAIN_PUTS: Duration = Duration::from_secs(10);
+
 const _: () = assert!(DRAIN.as_secs() < STOP.as_secs(), "the shards need time of their own");
 
 /// Held until the stop is over.
@@ -54,7 +57,12 @@ pub fn on_signals(stop: watch::Sender<Stop>) -> io::Result<Stopping> {
         let end = runtime.block_on(async {
             let mut ended = ended;
             tokio::select! { () = signals() => {}, _ = &mut ended => return End::Over }
-            tracing::info!(seconds = DRAIN.as_secs(), "draining: no new calls, running ones may end");
+            let (calls_s, puts_s) = (DRAIN.as_secs(), DRAIN_PUTS.as_secs());
+            tracing::info!(
+                calls_s,
+                puts_s,
+                "draining: no new calls; running ones may end, puts are then sealed as they are"
+            );
             let _ = stop.send(Stop::Drain { until: Instant::now() + DRAIN });
             wait(signals(), ended, STOP).await
         });

@@ -11,8 +11,6 @@ pub(super) const ACTION_BYTES_MAX: usize = 1 << 20;
 pub(super) const TICKET_BYTES_MAX: usize = 4 << 10;
 /// Bytes of a descriptor, or of criteria.
 pub(super) const DESCRIPTOR_BYTES_MAX: usize = 64 << 10;
-/// Bytes of any request of tonic's service: the largest field and what protobuf adds.
-pub(super) const REQUEST_BYTES_MAX: usize = ACTION_BYTES_MAX + (64 << 10);
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum GuardError {

@@ -13,6 +13,7 @@ mod writer;
 pub use path::CATALOG_DIRECTORY;
 pub use path::CHUNKS_DIRECTORY;
 pub use path::DEVICE_FILE;
+pub use path::DIRECTORIES;
 pub use path::failed;
 pub use path::manifest_file;
 pub use reader::ChunkReader;

@@ -26,6 +26,9 @@ pub const CHUNKS_DIRECTORY: &str = "chunks";
 pub const MANIFESTS_DIRECTORY: &str = "manifests";
 pub const LOST_DIRECTORY: &str = "lost";
 
+/// Every directory that the server makes in a data directory.
+pub const DIRECTORIES: [&str; 4] = [CATALOG_DIRECTORY, CHUNKS_DIRECTORY, MANIFESTS_DIRECTORY, LOST_DIRECTORY];
+
 /// The two names a chunk's file can have. The id decides; the suffix is for people and glob patterns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suffix {

@@ -275,7 +275,12 @@ impl ChunkWriter {
     async fn allocate(&mut self, end: u64) -> Result<(), WriteError> {
         while self.allocated < end {
             let step = ALLOCATION_STEPS.into_iter().find(|step| *step > self.allocated);
-            let next = step.unwrap_or(self.allocated + ALLOCATION_STEP_LAST);
+            let mut next = step.unwrap_or(self.allocated + ALLOCATION_STEP_LAST);
+            // Near the end of the device a large step would refuse room that is there, and take it from everybody else.
+            let space = self.directory.device.space().await.map_err(|e| self.error("asking for free space", &e))?;
+            if space.free / 4 < next - self.allocated {
+                next = end.next_multiple_of(WRITE_SIZE as u64);
+            }
             self.file.allocate(next).await.map_err(|e| self.error("allocating space", &e))?;
             self.allocated = next;
         }

@@ -107,7 +107,7 @@ impl Listener {
             };
             match accepted {
                 Ok((_, peer)) if connections.len() >= connections_max => {
-                    tracing::warn!(%peer, connections_max, "connection refused: limits.connections_max are open");
+                    tracing::warn!(%peer, connections_max, "connection refused: connections.connections_max are open");
                 }
                 Ok((socket, peer)) => {
                     back_off = BACK_OFF;

@@ -17,11 +17,11 @@ pub struct Status {
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ReceiveError {
     #[error(
-        "message of {bytes} bytes, at most {max} are taken: send smaller batches, or raise limits.message_bytes_max"
+        "message of {bytes} bytes, at most {max} are taken: send smaller batches, or raise connections.message_bytes_max"
     )]
     MessageTooLarge { bytes: usize, max: usize },
     #[error(
-        "compressed message inflates to more than {max} bytes: send smaller batches, or raise limits.message_bytes_max"
+        "compressed message inflates to more than {max} bytes: send smaller batches, or raise connections.message_bytes_max"
     )]
     InflatedTooLarge { max: usize },
     #[error("{field} of {bytes} bytes, at most {max} are taken{advice}")]
@@ -51,7 +51,7 @@ pub enum Refusal {
         "{held} bytes received on this connection wait to be stored, at most {max}: slow down, or use another connection"
     )]
     Held { held: usize, max: usize },
-    #[error("request of more than {max} bytes: raise limits.request_bytes_max")]
+    #[error("request of more than {max} bytes: raise connections.request_bytes_max")]
     RequestTooLarge { max: usize },
     #[error("request incomplete after {ms} ms")]
     RequestStalled { ms: u64 },
