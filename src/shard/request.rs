@@ -44,7 +44,6 @@ pub struct ReadRequest {
     pub topic: TopicId,
     pub session: SessionId,
     pub name: TopicName,
-    pub schema: SchemaRef,
     /// Segments that overlap the range.
     pub segments: Vec<SegmentView>,
     pub range: TimeRange,

@@ -73,8 +73,8 @@ struct TopicReader {
 }
 
 impl TopicReader {
-    fn new(context: Rc<ShardContext>, request: ReadRequest) -> Self {
-        let mut segments = request.segments.clone();
+    fn new(context: Rc<ShardContext>, mut request: ReadRequest) -> Self {
+        let mut segments = std::mem::take(&mut request.segments);
         segments.sort_by_key(|segment| segment.bounds.first);
         Self { context, request, segments: segments.into(), chunks: VecDeque::new(), sources: Vec::new() }
     }
