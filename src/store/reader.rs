@@ -121,6 +121,11 @@ impl ChunkReader {
         Ok(bytes)
     }
 
+    /// How many bytes [`Self::fetch`] brings.
+    pub fn fetch_bytes(&self, selection: &Selection) -> u64 {
+        widen(&self.layout.needs(selection), self.body_bytes).iter().map(|piece| piece.end - piece.start).sum()
+    }
+
     /// Reads and verifies every block before the checksum list, for `verify`.
     ///
     /// # Errors

@@ -35,6 +35,7 @@ use crate::model::TopicId;
 use crate::model::TopicName;
 
 #[test]
+#[expect(clippy::single_range_in_vec_init, reason = "a list of one range is meant")]
 fn ranges_are_widened_to_checksum_blocks_joined_and_cut() {
     let kib = |n: u64| n << 10;
     assert_eq!(widen(&[kib(70)..kib(80)], kib(100)), [kib(64)..kib(100)]);
