@@ -161,6 +161,26 @@ impl ChunkLayout {
         (rows.start < rows.end).then_some(Selection { row_group, rows, range: *range, columns })
     }
 
+    /// About how many Arrow bytes some rows of a row group have: what the group has, spread over its rows as their pages are.
+    /// Exact for the whole group, and nearly so for rows with a page of their own.
+    ///
+    /// Cost: one look at each page of the group.
+    pub fn logical_bytes(&self, row_group: usize, rows: &Range<u64>) -> u64 {
+        let Some(info) = self.row_groups.get(row_group) else { return 0 };
+        let (mut stored, mut wanted) = (0u128, 0u128);
+        for leaf in 0..self.metadata().file_metadata().schema_descr().num_columns() {
+            let pages = self.pages(row_group, leaf);
+            let ends = pages.iter().skip(1).map(|page| page.first_row_index as u64).chain([info.rows]);
+            for (page, end) in pages.iter().zip(ends) {
+                let (first, bytes) = (page.first_row_index as u64, page.compressed_page_size as u128);
+                let inside = rows.end.min(end).saturating_sub(rows.start.max(first));
+                stored += bytes;
+                wanted += bytes * u128::from(inside) / u128::from(end.saturating_sub(first).max(1));
+            }
+        }
+        u64::try_from(wanted * u128::from(info.logical_bytes) / stored.max(1)).unwrap_or(u64::MAX)
+    }
+
     /// Byte ranges of the file that [`Self::decode`] will ask for: ascending, touching ones merged.
     pub fn needs(&self, selection: &Selection) -> Vec<Range<u64>> {
         let Some(group) = self.metadata().row_groups().get(selection.row_group) else {

@@ -49,5 +49,7 @@ pub use layout::TIME_COLUMN;
 pub use profile::Effort;
 pub use selection::Columns;
 pub use selection::Selection;
+pub use size::batch_bytes;
+pub use size::row_bytes;
 pub use sparse::SparseBytes;
 pub use support::supports;

@@ -17,8 +17,24 @@ use arrow::datatypes::Utf8Type;
 /// Arrow bytes of rows `start..end` of a batch: values, offsets and validity, without padding.
 ///
 /// Touches two offsets per nested or variable column, except for view types, whose rows are all looked at.
-pub(super) fn batch_bytes(batch: &RecordBatch, start: usize, end: usize) -> u64 {
+pub fn batch_bytes(batch: &RecordBatch, start: usize, end: usize) -> u64 {
     batch.columns().iter().map(|column| array_bytes(column, start, end)).sum()
+}
+
+/// Arrow bytes of a row when all rows of such a batch have the same; `None` when they differ.
+pub fn row_bytes(batch: &RecordBatch) -> Option<u64> {
+    let fixed = batch.columns().iter().all(|column| is_fixed(column.data_type()));
+    // Eight rows share a byte of validity.
+    fixed.then(|| batch_bytes(batch, 0, batch.num_rows()).div_ceil(batch.num_rows().max(1) as u64))
+}
+
+fn is_fixed(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Null | DataType::Boolean | DataType::FixedSizeBinary(_) => true,
+        DataType::FixedSizeList(field, _) => is_fixed(field.data_type()),
+        DataType::Struct(fields) => fields.iter().all(|field| is_fixed(field.data_type())),
+        other => other.primitive_width().is_some(),
+    }
 }
 
 fn array_bytes(array: &dyn Array, start: usize, end: usize) -> u64 {

@@ -272,7 +272,7 @@ impl Answerable for PutError {
 impl Answerable for ShardError {
     fn code(&self) -> Code {
         match self {
-            Self::TooManyReaders { .. } => Code::ResourceExhausted,
+            Self::TooManyReaders { .. } | Self::ReadMemory { .. } => Code::ResourceExhausted,
             Self::DeviceMissing(_) | Self::Io(_) | Self::Stopped | Self::Executor(_) => Code::Unavailable,
             Self::Catalog(cause) => cause.code(),
             Self::Read(cause) => cause.code(),
@@ -289,6 +289,9 @@ impl Answerable for ReadError {
                 | FetchError::Io { .. }
                 | FetchError::Damaged(_) => Code::DataLoss,
             },
+            Self::Deleted { .. } => Code::NotFound,
+            Self::NoTimes { .. } => Code::DataLoss,
+            Self::Memory { .. } => Code::ResourceExhausted,
             Self::Assemble { .. } => Code::Internal,
             Self::Catalog { cause, .. } => cause.code(),
             Self::DeviceMissing { .. } | Self::Stopped { .. } => Code::Unavailable,

@@ -77,21 +77,17 @@ impl Plan {
         })
     }
 
-    /// # Errors
-    /// [`RetrievalError::Schema`].
-    pub(super) fn request(self, config: &RetrievalConfig) -> Result<ReadRequest, RetrievalError> {
-        let schema = schema(&self.view)?;
+    pub(super) fn request(self, config: &RetrievalConfig) -> ReadRequest {
         let head = self.view.head;
-        Ok(ReadRequest {
+        ReadRequest {
             topic: head.id,
             session: head.session,
             name: head.name,
-            schema,
             segments: self.segments,
             range: self.range,
             batch_bytes: config.target_message_bytes,
             batch_rows: config.batch_rows_max,
-        })
+        }
     }
 }
 

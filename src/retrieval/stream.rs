@@ -86,8 +86,8 @@ impl Retrieval {
     pub async fn read(&self, topic: TopicId, range: TimeRange) -> Result<Reading, RetrievalError> {
         let Desk { catalog, shards, config } = &*self.desk;
         let view = plan::topic_by_id(&**catalog, topic).await?;
-        let request = Plan::make(&**catalog, view.clone(), range).await?.request(config)?;
-        let schema = Arc::clone(&request.schema);
+        let schema = plan::schema(&view)?;
+        let request = Plan::make(&**catalog, view.clone(), range).await?.request(config);
         let name = view.head.name.clone();
         let opened = shards.open_reader(request).await;
         let batches = opened.map_err(|cause| RetrievalError::Shard { topic: name, cause: Box::new(cause) })?;

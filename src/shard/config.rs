@@ -39,7 +39,8 @@ pub struct ShardsConfig {
 pub struct ShardMemory {
     /// Write blocks of 1 MiB per shard. At the limit a topic waits until blocks are written.
     pub blocks: usize,
-    /// Bytes all readers together may hold decoded. More readers get smaller batches.
+    /// Bytes all readers together may hold. More readers get smaller batches; one that finds no place is refused with
+    /// RESOURCE_EXHAUSTED.
     pub read_bytes: u64,
 }
 

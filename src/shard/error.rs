@@ -10,6 +10,8 @@ use crate::runtime::ExecutorError;
 use crate::store::FetchError;
 use crate::store::WriteError;
 
+use super::merge::NoTimes;
+
 /// A put cannot go on. What was committed before stays; the topic is interrupted with that prefix.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PutError {
@@ -29,6 +31,14 @@ pub enum PutError {
 pub enum ReadError {
     #[error("topic {topic}: {cause}")]
     Fetch { topic: TopicName, cause: FetchError },
+    #[error("topic {topic}: it was deleted while it was read")]
+    Deleted { topic: TopicName },
+    #[error("topic {topic}: {cause}")]
+    NoTimes { topic: TopicName, cause: NoTimes },
+    #[error(
+        "topic {topic}: its next row needs {bytes} bytes and other readers hold them: read fewer topics at once, or raise memory.read_bytes"
+    )]
+    Memory { topic: TopicName, bytes: usize },
     #[error("topic {topic}: rows of several chunks do not fit together: {cause}")]
     Assemble { topic: TopicName, cause: String },
     #[error("topic {topic}: {cause}")]
@@ -44,6 +54,10 @@ pub enum ReadError {
 pub enum ShardError {
     #[error("{readers} readers are open, at most {max}: close one, or try again")]
     TooManyReaders { readers: usize, max: usize },
+    #[error(
+        "no memory for one more reader: it needs {bytes} bytes, {readers} readers share {total}: close one, or raise memory.read_bytes"
+    )]
+    ReadMemory { bytes: usize, readers: usize, total: usize },
     #[error("data directory number {} is not mounted: start the server with every --data-dir it had", .0.0)]
     DeviceMissing(DeviceNumber),
     #[error("data directory: {0}")]

@@ -19,12 +19,14 @@ use crate::runtime::mailbox;
 use crate::store::Expected;
 use crate::store::RecoveryReport;
 
-use super::config::READERS_MAX;
 use super::config::TOPIC_MESSAGES_MAX;
 use super::error::PutError;
 use super::error::ReadError;
 use super::error::ShardError;
 use super::put_task::PutSignals;
+use super::read_budget::Loan;
+use super::read_budget::ReadBudget;
+use super::request::Delivery;
 use super::request::PutReceipt;
 use super::request::ReadRequest;
 use super::request::Served;
@@ -65,7 +67,7 @@ struct Inner {
     lanes: Vec<Lane>,
     devices: Vec<(DeviceNumber, Arc<AtomicUsize>)>,
     turn: AtomicUsize,
-    readers: Arc<AtomicUsize>,
+    read_budget: ReadBudget,
 }
 
 /// All shards of this start. Cheap to clone.
@@ -75,11 +77,11 @@ pub struct Shards(Arc<Inner>);
 impl Shards {
     /// # Panics
     /// Without a shard or a device: the daemon starts with at least one of each.
-    pub(super) fn new(inboxes: Vec<Sender<ShardRequest>>, devices: &[DeviceNumber]) -> Self {
+    pub(super) fn new(inboxes: Vec<Sender<ShardRequest>>, devices: &[DeviceNumber], read_budget: ReadBudget) -> Self {
         assert!(!inboxes.is_empty() && !devices.is_empty(), "{} shards, {} devices", inboxes.len(), devices.len());
         let lanes = inboxes.into_iter().map(|inbox| Lane { inbox, writers: Arc::default() }).collect();
         let devices = devices.iter().map(|device| (*device, Arc::default())).collect();
-        Self(Arc::new(Inner { lanes, devices, turn: AtomicUsize::new(0), readers: Arc::default() }))
+        Self(Arc::new(Inner { lanes, devices, turn: AtomicUsize::new(0), read_budget }))
     }
 
     /// The shard and the device with the fewest topics being written; equals take turns.
@@ -117,18 +119,21 @@ impl Shards {
     /// Starts reading; batches come as the receiver takes them.
     ///
     /// # Errors
-    /// [`ShardError::TooManyReaders`], [`ShardError::Stopped`].
+    /// [`ShardError::TooManyReaders`], [`ShardError::ReadMemory`], [`ShardError::Stopped`].
     pub async fn open_reader(&self, request: ReadRequest) -> Result<BatchReceiver, ShardError> {
-        let readers = self.0.readers.load(Relaxed);
-        if readers >= READERS_MAX {
-            return Err(ShardError::TooManyReaders { readers, max: READERS_MAX });
-        }
-        let counted = Counted::new(&self.0.readers);
+        // Large rows are stored as they are, so their files say how large they are.
+        let row_bytes = request.segments.iter().map(|segment| segment.bytes / segment.rows.max(1)).max().unwrap_or(0);
+        let account = self.0.read_budget.open(usize::try_from(row_bytes).unwrap_or(usize::MAX))?;
         let (outbox, batches) = mailbox(BATCHES_AHEAD_MAX, request.batch_bytes.saturating_mul(2));
         let lane = self.lane(self.0.turn.fetch_add(1, Relaxed))?;
-        let open = ShardRequest::OpenReader { request: Box::new(request), outbox };
+        let open = ShardRequest::OpenReader { request: Box::new(request), account, outbox };
         lane.inbox.send(open, 0).await.map_err(|_| ShardError::Stopped)?;
-        Ok(BatchReceiver { batches, _counted: counted })
+        Ok(BatchReceiver { batches, loan: None })
+    }
+
+    /// Bytes that readers and windows hold, and will not exceed: `memory.read_bytes`.
+    pub fn read_bytes(&self) -> usize {
+        self.0.read_budget.in_use()
     }
 
     /// What lies inside the request's range, exactly; reads only the time column, and only where the range cuts.
@@ -272,12 +277,20 @@ impl TopicSender {
 /// The receiving end of one read. Dropping it stops the reader and frees all it holds.
 pub struct BatchReceiver {
     batches: Receiver<Served>,
-    _counted: Counted,
+    /// Of the batch that was taken last.
+    loan: Option<Loan>,
 }
 
 impl BatchReceiver {
     /// The next batch in time order, never empty; `None` at the end. After an error there is nothing more.
+    ///
+    /// Asking says that the batch before is done with: its memory is given to others.
     pub async fn next(&mut self) -> Option<Result<RecordBatch, ReadError>> {
-        self.batches.recv().await
+        self.loan = None;
+        let delivery = self.batches.recv().await?;
+        Some(delivery.map(|Delivery { batch, loan }| {
+            self.loan = Some(loan);
+            batch
+        }))
     }
 }

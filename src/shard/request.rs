@@ -22,6 +22,8 @@ use super::error::PutError;
 use super::error::ReadError;
 use super::error::ShardError;
 use super::put_task::PutSignals;
+use super::read_budget::Loan;
+use super::read_budget::ReadAccount;
 
 /// A topic about to be written.
 #[derive(Clone, Debug)]
@@ -44,7 +46,6 @@ pub struct ReadRequest {
     pub topic: TopicId,
     pub session: SessionId,
     pub name: TopicName,
-    pub schema: SchemaRef,
     /// Segments that overlap the range.
     pub segments: Vec<SegmentView>,
     pub range: TimeRange,
@@ -70,8 +71,13 @@ pub(super) enum WriterCommand {
     Discard { reply: oneshot::Sender<()> },
 }
 
-/// A batch on its way to a reader's client.
-pub(super) type Served = Result<RecordBatch, ReadError>;
+/// A batch on its way to a reader's client, and the memory it is in.
+pub(super) struct Delivery {
+    pub batch: RecordBatch,
+    pub loan: Loan,
+}
+
+pub(super) type Served = Result<Delivery, ReadError>;
 
 /// To a shard.
 pub(super) enum ShardRequest {
@@ -82,6 +88,7 @@ pub(super) enum ShardRequest {
     },
     OpenReader {
         request: Box<ReadRequest>,
+        account: ReadAccount,
         outbox: Sender<Served>,
     },
     Window {

@@ -4,74 +4,55 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use arrow::array::AsArray;
-use arrow::array::RecordBatch;
-use arrow::buffer::ScalarBuffer;
-use arrow::datatypes::Int64Type;
 use futures::channel::oneshot;
 
 use crate::chunk::Columns;
 use crate::chunk::Selection;
 use crate::chunk::SparseBytes;
-use crate::chunk::TIME_COLUMN;
 use crate::model::ChunkRecord;
 use crate::model::TimeRange;
 use crate::runtime::TaskSet;
 use crate::store::ChunkReader;
 use crate::store::FetchError;
 
-/// Decoded rows of a source, the next one at `at`.
-pub struct Cursor {
-    pub batch: RecordBatch,
-    times: ScalarBuffer<i64>,
-    at: usize,
-    /// Mean bytes of a row.
-    pub row_bytes: usize,
+use super::merge::Cursor;
+use super::merge::Head;
+use super::merge::NoTimes;
+use super::read_budget::Hold;
+use super::read_budget::ReadAccount;
+use super::read_budget::ReadBudget;
+use super::read_budget::SHARE_BYTES;
+
+/// Bytes of a decoded column that no row accounts for: buffers are rounded up.
+const COLUMN_SLACK: usize = 256;
+
+/// All columns together are not asked more for than leaves a reader with its share alone room for rows.
+const SLACK_MAX: usize = SHARE_BYTES / 16;
+
+/// What can go wrong with a source.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error(transparent)]
+    NoTimes(#[from] NoTimes),
 }
 
-impl Cursor {
-    /// `None` when the batch has no rows.
-    fn new(batch: RecordBatch, row_bytes: usize) -> Option<Self> {
-        let times = batch.column_by_name(TIME_COLUMN)?.as_primitive_opt::<Int64Type>()?.values().clone();
-        (!times.is_empty()).then_some(Self { batch, times, at: 0, row_bytes })
-    }
-
-    pub fn next_time(&self) -> i64 {
-        self.times.get(self.at).copied().unwrap_or(i64::MAX)
-    }
-
-    pub fn rows_left(&self) -> usize {
-        self.times.len() - self.at
-    }
-
-    /// Rows from here on with a time before `limit`, or up to it with [`Tie::Mine`].
-    pub fn rows_until(&self, limit: i64, tie: Tie) -> usize {
-        let rest = self.times.get(self.at..).unwrap_or_default();
-        match tie {
-            Tie::Mine => rest.partition_point(|time| *time <= limit),
-            Tie::Theirs => rest.partition_point(|time| *time < limit),
-        }
-    }
-
-    /// Takes the next `count` rows, without a copy.
-    pub fn take(&mut self, count: usize) -> RecordBatch {
-        let slice = self.batch.slice(self.at, count);
-        self.at += count;
-        slice
-    }
-}
-
-/// Whose row goes first when two have the same time.
-#[derive(Clone, Copy, PartialEq)]
-pub enum Tie {
-    Mine,
-    Theirs,
-}
-
-/// What reading ahead has brought so far.
-struct Ahead {
+/// Rows to be decoded in one go.
+pub struct Portion {
     selection: Selection,
+    /// Where the source goes on after it.
     next: Position,
+    /// Room that the decoded rows need.
+    pub bytes: usize,
+}
+
+/// What reading ahead brings.
+struct Ahead {
+    portion: Portion,
+    room: Hold,
+    /// Covers the bytes until they are decoded.
+    raw: Hold,
     bytes: oneshot::Receiver<Result<SparseBytes, FetchError>>,
 }
 
@@ -112,7 +93,13 @@ pub fn sources(chunk: &Rc<ChunkReader>, record: &ChunkRecord, order: u64, range:
 }
 
 impl Source {
-    /// A time that no undecoded row lies before; `None` when there are no more rows.
+    /// What is known of the next row; `None` when there are no more.
+    pub fn head(&mut self, index: usize) -> Option<Head> {
+        let (order, loaded) = (self.order, self.cursor.is_some());
+        self.lower_bound().map(|time| Head { index, time, order, loaded })
+    }
+
+    /// A time that no row to come lies before; `None` when there are no more rows.
     pub fn lower_bound(&mut self) -> Option<i64> {
         if let Some(cursor) = &self.cursor {
             return Some(cursor.next_time());
@@ -127,85 +114,117 @@ impl Source {
         None
     }
 
-    /// Decodes the next rows, about `bytes_max` of them, into the cursor; leaves it empty at the end of the run.
-    ///
-    /// # Errors
-    /// [`FetchError`] of reading or of verifying.
-    pub async fn load(&mut self, bytes_max: usize, tasks: &TaskSet, read_ahead: ReadAhead) -> Result<(), FetchError> {
+    /// Gives up what was read ahead; it is read again later.
+    pub fn forget_ahead(&mut self) {
+        self.ahead = None;
+    }
+
+    /// Whether the next rows are on their way, with room for them.
+    pub fn has_ahead(&self) -> bool {
+        self.ahead.is_some()
+    }
+
+    /// The next rows, one at least and about `bytes_max` at most; `None` at the end of the run. Skips what lies outside
+    /// the range.
+    pub fn portion(&mut self, bytes_max: usize) -> Option<Portion> {
         while self.cursor.is_none() && self.lower_bound().is_some() {
-            let (selection, next, bytes) = match self.ahead.take() {
-                Some(Ahead { selection, next, bytes }) => {
-                    // A reader task that panicked has been logged; its bytes are read again here.
-                    let bytes = match bytes.await {
-                        Ok(bytes) => bytes?,
-                        Err(_) => self.chunk.fetch(&selection).await?,
-                    };
-                    (selection, next, bytes)
-                }
-                None => {
-                    let Some((selection, next)) = self.select(self.position, bytes_max) else {
-                        self.position = self.after(self.position, bytes_max).1;
-                        continue;
-                    };
-                    let bytes = self.chunk.fetch(&selection).await?;
-                    (selection, next, bytes)
-                }
-            };
-            let row_bytes = self.row_bytes(self.position.group);
-            let batch = self.chunk.layout().decode(&selection, &bytes)?;
-            drop(bytes);
-            self.position = next;
-            self.cursor = Cursor::new(batch, row_bytes);
-            if read_ahead == ReadAhead::Yes {
-                self.start_ahead(bytes_max, tasks);
+            if let Some(portion) = self.portion_at(self.position, bytes_max) {
+                return Some(portion);
             }
+            self.position = self.after(self.position, bytes_max).1;
         }
-        Ok(())
+        None
     }
 
-    fn start_ahead(&mut self, bytes_max: usize, tasks: &TaskSet) {
-        let Some((selection, next)) = self.select(self.position, bytes_max) else { return };
-        let (sender, bytes) = oneshot::channel();
-        let (chunk, wanted) = (Rc::clone(&self.chunk), selection.clone());
-        tasks.push("read ahead", async move {
-            let _ = sender.send(chunk.fetch(&wanted).await);
-        });
-        self.ahead = Some(Ahead { selection, next, bytes });
-    }
-
-    /// What to read at `position`, and where it goes on after that; `None` when no row there lies in the range.
-    fn select(&self, position: Position, bytes_max: usize) -> Option<(Selection, Position)> {
+    fn portion_at(&self, position: Position, bytes_max: usize) -> Option<Portion> {
         if position.group >= self.group_end {
             return None;
         }
         let (rows, next) = self.after(position, bytes_max);
-        let selection = self.chunk.layout().select(position.group, rows, &self.range, Columns::All)?;
-        Some((selection, next))
+        let layout = self.chunk.layout();
+        let selection = layout.select(position.group, rows, &self.range, Columns::All)?;
+        let rows = selection.rows();
+        let bytes = usize::try_from(layout.logical_bytes(position.group, &rows)).unwrap_or(usize::MAX);
+        // Buffers of values whose lengths differ grow by doubling while they are decoded; a single one fits at once.
+        let growth = if rows.end - rows.start > 1 { bytes } else { 0 };
+        let slack = layout.schema().flattened_fields().len().saturating_mul(COLUMN_SLACK).min(SLACK_MAX);
+        Some(Portion { selection, next, bytes: bytes.saturating_add(growth).saturating_add(slack) })
     }
 
     /// The rows of one step from `position`, and the position behind them.
     fn after(&self, position: Position, bytes_max: usize) -> (Range<u64>, Position) {
-        let rows = self.chunk.layout().row_groups().get(position.group).map_or(0, |group| group.rows);
-        let step = (bytes_max / self.row_bytes(position.group)).max(1) as u64;
+        let layout = self.chunk.layout();
+        let rows = layout.row_groups().get(position.group).map_or(0, |group| group.rows);
+        let fits = |end: u64, bytes_max: u64| layout.logical_bytes(position.group, &(position.row..end)) <= bytes_max;
+        let bytes_max = bytes_max as u64;
         // A rest too small to be worth a read of its own goes along.
-        let end = if position.row + step + step / 4 >= rows { rows } else { position.row + step };
+        if fits(rows, bytes_max.saturating_add(bytes_max / 4)) {
+            return (position.row..rows, Position { group: position.group + 1, row: 0 });
+        }
+        let (mut end, mut exceeds) = (position.row + 1, rows);
+        while exceeds.saturating_sub(end) > 1 {
+            let middle = end + (exceeds - end) / 2;
+            if fits(middle, bytes_max) { end = middle } else { exceeds = middle }
+        }
         let next = if end >= rows {
             Position { group: position.group + 1, row: 0 }
         } else {
             Position { row: end, ..position }
         };
-        (position.row..end, next)
+        (position.row..end.min(rows), next)
     }
 
-    fn row_bytes(&self, group: usize) -> usize {
-        let group = self.chunk.layout().row_groups().get(group);
-        group.map_or(1, |group| usize::try_from(group.logical_bytes / group.rows.max(1)).unwrap_or(usize::MAX).max(1))
+    /// Decodes a portion into the cursor, which stays empty when no row of it lies in the range.
+    ///
+    /// # Errors
+    /// [`SourceError`] of reading or of verifying.
+    pub async fn load(&mut self, portion: Portion, room: Hold, budget: &ReadBudget) -> Result<(), SourceError> {
+        let raw = self.chunk.fetch_bytes(&portion.selection);
+        let permit = budget.fetch(usize::try_from(raw).unwrap_or(usize::MAX)).await;
+        let bytes = self.chunk.fetch(&portion.selection).await?;
+        self.decode(portion, room, &bytes)?;
+        drop((bytes, permit));
+        Ok(())
     }
-}
 
-/// Whether the next rows are fetched while these are sent.
-#[derive(Clone, Copy, PartialEq)]
-pub enum ReadAhead {
-    Yes,
-    No,
+    /// The same for what was read ahead, if anything was.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub async fn load_ahead(&mut self) -> Result<(), SourceError> {
+        let Some(Ahead { portion, room, raw, bytes }) = self.ahead.take() else { return Ok(()) };
+        let bytes = match bytes.await {
+            Ok(bytes) => bytes?,
+            // A task that panicked has been logged; its bytes are read again here.
+            Err(_) => self.chunk.fetch(&portion.selection).await?,
+        };
+        self.decode(portion, room, &bytes)?;
+        drop((bytes, raw));
+        Ok(())
+    }
+
+    fn decode(&mut self, portion: Portion, mut room: Hold, bytes: &SparseBytes) -> Result<(), SourceError> {
+        let batch = self.chunk.layout().decode(&portion.selection, bytes).map_err(FetchError::from)?;
+        room.settle(batch.get_array_memory_size());
+        self.position = portion.next;
+        self.cursor = Cursor::new(batch, room)?;
+        Ok(())
+    }
+
+    /// Fetches the next rows while those before are sent, when there is memory to spare.
+    pub fn read_ahead(&mut self, bytes_max: usize, tasks: &TaskSet, account: &ReadAccount) {
+        if self.ahead.is_some() {
+            return;
+        }
+        let Some(portion) = self.portion_at(self.position, bytes_max) else { return };
+        let raw = usize::try_from(self.chunk.fetch_bytes(&portion.selection)).unwrap_or(usize::MAX);
+        let Some(room) = account.try_hold_extra(portion.bytes) else { return };
+        let Some(raw) = account.try_hold_extra(raw) else { return };
+        let (sender, bytes) = oneshot::channel();
+        let (chunk, wanted) = (Rc::clone(&self.chunk), portion.selection.clone());
+        tasks.push("read ahead", async move {
+            let _ = sender.send(chunk.fetch(&wanted).await);
+        });
+        self.ahead = Some(Ahead { portion, room, raw, bytes });
+    }
 }

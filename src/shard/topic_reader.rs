@@ -1,70 +1,75 @@
 //! Reads one topic in time order: chunks as their time comes, runs merged, batches near the size the client was told.
 //!
 //! Invariants
-//! - Rows ascend by time; equal times keep the order of arrival.
-//! - No batch is empty. An error ends the stream: never fewer rows in its place.
-//! - What is held decoded is bounded by the share of this reader, one row of each overlapping run at least.
+//! - An error ends the stream: never fewer rows in its place.
+//! - What is held is covered by the reader's account: `read_budget` says why no reader waits for another's client.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
-use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
-use arrow::compute::interleave_record_batch;
+use futures::future::Either;
+use futures::future::select;
 
+use crate::catalog::CatalogError;
 use crate::catalog::SegmentView;
+use crate::catalog::Visibility;
 use crate::model::ChunkRecord;
 use crate::runtime::Sender;
 use crate::store::ChunkReader;
 use crate::store::FetchError;
 
 use super::error::ReadError;
+use super::merge;
+use super::merge::BatchBuilder;
+use super::merge::Built;
+use super::merge::Step;
+use super::read_budget::Hold;
+use super::read_budget::ReadAccount;
+use super::request::Delivery;
 use super::request::ReadRequest;
 use super::request::Served;
 use super::source;
-use super::source::ReadAhead;
+use super::source::Portion;
 use super::source::Source;
-use super::source::Tie;
+use super::source::SourceError;
 use super::worker::ShardContext;
 
-/// Readers of one shard up to which each may read ahead.
-const READ_AHEAD_READERS_MAX: u64 = 16;
+/// Readers up to which each may read ahead.
+const READ_AHEAD_READERS_MAX: usize = 16;
 
-/// Slices of a batch up to which copying whole slices beats picking single rows.
-const SLICES_MAX: usize = 64;
+/// Batches smaller than this cost more than they carry; less memory than that gives smaller ones all the same.
+const BATCH_BYTES_MIN: usize = 64 << 10;
+
+/// A reader with its share alone makes portions of one in so many parts of it at the least, and waits for its client first.
+const PORTIONS_MAX: usize = 16;
+
+/// Seconds a row waits for memory when nothing but other readers' clients could give it.
+const MEMORY_WAIT_S: u32 = 30;
 
 /// Serves one read until its end, an error, or the client's going away.
-pub async fn read_topic(context: Rc<ShardContext>, request: ReadRequest, outbox: Sender<Served>) {
-    context.readers.set(context.readers.get() + 1);
-    let counted = Rc::clone(&context);
-    let _leave = Leave(counted);
-    let mut reader = TopicReader::new(context, request);
-    loop {
+pub async fn read_topic(context: Rc<ShardContext>, request: ReadRequest, account: ReadAccount, outbox: Sender<Served>) {
+    let mut reader = TopicReader::new(context, request, account, outbox);
+    while !reader.outbox.is_closed() {
         let (served, bytes, last) = match reader.next_batch().await {
-            Ok(Some((batch, bytes))) => (Ok(batch), bytes, false),
-            Ok(None) => return,
-            Err(error) => {
-                tracing::error!(%error, "a read failed");
-                (Err(error), 0, true)
+            Ok(Some(Built { batch, bytes, holds })) => {
+                (Ok(Delivery { batch, loan: reader.account.lend(holds) }), bytes, false)
             }
+            Ok(None) => return,
+            Err(error) => (Err(error), 0, true),
         };
-        if outbox.send(served, bytes).await.is_err() || last {
+        if reader.outbox.send(served, bytes).await.is_err() || last {
             return;
         }
-    }
-}
-
-struct Leave(Rc<ShardContext>);
-
-impl Drop for Leave {
-    fn drop(&mut self) {
-        self.0.readers.set(self.0.readers.get() - 1);
     }
 }
 
 struct TopicReader {
     context: Rc<ShardContext>,
     request: ReadRequest,
+    account: ReadAccount,
+    outbox: Sender<Served>,
     /// Segments whose directory is not read yet, by first time.
     segments: VecDeque<SegmentView>,
     /// Chunks that are not open yet, by first time, with their place in the order of arrival.
@@ -72,91 +77,70 @@ struct TopicReader {
     sources: Vec<Source>,
 }
 
+/// Whether rows could be loaded.
+#[derive(Clone, Copy, PartialEq)]
+enum Loaded {
+    Yes,
+    /// Not before what the batch being built holds is let go.
+    Short,
+}
+
 impl TopicReader {
-    fn new(context: Rc<ShardContext>, request: ReadRequest) -> Self {
-        let mut segments = request.segments.clone();
+    fn new(context: Rc<ShardContext>, mut request: ReadRequest, account: ReadAccount, outbox: Sender<Served>) -> Self {
+        let mut segments = std::mem::take(&mut request.segments);
         segments.sort_by_key(|segment| segment.bounds.first);
-        Self { context, request, segments: segments.into(), chunks: VecDeque::new(), sources: Vec::new() }
+        let (chunks, sources) = (VecDeque::new(), Vec::new());
+        Self { context, request, account, outbox, segments: segments.into(), chunks, sources }
     }
 
-    /// The next batch and about how many bytes it holds; `None` at the end.
-    async fn next_batch(&mut self) -> Result<Option<(RecordBatch, usize)>, ReadError> {
+    /// The next batch; `None` at the end.
+    async fn next_batch(&mut self) -> Result<Option<Built>, ReadError> {
         let mut batch = BatchBuilder::new(self.batch_bytes(), self.request.batch_rows);
-        while let Some(index) = self.first_source().await? {
-            let (limit, tie) = self.limit(index);
-            let Some(source) = self.sources.get_mut(index) else { break };
-            let Some(cursor) = source.cursor.as_mut() else { break };
-            let before = limit.map_or(cursor.rows_left(), |limit| cursor.rows_until(limit, tie));
-            let count = batch.room(cursor.row_bytes).min(before);
-            if count == 0 {
-                break;
-            }
-            let row_bytes = cursor.row_bytes;
-            batch.push(cursor.take(count), row_bytes);
-            if cursor.rows_left() == 0 {
-                source.cursor = None;
-            }
-            if batch.is_full() {
-                break;
+        loop {
+            match self.next_step() {
+                Step::List => self.list_segment().await?,
+                Step::Open => self.open_chunk().await?,
+                Step::Load(index) => {
+                    if self.load(index, batch.is_empty()).await? == Loaded::Short {
+                        break;
+                    }
+                }
+                Step::Take(index, limit) => {
+                    let Some(source) = self.sources.get_mut(index) else { break };
+                    let Some(cursor) = source.cursor.as_mut() else { break };
+                    let taken = batch.take(cursor, limit, &self.account);
+                    if cursor.is_empty() {
+                        source.cursor = None;
+                    }
+                    if taken == 0 || batch.is_full() {
+                        break;
+                    }
+                }
+                Step::End => break,
             }
         }
-        batch.build(&self.request)
+        let assemble = |cause| ReadError::Assemble { topic: self.request.name.clone(), cause };
+        batch.build().map_err(|error| assemble(error.to_string()))
     }
 
     /// Bytes of a batch: the target, or less when many read at once.
     fn batch_bytes(&self) -> usize {
-        let share = self.context.read_bytes / self.context.readers.get().max(1) / 4;
-        self.request.batch_bytes.min(usize::try_from(share).unwrap_or(usize::MAX)).max(64 << 10)
+        let share = self.context.read_budget.fair_bytes() / 4;
+        self.request.batch_bytes.min(share.max(BATCH_BYTES_MIN))
     }
 
-    /// The source with the next row, loaded; everything that could come before it is open.
-    async fn first_source(&mut self) -> Result<Option<usize>, ReadError> {
-        loop {
-            self.sources.retain_mut(|source| source.lower_bound().is_some());
-            let bounds = self.sources.iter_mut().enumerate().filter_map(|(index, source)| {
-                let order = source.order;
-                source.lower_bound().map(|time| (time, order, index))
-            });
-            let first = bounds.min();
-            let earlier = |time: i64| first.is_none_or(|(bound, ..)| time <= bound);
-            if self.segments.front().is_some_and(|segment| earlier(segment.bounds.first)) {
-                self.list_segment().await?;
-            } else if self.chunks.front().is_some_and(|(_, chunk)| earlier(chunk.bounds.first)) {
-                self.open_chunk().await?;
-            } else {
-                let Some((_, _, index)) = first else { return Ok(None) };
-                if self.sources.get(index).is_some_and(|source| source.cursor.is_some()) {
-                    return Ok(Some(index));
-                }
-                self.load(index).await?;
-            }
-        }
-    }
-
-    /// Rows of the source `index` may be taken up to this time; `None` without another source.
-    fn limit(&mut self, index: usize) -> (Option<i64>, Tie) {
-        let own = self.sources.get(index).map_or(0, |source| source.order);
-        let others = self.sources.iter_mut().enumerate().filter(|(other, _)| *other != index);
-        let next = others.filter_map(|(_, source)| source.lower_bound().map(|time| (time, source.order))).min();
-        // Chunks and segments that are not open yet begin later than the first source's next row, but maybe before its last.
-        // Their rows count as later arrivals: they are opened before a row of an equal time is taken.
-        let unopened = [
-            self.segments.front().map(|segment| (segment.bounds.first, 0)),
-            self.chunks.front().map(|(order, chunk)| (chunk.bounds.first, *order)),
-        ];
-        let next = unopened.into_iter().flatten().chain(next).min();
-        match next {
-            Some((time, order)) if own < order => (Some(time), Tie::Mine),
-            Some((time, _)) => (Some(time), Tie::Theirs),
-            None => (None, Tie::Mine),
-        }
+    fn next_step(&mut self) -> Step {
+        self.sources.retain_mut(|source| source.lower_bound().is_some());
+        let heads = self.sources.iter_mut().enumerate().filter_map(|(index, source)| source.head(index));
+        let chunk = self.chunks.front().map(|(order, chunk)| (chunk.bounds.first, *order));
+        let segment = self.segments.front().map(|segment| segment.bounds.first);
+        merge::next(heads, chunk, segment)
     }
 
     async fn list_segment(&mut self) -> Result<(), ReadError> {
         let Some(segment) = self.segments.pop_front() else { return Ok(()) };
-        let name = &self.request.name;
         let records = self.context.catalog.directory(segment.key).await;
-        let records = records.map_err(|cause| ReadError::Catalog { topic: name.clone(), cause })?;
+        let records = records.map_err(|cause| catalog_error(&self.request, cause))?;
         // Runs of one chunk count up from its order: leave room for as many as a chunk can have.
         let base = u64::from(segment.key.number) << 32;
         let wanted = records.into_iter().enumerate().filter(|(_, r)| self.request.range.overlaps(&r.bounds));
@@ -168,78 +152,123 @@ impl TopicReader {
     async fn open_chunk(&mut self) -> Result<(), ReadError> {
         let Some((order, record)) = self.chunks.pop_front() else { return Ok(()) };
         let directory = self.context.directory(&self.request, record.device)?;
-        let chunk = ChunkReader::open(&directory.device, self.request.session, &record).await;
-        let chunk = Rc::new(chunk.map_err(|cause| self.fetch_error(cause))?);
+        let chunk = match ChunkReader::open(&directory.device, self.request.session, &record).await {
+            Ok(chunk) => Rc::new(chunk),
+            Err(cause) => return Err(self.context.fetch_error(&self.request, cause).await),
+        };
         self.sources.extend(source::sources(&chunk, &record, order, &self.request.range));
         Ok(())
     }
 
-    async fn load(&mut self, index: usize) -> Result<(), ReadError> {
+    /// Loads the next rows of a source.
+    ///
+    /// * `alone`: whether nothing of the reader waits to be sent. Otherwise it does not wait.
+    async fn load(&mut self, index: usize, alone: bool) -> Result<Loaded, ReadError> {
         let loaded = self.sources.iter().filter(|source| source.cursor.is_some()).count() + 1;
-        let bytes_max = self.batch_bytes() / loaded.max(1);
-        let few = self.context.readers.get() <= READ_AHEAD_READERS_MAX && loaded == 1;
-        let ahead = if few { ReadAhead::Yes } else { ReadAhead::No };
-        let Some(source) = self.sources.get_mut(index) else { return Ok(()) };
-        let result = source.load(bytes_max, &self.context.tasks, ahead).await;
-        result.map_err(|cause| self.fetch_error(cause))
-    }
-
-    fn fetch_error(&self, cause: FetchError) -> ReadError {
-        ReadError::Fetch { topic: self.request.name.clone(), cause }
-    }
-}
-
-/// Collects slices until a batch has the size it should have.
-struct BatchBuilder {
-    bytes_max: usize,
-    rows_max: usize,
-    slices: Vec<RecordBatch>,
-    bytes: usize,
-    rows: usize,
-}
-
-impl BatchBuilder {
-    fn new(bytes_max: usize, rows_max: usize) -> Self {
-        Self { bytes_max, rows_max: rows_max.max(1), slices: Vec::new(), bytes: 0, rows: 0 }
-    }
-
-    /// Rows of this size that still fit; a row larger than a batch is one of its own. A quarter above the target is let
-    /// through, so that what was written as one row group is not cut for a few bytes.
-    fn room(&self, row_bytes: usize) -> usize {
-        let bytes = (self.bytes_max + self.bytes_max / 4).saturating_sub(self.bytes) / row_bytes.max(1);
-        let rows = self.rows_max - self.rows;
-        if self.rows == 0 { bytes.max(1).min(rows) } else { bytes.min(rows) }
-    }
-
-    fn push(&mut self, slice: RecordBatch, row_bytes: usize) {
-        self.rows += slice.num_rows();
-        self.bytes += slice.num_rows() * row_bytes;
-        self.slices.push(slice);
-    }
-
-    fn is_full(&self) -> bool {
-        self.bytes >= self.bytes_max / 4 * 3 || self.rows >= self.rows_max
-    }
-
-    fn build(self, request: &ReadRequest) -> Result<Option<(RecordBatch, usize)>, ReadError> {
-        let bytes = self.bytes;
-        let batch = match self.slices.as_slice() {
-            [] => return Ok(None),
-            [one] => Ok(one.clone()),
-            few @ [first, ..] if few.len() <= SLICES_MAX => concat_batches(first.schema_ref(), few),
-            many => {
-                let batches: Vec<&RecordBatch> = many.iter().collect();
-                let rows: Vec<(usize, usize)> = many
-                    .iter()
-                    .enumerate()
-                    .flat_map(|(i, slice)| (0..slice.num_rows()).map(move |row| (i, row)))
-                    .collect();
-                interleave_record_batch(&batches, &rows)
+        let bytes_max = self.batch_bytes() / loaded;
+        let single = self.sources.len() == 1;
+        let Some(source) = self.sources.get_mut(index) else { return Ok(Loaded::Yes) };
+        let result = if source.has_ahead() {
+            source.load_ahead().await
+        } else {
+            match self.room(index, bytes_max, alone).await? {
+                Room::Found(portion, room) => match self.sources.get_mut(index) {
+                    Some(source) => source.load(portion, room, &self.context.read_budget).await,
+                    None => return Ok(Loaded::Yes),
+                },
+                Room::Short => return Ok(Loaded::Short),
+                Room::NotNeeded => return Ok(Loaded::Yes),
             }
         };
-        match batch {
-            Ok(batch) => Ok(Some((batch, bytes))),
-            Err(error) => Err(ReadError::Assemble { topic: request.name.clone(), cause: error.to_string() }),
+        if let Err(error) = result {
+            return Err(self.source_error(error).await);
         }
+        if single
+            && self.context.read_budget.readers() <= READ_AHEAD_READERS_MAX
+            && let Some(source) = self.sources.get_mut(index)
+        {
+            source.read_ahead(bytes_max, &self.context.tasks, &self.account);
+        }
+        Ok(Loaded::Yes)
+    }
+
+    /// Room for the next rows of a source: as many as wanted, fewer when memory is short, one at the least.
+    async fn room(&mut self, index: usize, bytes_max: usize, alone: bool) -> Result<Room, ReadError> {
+        loop {
+            let lent = self.account.lent();
+            let parts = if self.sources.len() > 1 { 5 } else { 2 };
+            let Some(source) = self.sources.get_mut(index) else { return Ok(Room::NotNeeded) };
+            let Some(portion) = source.portion(bytes_max) else { return Ok(Room::NotNeeded) };
+            if let Some(hold) = self.account.try_hold(portion.bytes) {
+                return Ok(Room::Found(portion, hold));
+            }
+            // Rows may double while they are decoded, and other sources need room too.
+            let free = self.account.free() / parts * 4 / 5;
+            let Some(portion) = source.portion(free.min(bytes_max)) else { return Ok(Room::NotNeeded) };
+            let worth_it = lent == 0 || free >= self.account.share() / PORTIONS_MAX;
+            if worth_it && let Some(hold) = self.account.try_hold(portion.bytes) {
+                return Ok(Room::Found(portion, hold));
+            }
+            if !alone || self.outbox.is_closed() {
+                return Ok(Room::Short);
+            }
+            if lent == 0 {
+                return self.wait_in_line(portion).await;
+            }
+            self.account.returned(lent).await;
+        }
+    }
+
+    /// Waits for memory that only others can give back.
+    async fn wait_in_line(&mut self, portion: Portion) -> Result<Room, ReadError> {
+        self.sources.iter_mut().for_each(Source::forget_ahead);
+        let mut line = pin!(self.account.hold_in_line(portion.bytes));
+        for _ in 0..MEMORY_WAIT_S {
+            match select(line.as_mut(), self.context.clock.sleep(Duration::from_secs(1))).await {
+                Either::Left((Some(hold), _)) => return Ok(Room::Found(portion, hold)),
+                Either::Left((None, _)) => break,
+                Either::Right(_) if self.outbox.is_closed() => return Ok(Room::Short),
+                Either::Right(_) => {}
+            }
+        }
+        Err(ReadError::Memory { topic: self.request.name.clone(), bytes: portion.bytes })
+    }
+
+    async fn source_error(&self, error: SourceError) -> ReadError {
+        match error {
+            SourceError::Fetch(cause) => self.context.fetch_error(&self.request, cause).await,
+            SourceError::NoTimes(cause) => ReadError::NoTimes { topic: self.request.name.clone(), cause },
+        }
+    }
+}
+
+/// Memory for the next rows.
+enum Room {
+    Found(Portion, Hold),
+    /// Not before something of this reader's is let go.
+    Short,
+    /// There are no more rows in the range.
+    NotNeeded,
+}
+
+/// Why a segment could not be listed.
+pub fn catalog_error(request: &ReadRequest, cause: CatalogError) -> ReadError {
+    let topic = request.name.clone();
+    match cause {
+        CatalogError::NotFound { .. } => ReadError::Deleted { topic },
+        cause => ReadError::Catalog { topic, cause },
+    }
+}
+
+impl ShardContext {
+    /// Why a chunk could not be read: because it is damaged, or because somebody deleted its topic meanwhile.
+    pub async fn fetch_error(&self, request: &ReadRequest, cause: FetchError) -> ReadError {
+        let topic = request.name.clone();
+        if matches!(cause, FetchError::Missing { .. })
+            && let Err(CatalogError::NotFound { .. }) = self.catalog.topic_by_id(request.topic, Visibility::All).await
+        {
+            return ReadError::Deleted { topic };
+        }
+        ReadError::Fetch { topic, cause }
     }
 }

@@ -39,6 +39,7 @@ use super::error::ReadError;
 use super::error::ShardError;
 use super::handle::Shards;
 use super::put_task;
+use super::read_budget::ReadBudget;
 use super::relief::Relief;
 use super::request::ReadRequest;
 use super::request::ShardRequest;
@@ -87,9 +88,10 @@ pub struct ShardContext {
     pub chunk_config: ChunkConfig,
     /// How many shards there are.
     pub shards: usize,
-    /// Bytes this shard's readers may hold decoded.
-    pub read_bytes: u64,
-    pub readers: Cell<u64>,
+    /// Of the readers of all shards.
+    pub read_budget: ReadBudget,
+    /// One for each window that may be measured at a time.
+    pub windows: Budget,
 }
 
 impl ShardSetup {
@@ -109,13 +111,16 @@ impl ShardSetup {
 /// [`ShardError::Executor`] when an executor cannot be started or a shard panics, [`ShardError::Io`] when a data directory
 /// cannot be opened. No shard is left running then.
 pub async fn start(setup: &ShardSetup) -> Result<(Shards, Vec<Executor>), ShardError> {
+    let read_budget = ReadBudget::new(setup.memory.read_bytes);
     let (mut inboxes, mut opened, mut prepared) = (Vec::new(), Vec::new(), Vec::new());
     for (index, config) in setup.executors().into_iter().enumerate() {
         let (inbox, requests) = mailbox(REQUESTS_MAX, usize::MAX);
         let index = ShardIndex(u16::try_from(index).unwrap_or(u16::MAX));
-        let own = setup.clone();
+        let (own, reading) = (setup.clone(), read_budget.clone());
         let (sender, receiver) = oneshot::channel();
-        prepared.push((config, move |local: Local| -> Main { Box::pin(run(index, own, local, requests, sender)) }));
+        prepared.push((config, move |local: Local| -> Main {
+            Box::pin(run(index, own, reading, local, requests, sender))
+        }));
         inboxes.push(inbox);
         opened.push(receiver);
     }
@@ -144,7 +149,7 @@ pub async fn start(setup: &ShardSetup) -> Result<(Shards, Vec<Executor>), ShardE
         return Err(error);
     }
     let devices: Vec<DeviceNumber> = setup.devices.iter().map(|(number, _)| *number).collect();
-    let shards = Shards::new(inboxes, &devices);
+    let shards = Shards::new(inboxes, &devices, read_budget);
     let relieved = shards.downgrade();
     setup.budget.on_short(Arc::new(move || relieved.relieve()));
     Ok((shards, executors))
@@ -169,6 +174,7 @@ async fn all_opened(opened: Vec<Opened>, executors: &mut Vec<Executor>) -> Resul
 async fn run(
     index: ShardIndex,
     setup: ShardSetup,
+    read_budget: ReadBudget,
     local: Local,
     requests: Receiver<ShardRequest>,
     opened: oneshot::Sender<Result<(), ShardError>>,
@@ -205,9 +211,9 @@ async fn run(
         writers: Cell::new(0),
         incarnation: setup.incarnation,
         chunk_config: setup.chunk,
-        read_bytes: setup.memory.read_bytes / setup.cores.len().max(1) as u64,
         shards: setup.cores.len().max(1),
-        readers: Cell::new(0),
+        read_budget,
+        windows: Budget::new(window::WINDOWS_MAX),
     });
     tasks.run_until(serve(context, requests)).await;
 }
@@ -230,13 +236,11 @@ fn dispatch(context: &Rc<ShardContext>, request: ShardRequest) {
             // The handle has checked the device: only a bug gets here, and the sender sees a stopped writer.
             None => tracing::error!(device = spec.head.device.0, "a writer for a device that is not mounted"),
         },
-        ShardRequest::OpenReader { request, outbox } => {
-            context.tasks.push("topic reader", topic_reader::read_topic(own, *request, outbox));
+        ShardRequest::OpenReader { request, account, outbox } => {
+            context.tasks.push("topic reader", topic_reader::read_topic(own, *request, account, outbox));
         }
         ShardRequest::Window { request, reply } => {
-            context.tasks.push("window", async move {
-                let _ = reply.send(window::measure(&own, *request).await);
-            });
+            context.tasks.push("window", window::answer(own, *request, reply));
         }
         ShardRequest::Recover { expected, reply } => {
             context.tasks.push("recovery", async move {

@@ -1,5 +1,8 @@
-//! Reads from one chunk's file. Every byte handed out was verified first: block by block, in the same pass that copies it
-//! out of the direct-I/O buffer.
+//! Reads from one chunk's file. Every byte handed out was verified first: each block of 64 KiB is hashed where the device
+//! put it and then copied out while it is hot, because a direct-I/O buffer cannot leave its thread.
+//!
+//! A read that fails is repeated twice, bytes that do not match their checksum are read once more: a cable or a controller
+//! may have a bad moment. What fails after that is damage, and an error.
 
 use std::io;
 use std::ops::Range;
@@ -15,6 +18,7 @@ use crate::chunk::ChunkLayout;
 use crate::chunk::DecodeError;
 use crate::chunk::Selection;
 use crate::chunk::SparseBytes;
+use crate::io::AlignedBuf;
 use crate::io::BLOCK_SIZE;
 use crate::io::BlockDevice;
 use crate::io::BlockFile;
@@ -29,6 +33,9 @@ use super::path::Suffix;
 
 /// Reads of one fetch that may be under way at once.
 const READS_IN_FLIGHT_MAX: usize = 8;
+
+/// How often a read that fails is asked for.
+const ATTEMPTS_MAX: usize = 3;
 
 const _: () = {
     assert!(CHECKSUM_BLOCK.is_multiple_of(BLOCK_SIZE), "a checksum block must be readable by itself");
@@ -58,7 +65,6 @@ impl From<DecodeError> for FetchError {
 pub struct ChunkReader {
     chunk: ChunkId,
     file: Rc<dyn BlockFile>,
-    file_bytes: u64,
     body_bytes: u64,
     layout: ChunkLayout,
 }
@@ -75,9 +81,24 @@ impl ChunkReader {
     ) -> Result<Self, FetchError> {
         let chunk = record.chunk;
         let file: Rc<dyn BlockFile> = Rc::from(open_either(device, session, chunk).await?);
-        let tail = read(&*file, chunk, record.body_bytes..record.file_bytes, record.file_bytes).await?;
-        let layout = ChunkLayout::parse(record, &tail)?;
-        Ok(Self { chunk, file, file_bytes: record.file_bytes, body_bytes: record.body_bytes, layout })
+        let layout = match Self::read_layout(&*file, record).await {
+            Err(FetchError::Damaged(_)) => Self::read_layout(&*file, record).await?,
+            read => read?,
+        };
+        Ok(Self { chunk, file, body_bytes: record.body_bytes, layout })
+    }
+
+    async fn read_layout(file: &dyn BlockFile, record: &ChunkRecord) -> Result<ChunkLayout, FetchError> {
+        let tail = record.body_bytes..record.file_bytes;
+        let mut bytes = Vec::with_capacity(usize::try_from(tail.end.saturating_sub(tail.start)).unwrap_or(0));
+        let mut at = tail.start;
+        while at < tail.end {
+            let end = tail.end.min(at / BLOCK_SIZE as u64 * BLOCK_SIZE as u64 + WRITE_SIZE as u64);
+            let read = Aligned::read(file, record.chunk, at..end).await?;
+            bytes.extend_from_slice(read.bytes()?);
+            at = end;
+        }
+        Ok(ChunkLayout::parse(record, &bytes)?)
     }
 
     pub fn layout(&self) -> &ChunkLayout {
@@ -100,6 +121,11 @@ impl ChunkReader {
         Ok(bytes)
     }
 
+    /// How many bytes [`Self::fetch`] brings.
+    pub fn fetch_bytes(&self, selection: &Selection) -> u64 {
+        widen(&self.layout.needs(selection), self.body_bytes).iter().map(|piece| piece.end - piece.start).sum()
+    }
+
     /// Reads and verifies every block before the checksum list, for `verify`.
     ///
     /// # Errors
@@ -114,14 +140,26 @@ impl ChunkReader {
         Ok(())
     }
 
-    /// One piece: begins at a checksum block, ends at one or at the end of the body.
+    /// One piece: begins at a checksum block, ends at one or at the end of the body, at most [`WRITE_SIZE`] long.
     async fn fetch_piece(&self, piece: Range<u64>) -> Result<(u64, Bytes), FetchError> {
         let offset = piece.start;
-        let bytes = read(&*self.file, self.chunk, piece, self.file_bytes).await?;
-        for (index, block) in bytes.chunks(CHECKSUM_BLOCK).enumerate() {
-            self.layout.verify_block(offset / CHECKSUM_BLOCK as u64 + index as u64, block)?;
-        }
+        let bytes = match self.fetch_once(piece.clone()).await {
+            Err(FetchError::Damaged(_)) => self.fetch_once(piece).await?,
+            read => read?,
+        };
         Ok((offset, Bytes::from(bytes)))
+    }
+
+    async fn fetch_once(&self, piece: Range<u64>) -> Result<Vec<u8>, FetchError> {
+        let first = piece.start / CHECKSUM_BLOCK as u64;
+        let read = Aligned::read(&*self.file, self.chunk, piece).await?;
+        let source = read.bytes()?;
+        let mut bytes = Vec::with_capacity(source.len());
+        for (block, number) in source.chunks(CHECKSUM_BLOCK).zip(first..) {
+            self.layout.verify_block(number, block)?;
+            bytes.extend_from_slice(block);
+        }
+        Ok(bytes)
     }
 }
 
@@ -141,27 +179,46 @@ async fn open_either(
     Err(FetchError::Missing { chunk })
 }
 
-/// Reads `range`, which may begin and end anywhere, in aligned pieces.
-async fn read(file: &dyn BlockFile, chunk: ChunkId, range: Range<u64>, file_bytes: u64) -> Result<Vec<u8>, FetchError> {
-    let mut bytes = Vec::with_capacity(usize::try_from(range.end - range.start).unwrap_or(usize::MAX));
-    let mut at = range.start;
-    while at < range.end {
-        let begin = at / BLOCK_SIZE as u64 * BLOCK_SIZE as u64;
-        let end = range.end.min(begin + WRITE_SIZE as u64);
-        let len = usize::try_from(end - begin).unwrap_or(WRITE_SIZE).next_multiple_of(BLOCK_SIZE);
-        let block = file.read_at(begin, len).await.map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => FetchError::Short { chunk, cause: error.to_string() },
-            _ => FetchError::Io { chunk, offset: begin, len, cause: error.to_string() },
-        })?;
-        let wanted = (at - begin) as usize..(end - begin) as usize;
-        let Some(wanted) = block.as_slice().get(wanted) else {
-            let cause = format!("{} of {len} bytes at offset {begin}, file of {file_bytes}", block.as_slice().len());
-            return Err(FetchError::Short { chunk, cause });
+/// What one read of the device brought: the wanted range and what lies around it in its blocks.
+struct Aligned {
+    chunk: ChunkId,
+    buffer: AlignedBuf,
+    /// Offset in the file at which the buffer begins.
+    begin: u64,
+    wanted: Range<usize>,
+}
+
+impl Aligned {
+    /// * `range`: at most [`WRITE_SIZE`] from the beginning of its first block.
+    async fn read(file: &dyn BlockFile, chunk: ChunkId, range: Range<u64>) -> Result<Self, FetchError> {
+        let begin = range.start / BLOCK_SIZE as u64 * BLOCK_SIZE as u64;
+        let wanted = (range.start - begin) as usize..(range.end - begin) as usize;
+        let len = wanted.end.next_multiple_of(BLOCK_SIZE);
+        assert!(len <= WRITE_SIZE, "{len} bytes in one read, at most {WRITE_SIZE}");
+        let mut attempt = 1;
+        let buffer = loop {
+            match file.read_at(begin, len).await {
+                Ok(buffer) => break buffer,
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Err(FetchError::Short { chunk, cause: error.to_string() });
+                }
+                Err(_) if attempt < ATTEMPTS_MAX => attempt += 1,
+                Err(error) => {
+                    let cause = format!("{error} (asked {attempt} times)");
+                    return Err(FetchError::Io { chunk, offset: begin, len, cause });
+                }
+            }
         };
-        bytes.extend_from_slice(wanted);
-        at = end;
+        Ok(Self { chunk, buffer, begin, wanted })
     }
-    Ok(bytes)
+
+    fn bytes(&self) -> Result<&[u8], FetchError> {
+        self.buffer.as_slice().get(self.wanted.clone()).ok_or_else(|| {
+            let (found, wanted) = (self.buffer.len(), self.wanted.end);
+            let cause = format!("{found} bytes at offset {}, {wanted} expected", self.begin);
+            FetchError::Short { chunk: self.chunk, cause }
+        })
+    }
 }
 
 /// Widens the ranges to whole checksum blocks, joins what touches, and cuts into pieces of at most [`WRITE_SIZE`].
@@ -184,16 +241,4 @@ fn widen(ranges: &[Range<u64>], body_bytes: u64) -> Vec<Range<u64>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_are_widened_to_checksum_blocks_joined_and_cut() {
-        let kib = |n: u64| n << 10;
-        assert_eq!(widen(&[kib(70)..kib(80)], kib(100)), [kib(64)..kib(100)]);
-        assert_eq!(widen(&[0..10, kib(65)..kib(66)], kib(1000)), [0..kib(128)]);
-        assert_eq!(widen(&[0..10, kib(200)..kib(201)], kib(1000)), [0..kib(64), kib(192)..kib(256)]);
-        assert_eq!(widen(&[0..kib(1500)], kib(1500)), [0..kib(1024), kib(1024)..kib(1500)]);
-        assert_eq!(widen(&[], kib(10)), []);
-    }
-}
+mod tests;

@@ -189,7 +189,6 @@ impl House {
             topic: spec.head.id,
             session: spec.head.session,
             name: spec.head.name.clone(),
-            schema: Arc::clone(&spec.schema),
             segments: page.items,
             range,
             batch_bytes: 1 << 20,

@@ -1,0 +1,395 @@
+//! Memory of reading: `memory.read_bytes`, shared by the readers of all shards, in three parts.
+//!
+//! An eighth of it is for *fetching*: bytes on their way from the device into rows. Such a permit lives from before a read
+//! until its rows are decoded and never while a client is waited for, so waiting in line for one always ends.
+//!
+//! The rest is for *holding*: decoded rows, batches being put together, batches in an outbox or with a client that has not
+//! asked for the next one, and what was read ahead. Clients may leave those alone for as long as they like: one that merges
+//! all topics of a sequence asks each only when its turn comes. So no reader may wait for what another holds:
+//!
+//! - Three eighths are for *shares*. Each reader owns one from its beginning, [`SHARE_BYTES`] and room for a row as large as
+//!   the topic's mean; it is refused when there is none. With its share alone a reader goes on in small batches without
+//!   reading ahead. Apart from the rest, so that the first readers of many do not take what the last ones begin with.
+//! - One half is for *speed*. A reader takes of it what is there at once, and gives it back with the rows it was for.
+//! - Out of both, a reader waits for its *own* client to give a batch back: that client wants the next one by then.
+//! - A row larger than the share with nothing to wait for (rows that differ much) is waited for in line, for a bounded
+//!   time; then the read ends with RESOURCE_EXHAUSTED rather than with the memory.
+//!
+//! Formula: readers hold at most `read_bytes`, but for two things. A row larger than a part of the budget counts as that whole
+//! part. A portion whose rows turn out larger than the footer says is paid from the next ones ([`Hold::settle`]). Not in it: the
+//! footers of open chunks and the directories of segments, which their formats bound.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+
+use futures::task::AtomicWaker;
+
+use crate::runtime::Budget;
+use crate::runtime::Permit;
+
+use super::config::READERS_MAX;
+use super::error::ShardError;
+
+/// What every reader may hold at the least: small batches on their way, and one being made.
+pub const SHARE_BYTES: usize = 128 << 10;
+
+/// How much a row may exceed the mean without more than the share.
+const ROW_MARGIN_MAX: usize = 1 << 20;
+
+/// Eighths of the memory for fetching and for shares; the rest is for speed.
+const FETCHING_EIGHTHS: usize = 1;
+const SHARES_EIGHTHS: usize = 3;
+
+const _: () = assert!(FETCHING_EIGHTHS + SHARES_EIGHTHS < 8, "something must be left for speed");
+
+/// The memory that readers share. Cheap to clone.
+#[derive(Clone)]
+pub struct ReadBudget {
+    fetching: Budget,
+    shares: Budget,
+    speed: Budget,
+    readers: Arc<AtomicUsize>,
+}
+
+impl ReadBudget {
+    pub fn new(bytes: u64) -> Self {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let (fetching, shares) = (bytes / 8 * FETCHING_EIGHTHS, bytes / 8 * SHARES_EIGHTHS);
+        Self {
+            fetching: Budget::new(fetching),
+            shares: Budget::new(shares),
+            speed: Budget::new(bytes - fetching - shares),
+            readers: Arc::default(),
+        }
+    }
+
+    /// Lets one more reader in, with its share.
+    ///
+    /// * `row_bytes`: the mean row of the topic.
+    ///
+    /// # Errors
+    /// [`ShardError::TooManyReaders`], [`ShardError::ReadMemory`].
+    pub fn open(&self, row_bytes: usize) -> Result<ReadAccount, ShardError> {
+        let counted = Counted::new(&self.readers);
+        let readers = self.readers();
+        if readers > READERS_MAX {
+            return Err(ShardError::TooManyReaders { readers: readers - 1, max: READERS_MAX });
+        }
+        let total = self.shares.total();
+        let share = SHARE_BYTES.saturating_add(row_bytes).saturating_add(row_bytes.min(ROW_MARGIN_MAX)).min(total);
+        let Ok(Some(permit)) = self.shares.try_acquire(share) else {
+            return Err(ShardError::ReadMemory { bytes: share, readers: readers - 1, total });
+        };
+        let state = State { used: 0, permits: vec![permit], lent: 0 };
+        Ok(ReadAccount(Arc::new(Inner {
+            speed: self.speed.clone(),
+            share,
+            state: Mutex::new(state),
+            returned: AtomicWaker::new(),
+            _counted: counted,
+        })))
+    }
+
+    /// Room for bytes between the device and the decoder. Waits in line; never to be held while a client is waited for.
+    pub async fn fetch(&self, bytes: usize) -> Option<Permit> {
+        self.fetching.acquire(bytes.min(self.fetching.total())).await.ok()
+    }
+
+    /// A fair part of the memory for speed at this moment.
+    pub fn fair_bytes(&self) -> usize {
+        self.speed.total() / self.readers().max(1)
+    }
+
+    pub fn readers(&self) -> usize {
+        self.readers.load(Relaxed)
+    }
+
+    /// Bytes that permits cover.
+    pub fn in_use(&self) -> usize {
+        self.fetching.in_use() + self.shares.in_use() + self.speed.in_use()
+    }
+}
+
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(readers: &Arc<AtomicUsize>) -> Self {
+        readers.fetch_add(1, Relaxed);
+        Self(Arc::clone(readers))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// What one reader holds. Clones are the same account; it ends, and gives its share back, with the last clone, hold and loan.
+#[derive(Clone)]
+pub struct ReadAccount(Arc<Inner>);
+
+struct Inner {
+    speed: Budget,
+    share: usize,
+    state: Mutex<State>,
+    /// Who waits for a loan to come back.
+    returned: AtomicWaker,
+    _counted: Counted,
+}
+
+struct State {
+    used: usize,
+    /// The share first, then what was taken on top of it.
+    permits: Vec<Permit>,
+    /// Batches that are on their way to the client or with it.
+    lent: usize,
+}
+
+impl State {
+    fn covered(&self) -> usize {
+        self.permits.iter().map(Permit::bytes).sum()
+    }
+
+    /// Takes back what no longer covers anything; to be dropped outside the lock.
+    fn surplus(&mut self) -> Vec<Permit> {
+        let mut surplus = Vec::new();
+        let mut covered = self.covered();
+        for at in (1..self.permits.len()).rev() {
+            let bytes = self.permits.get(at).map_or(0, Permit::bytes);
+            if covered - bytes >= self.used {
+                covered -= bytes;
+                surplus.push(self.permits.swap_remove(at));
+            }
+        }
+        surplus
+    }
+}
+
+impl ReadAccount {
+    /// Room for `bytes`, from the share or from what nobody uses at this moment; `None` when neither has it.
+    pub fn try_hold(&self, bytes: usize) -> Option<Hold> {
+        let bytes = bytes.min(self.bytes_max());
+        let mut state = self.state();
+        let missing = (state.used + bytes).saturating_sub(state.covered());
+        if missing > 0 {
+            state.permits.push(self.0.speed.try_acquire(missing).ok()??);
+        }
+        state.used += bytes;
+        let (used, covered) = (state.used, state.covered());
+        assert!(used <= covered, "a reader holds {used} bytes, its permits cover {covered}");
+        drop(state);
+        Some(Hold { account: self.clone(), bytes })
+    }
+
+    /// Room for `bytes` that leaves the share to others: for what is only done to be faster.
+    pub fn try_hold_extra(&self, bytes: usize) -> Option<Hold> {
+        let permit = self.0.speed.try_acquire(bytes).ok()??;
+        let mut state = self.state();
+        state.permits.push(permit);
+        state.used += bytes;
+        drop(state);
+        Some(Hold { account: self.clone(), bytes })
+    }
+
+    /// Waits in line until the budget has `bytes` to spare. Only for who holds nothing that could be given back.
+    pub async fn hold_in_line(&self, bytes: usize) -> Option<Hold> {
+        let bytes = bytes.min(self.0.speed.total());
+        let permit = self.0.speed.acquire(bytes).await.ok()?;
+        let mut state = self.state();
+        state.permits.push(permit);
+        state.used += bytes;
+        drop(state);
+        Some(Hold { account: self.clone(), bytes })
+    }
+
+    /// What anything larger counts as: it can be held when nothing else is.
+    fn bytes_max(&self) -> usize {
+        self.0.share + self.0.speed.total()
+    }
+
+    /// Bytes that can be held without asking anyone.
+    pub fn free(&self) -> usize {
+        let state = self.state();
+        state.covered().saturating_sub(state.used)
+    }
+
+    pub fn share(&self) -> usize {
+        self.0.share
+    }
+
+    /// Counts a batch that goes to the client.
+    pub fn lend(&self, holds: Vec<Arc<Hold>>) -> Loan {
+        self.state().lent += 1;
+        Loan { holds, account: self.clone() }
+    }
+
+    /// Batches on their way to the client or with it.
+    pub fn lent(&self) -> usize {
+        self.state().lent
+    }
+
+    /// Ready once fewer than `lent` batches are out. To be read before memory is asked for, so that none that comes back in
+    /// between is missed.
+    pub async fn returned(&self, lent: usize) {
+        poll_fn(|cx| {
+            self.0.returned.register(cx.waker());
+            if self.lent() < lent { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    fn release(&self, bytes: usize) {
+        let mut state = self.state();
+        assert!(state.used >= bytes, "{bytes} bytes let go, {} are held", state.used);
+        state.used -= bytes;
+        let surplus = state.surplus();
+        drop(state);
+        drop(surplus);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Bytes of an account, held until this is dropped.
+pub struct Hold {
+    account: ReadAccount,
+    bytes: usize,
+}
+
+impl Hold {
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Says how much it is in the end. More than there was room for is asked for, and owed when it is not there: the account
+    /// gets no more before that is covered.
+    pub fn settle(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.account.bytes_max());
+        if bytes <= self.bytes {
+            self.account.release(self.bytes - bytes);
+        } else {
+            let more = bytes - self.bytes;
+            match self.account.try_hold(more) {
+                // It is counted here from now on.
+                Some(mut hold) => hold.bytes = 0,
+                None => self.account.state().used += more,
+            }
+        }
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.account.release(self.bytes);
+    }
+}
+
+/// What a batch holds, travelling with it.
+pub struct Loan {
+    holds: Vec<Arc<Hold>>,
+    account: ReadAccount,
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        self.holds.clear();
+        let mut state = self.account.state();
+        assert!(state.lent > 0, "a batch came back that was not lent");
+        state.lent -= 1;
+        drop(state);
+        self.account.0.returned.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn a_share_is_there_when_everything_else_is_taken() {
+        let budget = ReadBudget::new(8 << 20);
+        let greedy = budget.open(0).unwrap();
+        let half = greedy.try_hold((4 << 20) + SHARE_BYTES).unwrap();
+        let modest = budget.open(0).unwrap();
+        assert!(modest.try_hold(SHARE_BYTES + 1).is_none());
+        let own = modest.try_hold(SHARE_BYTES).unwrap();
+        assert!(modest.try_hold(1).is_none() && modest.try_hold_extra(1).is_none());
+        let open: Vec<_> = std::iter::from_fn(|| budget.open(0).ok()).collect();
+        assert_eq!(open.len(), (3 << 20) / SHARE_BYTES - 2);
+        assert!(matches!(budget.open(0), Err(ShardError::ReadMemory { readers: 24, .. })));
+        drop((open, half, own));
+        assert_eq!((budget.in_use(), budget.readers()), (2 * SHARE_BYTES, 2));
+        drop((greedy, modest));
+        assert_eq!((budget.in_use(), budget.readers()), (0, 0));
+    }
+
+    #[test]
+    fn readers_of_large_rows_are_refused_before_they_hold_any() {
+        let budget = ReadBudget::new(256 << 20);
+        let open: Vec<_> = std::iter::from_fn(|| budget.open(25 << 20).ok()).collect();
+        assert_eq!(open.len(), 3);
+        assert!(budget.open(1000).is_ok(), "one of small rows still has a place");
+        drop(open);
+        // A row larger than all there is counts as all there is.
+        let alone = budget.open(usize::MAX).unwrap();
+        assert!(alone.try_hold(usize::MAX).is_some() && budget.open(0).is_err());
+        drop(alone);
+        let small = budget.open(0).unwrap();
+        assert!(small.try_hold(usize::MAX).is_some());
+        assert_eq!(budget.in_use(), SHARE_BYTES);
+    }
+
+    #[test]
+    fn what_is_given_back_leaves_the_share_and_nothing_more() {
+        let budget = ReadBudget::new(8 << 20);
+        let account = budget.open(0).unwrap();
+        let mut hold = account.try_hold(1 << 20).unwrap();
+        assert_eq!(budget.in_use(), 1 << 20);
+        hold.settle(1000);
+        assert_eq!((budget.in_use(), account.free()), (SHARE_BYTES, SHARE_BYTES - 1000));
+        hold.settle(2 << 20);
+        assert_eq!((budget.in_use(), account.free()), (2 << 20, 0));
+        // Owed: there is not as much, so nothing more is to be had until it is back.
+        let other = budget.open(0).unwrap();
+        let _rest = other.try_hold(2 << 20).unwrap();
+        hold.settle(3 << 20);
+        assert!(account.try_hold(1).is_none());
+        drop(hold);
+        assert_eq!(account.free(), SHARE_BYTES);
+    }
+
+    #[test]
+    fn a_batch_that_comes_back_wakes_its_reader_with_the_memory_free() {
+        let budget = ReadBudget::new(8 << 20);
+        let account = budget.open(0).unwrap();
+        let loan = account.lend(vec![Arc::new(account.try_hold(SHARE_BYTES).unwrap())]);
+        let lent = account.lent();
+        let mut back = Box::pin(account.returned(lent));
+        assert!((&mut back).now_or_never().is_none());
+        drop(loan);
+        assert!(back.now_or_never().is_some() && account.free() == SHARE_BYTES);
+        assert!(account.returned(lent).now_or_never().is_some(), "it came back before the wait began");
+    }
+
+    #[test]
+    fn fetching_waits_in_line_and_a_huge_row_goes_alone() {
+        let budget = ReadBudget::new(8 << 20);
+        let first = budget.fetch(usize::MAX).now_or_never().unwrap();
+        let mut second = Box::pin(budget.fetch(1));
+        assert!((&mut second).now_or_never().is_none());
+        drop(first);
+        assert!(second.now_or_never().is_some());
+    }
+}
