@@ -54,7 +54,8 @@ pub struct MemoryConfig {
     /// Bytes received and not yet written, over all streams. At the limit streams are not read on. At least twice
     /// `connections.message_bytes_max`.
     pub receive_bytes: u64,
-    /// Bytes that all DoGet streams may hold decoded. With more readers each gets smaller batches.
+    /// Bytes that all DoGet streams may hold: fetched, decoded, or waiting for their client. Each reader owns a share from
+    /// its start to its end; when not even that fits, its start is RESOURCE_EXHAUSTED. What is left makes batches larger.
     pub read_bytes: u64,
     /// Write blocks of 1 MiB per shard. At the limit topics wait for the device.
     pub blocks_per_shard: u64,
@@ -62,7 +63,7 @@ pub struct MemoryConfig {
 
 impl Default for MemoryConfig {
     fn default() -> Self {
-        Self { receive_bytes: 512 << 20, read_bytes: 256 << 20, blocks_per_shard: 32 }
+        Self { receive_bytes: 512 << 20, read_bytes: 1 << 30, blocks_per_shard: 32 }
     }
 }
 
