@@ -63,7 +63,7 @@ async fn a_message_larger_than_the_budget_or_the_limit_is_refused_with_the_way_o
     assert!(budget.message().contains("raise the budget"), "{budget:?}");
     let limit = within("a put", put(client, "drain", 2, 5 * MIB)).await.unwrap_err();
     assert_eq!(limit.code(), Code::ResourceExhausted);
-    assert!(limit.message().contains("limits.message_bytes_max"), "{limit:?}");
+    assert!(limit.message().contains("connections.message_bytes_max"), "{limit:?}");
     assert_eq!(server.budget.in_use(), 0);
 }
 
