@@ -63,7 +63,8 @@ fn head(locator: &Locator, info: &Info) -> String {
             line("rate", format!("{}/s mean", output::bytes(per_second)));
         }
     }
-    line("size", format!("{} in {chunks} chunks, {rows} rows", output::bytes(size)));
+    let plural = if chunks == 1 { "chunk" } else { "chunks" };
+    line("size", format!("{} in {chunks} {plural}, {rows} rows", output::bytes(size)));
     text + "\n"
 }
 

@@ -49,6 +49,10 @@ pub fn check(config: &Config) -> Result<(), CheckError> {
         true => Err(CheckError::Rule { key, value, rule: format!("at least {min}, {why}") }),
         false => Ok(()),
     };
+    at_least("sessions.sessions_max", u64::from(config.sessions.sessions_max), 1, "or nothing can be recorded")?;
+    at_least("sessions.topics_max", u64::from(config.sessions.topics_max), 1, "or nothing can be recorded")?;
+    at_least("sessions.puts_max", u64::from(config.sessions.puts_max), 1, "or nothing can be recorded")?;
+    at_least("connections.stall_ms", config.connections.stall_ms, 1000, "or a slow link ends every call")?;
     let message = config.connections.message_bytes_max as u64;
     let memory = &config.memory;
     at_least("memory.receive_bytes", memory.receive_bytes, message * 2, "twice connections.message_bytes_max")?;
@@ -72,7 +76,9 @@ mod tests {
     #[test]
     fn what_serve_would_refuse_is_refused_here() {
         assert!(check(&Config::default()).is_ok());
-        let broken: [fn(&mut Config); 7] = [
+        let broken: [fn(&mut Config); 9] = [
+            |c| c.sessions.puts_max = 0,
+            |c| c.connections.stall_ms = 0,
             |c| c.log.level = "loud".to_owned(),
             |c| c.log.level = "info,tessera::shard=dbg".to_owned(),
             |c| c.server.listen = ([0, 0, 0, 0], 7100).into(),
