@@ -108,6 +108,10 @@ fn a_dropped_sender_leaves_an_interrupted_topic_with_what_was_received() {
 /// Goal: many open topics share few blocks and a small budget without standing still.
 #[test]
 fn more_topics_than_blocks_are_written() {
+    within_a_minute(write_forty_topics);
+}
+
+fn write_forty_topics() {
     let directory = scratch();
     let house = House::open(directory.path(), BackendChoice::Auto, ChunkConfig::default());
     let specs: Vec<TopicSpec> = (0..40).map(|i| house.topic(&format!("t{i}"), &schema())).collect();
@@ -171,6 +175,10 @@ fn a_refused_batch_leaves_everything_before_it() {
 /// Goal: with few received bytes to share, senders wait and go on; nobody holds them for company for ever.
 #[test]
 fn a_short_budget_slows_senders_and_loses_nothing() {
+    within_a_minute(write_on_a_short_budget);
+}
+
+fn write_on_a_short_budget() {
     let directory = scratch();
     let chunk = ChunkConfig { bytes_max: 0, ..ChunkConfig::default() };
     let house = House::open(directory.path(), BackendChoice::Auto, chunk);
@@ -194,6 +202,19 @@ fn a_short_budget_slows_senders_and_loses_nothing() {
     });
     assert_eq!(budget.in_use(), 0);
     house.close();
+}
+
+/// Standing still is how these tests fail: it must end them, not wait for somebody to notice.
+fn within_a_minute(test: fn()) {
+    let (done, ended) = std::sync::mpsc::channel();
+    let running = std::thread::spawn(move || {
+        test();
+        let _ = done.send(());
+    });
+    match ended.recv_timeout(std::time::Duration::from_secs(60)) {
+        Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("nothing moves any more"),
+        Ok(()) | Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => running.join().unwrap(),
+    }
 }
 
 /// The batch with a payload that gives its permit back when the last reference goes.
