@@ -1,5 +1,6 @@
 """The real daemon, as a child process on a real disk."""
 
+import fnmatch
 import os
 import pathlib
 import shutil
@@ -148,4 +149,9 @@ class Server:
         return len(list(pathlib.Path(f"/proc/{self.pid}/fd").iterdir()))
 
     def files(self, pattern="*.parquet"):
-        return sorted(self.data.rglob(pattern))
+        """The paths below the data directory whose names match. The server may remove directories while we look:
+        `os.walk` passes over them, `Path.rglob` raises."""
+        found = []
+        for directory, directories, names in os.walk(self.data):
+            found += [pathlib.Path(directory, name) for name in fnmatch.filter(directories + names, pattern)]
+        return sorted(found)
