@@ -27,6 +27,7 @@ use tessera::chunk::Columns;
 use tessera::chunk::Effort;
 use tessera::chunk::SparseBytes;
 use tessera::io::digest128;
+use tessera::io::hash_blocks;
 use tessera::model::ChunkId;
 use tessera::model::DeviceNumber;
 use tessera::model::IdSource;
@@ -68,14 +69,16 @@ fn run(what: &str, count: i64, make: fn(i64) -> RecordBatch) {
     let batches: Vec<RecordBatch> = (0..count).map(make).collect();
     let gigabytes = batches.iter().map(|batch| batch.get_array_memory_size()).sum::<usize>() as f64 / 1e9;
     let began = Instant::now();
-    let mut encoder = ChunkEncoder::new(identity(), &batches[0].schema()).expect("a schema that can be stored");
+    let identity = identity();
+    let chunk = identity.chunk;
+    let mut encoder = ChunkEncoder::new(identity, &batches[0].schema()).expect("a schema that can be stored");
     let mut file = Vec::with_capacity((gigabytes * 1.1e9) as usize + (1 << 20));
     for group in batches.chunks(4) {
         for piece in encoder.row_group(group, Effort::Direct).expect("rows that can be stored") {
             file.extend_from_slice(piece.as_slice());
         }
     }
-    let (trailer, record) = encoder.finish().expect("a chunk with rows");
+    let (trailer, record) = encoder.finish(&hash_blocks(chunk, &file)).expect("a chunk with rows");
     file.extend_from_slice(&trailer);
     let encoded = began.elapsed().as_secs_f64();
 

@@ -39,7 +39,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("rusqlite", &["catalog/embedded"]),
     ("tokio", &["flight", "session/sweep", "retrieval", "catalog", "daemon", "client"]),
     ("crossbeam", &["runtime", "io"]),
-    ("xxhash_rust", &["io/checksum"]),
+    ("twox_hash", &["io/checksum"]),
     ("sha2", &["auth"]),
     ("hmac", &["auth"]),
     ("clap", &["cli", "main.rs"]),

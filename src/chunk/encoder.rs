@@ -28,6 +28,7 @@ use super::size::batch_bytes;
 use super::sort::sorted;
 use super::support;
 use super::trailer;
+use super::trailer::Body;
 use crate::model::ChunkRecord;
 use crate::model::TimeBounds;
 
@@ -113,8 +114,7 @@ impl ChunkEncoder {
         let mut leaves = 0..parquet.num_columns();
         let time_leaf = leaves.find(|leaf| parquet.get_column_root_idx(*leaf) == time);
         let time_leaf = time_leaf.ok_or(EncodeError::TimeColumn { found: None })?;
-        let sink = Sink::new(identity.chunk);
-        let (row_groups, progress) = (Vec::new(), Progress::default());
+        let (sink, row_groups, progress) = (Sink::default(), Vec::new(), Progress::default());
         let direct = direct::supports(schema);
         Ok(Self { identity, schema: schema.clone(), parquet, direct, time, time_leaf, sink, row_groups, progress })
     }
@@ -153,10 +153,13 @@ impl ChunkEncoder {
 
     /// The bytes behind the last page, and the record of the whole file.
     ///
+    /// * `checksums`: of all bytes given out, as `io::BlockHasher` makes them where they are copied.
+    ///
     /// # Errors
     /// [`EncodeError::Empty`] without rows.
-    pub fn finish(self) -> Result<(Vec<u8>, ChunkRecord), EncodeError> {
-        trailer::write(&self.identity, &self.schema, &self.parquet, self.time_leaf, self.sink, self.row_groups)
+    pub fn finish(self, checksums: &[u64]) -> Result<(Vec<u8>, ChunkRecord), EncodeError> {
+        let body = Body { bytes: self.sink.offset(), checksums };
+        trailer::write(&self.identity, &self.schema, &self.parquet, self.time_leaf, body, self.row_groups)
     }
 
     /// The batches with the topic's own schema, without empty ones.

@@ -223,7 +223,7 @@ fn a_chunk_needs_a_row() {
     let batch = payloads(1, 1);
     let mut encoder = ChunkEncoder::new(identity(), &batch.schema()).unwrap();
     assert!(encoder.row_group(&[batch.slice(0, 0)], Effort::Direct).unwrap().is_empty());
-    assert!(matches!(encoder.finish(), Err(EncodeError::Empty)));
+    assert!(matches!(encoder.finish(&[]), Err(EncodeError::Empty)));
 }
 
 #[test]

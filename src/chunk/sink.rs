@@ -1,9 +1,6 @@
-//! Where encoded bytes go: an ordered list of buffers, hashed on the way.
+//! Where encoded bytes go: an ordered list of buffers.
 
 use arrow::buffer::Buffer;
-
-use crate::io::BlockHasher;
-use crate::model::ChunkId;
 
 /// Pieces below this are copied together: a buffer of its own costs more than the copy.
 const COPY_BELOW: usize = 4 << 10; // bytes
@@ -58,30 +55,24 @@ impl Pieces {
 }
 
 /// The file so far.
+#[derive(Default)]
 pub(super) struct Sink {
-    hasher: BlockHasher,
     offset: u64,
     pieces: Pieces,
 }
 
 impl Sink {
-    pub(super) fn new(chunk: ChunkId) -> Self {
-        Self { hasher: BlockHasher::new(chunk), offset: 0, pieces: Pieces::default() }
-    }
-
     /// Where the next byte goes.
     pub(super) fn offset(&self) -> u64 {
         self.offset
     }
 
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
-        self.hasher.update(bytes);
         self.offset += bytes.len() as u64;
         self.pieces.bytes(bytes);
     }
 
     pub(super) fn buffer(&mut self, buffer: Buffer) {
-        self.hasher.update(&buffer);
         self.offset += buffer.len() as u64;
         self.pieces.buffer(buffer);
     }
@@ -89,10 +80,5 @@ impl Sink {
     /// Everything since the last call, in file order.
     pub(super) fn take(&mut self) -> Vec<Buffer> {
         self.pieces.take()
-    }
-
-    /// The checksum list and the offset it belongs at.
-    pub(super) fn finish(self) -> (Vec<u64>, u64) {
-        (self.hasher.finish(), self.offset)
     }
 }

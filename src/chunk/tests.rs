@@ -19,6 +19,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::io::CHECKSUM_BLOCK;
+use crate::io::hash_blocks;
 use crate::model::ChunkId;
 use crate::model::ChunkRecord;
 use crate::model::DeviceNumber;
@@ -60,7 +61,7 @@ pub(super) fn encode(schema: &SchemaRef, groups: &[Vec<RecordBatch>], effort: Ef
         }
         assert_eq!(encoder.progress().bytes, file.len() as u64);
     }
-    let (tail, record) = encoder.finish().unwrap();
+    let (tail, record) = encoder.finish(&hash_blocks(identity().chunk, &file)).unwrap();
     assert_eq!(record.body_bytes, file.len() as u64);
     file.extend_from_slice(&tail);
     assert_eq!(record.file_bytes, file.len() as u64);

@@ -21,7 +21,7 @@ use super::encoder::EncodeError;
 use super::encoder::RowGroup;
 use super::identity::ChunkIdentity;
 use super::layout::*;
-use super::sink::Sink;
+use crate::io::CHECKSUM_BLOCK;
 use crate::io::digest128;
 use crate::model::ChunkRecord;
 use crate::model::Statistics;
@@ -31,20 +31,31 @@ use crate::model::TimeBounds;
 const PARQUET_VERSION: i32 = 2;
 const CREATED_BY: &str = concat!("tessera version ", env!("CARGO_PKG_VERSION"));
 
+/// What lies before the trailer.
+pub(super) struct Body<'a> {
+    pub bytes: u64,
+    pub checksums: &'a [u64],
+}
+
 /// The bytes behind the last page, and the record.
 pub(super) fn write(
     identity: &ChunkIdentity,
     schema: &SchemaRef,
     parquet: &SchemaDescPtr,
     time_leaf: usize,
-    sink: Sink,
+    body: Body,
     row_groups: Vec<RowGroup>,
 ) -> Result<(Vec<u8>, ChunkRecord), EncodeError> {
     let runs = runs(&row_groups);
     let bounds = row_groups.iter().map(|group| group.bounds).reduce(TimeBounds::union).ok_or(EncodeError::Empty)?;
     let rows: i64 = row_groups.iter().map(|group| group.pages.row_group.num_rows()).sum();
     let logical_bytes: Vec<u64> = row_groups.iter().map(|group| group.logical_bytes).collect();
-    let (checksums, body_bytes) = sink.finish();
+    let Body { bytes: body_bytes, checksums } = body;
+    assert!(
+        checksums.len() as u64 == body_bytes.div_ceil(CHECKSUM_BLOCK as u64),
+        "{} checksums for {body_bytes} bytes",
+        checksums.len()
+    );
     let mut tail: Vec<u8> = checksums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
     let footer_offset = body_bytes + tail.len() as u64;
 

@@ -3,12 +3,11 @@
 //! A chunk is checked in blocks of 64 KiB. Each block's hash is seeded with the chunk's id and the block's number, so that a
 //! block that was swapped or written to the wrong place fails too, not only one whose bits rotted.
 
+use std::hash::Hasher;
 use std::mem;
 
-use xxhash_rust::xxh3::Xxh3;
-use xxhash_rust::xxh3::xxh3_64;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
-use xxhash_rust::xxh3::xxh3_128;
+use twox_hash::XxHash3_64;
+use twox_hash::XxHash3_128;
 
 use crate::model::ChunkId;
 
@@ -21,54 +20,57 @@ pub fn block_seed(chunk: ChunkId, block: u64) -> u64 {
     let (id, number) = bytes.split_at_mut(16);
     id.copy_from_slice(chunk.0.as_bytes());
     number.copy_from_slice(&block.to_le_bytes());
-    xxh3_64(&bytes)
+    XxHash3_64::oneshot(&bytes)
 }
 
 /// The hash of one whole block, `block` counted from 0 at the file's start.
 pub fn hash_block(chunk: ChunkId, block: u64, bytes: &[u8]) -> u64 {
-    xxh3_64_with_seed(bytes, block_seed(chunk, block))
+    XxHash3_64::oneshot_with_seed(block_seed(chunk, block), bytes)
+}
+
+/// The hashes of a file that begins with `bytes`, one per block.
+pub fn hash_blocks(chunk: ChunkId, bytes: &[u8]) -> Vec<u64> {
+    bytes.chunks(CHECKSUM_BLOCK).zip(0..).map(|(block, number)| hash_block(chunk, number, block)).collect()
 }
 
 /// XXH3-128, little-endian.
 pub fn digest128(bytes: &[u8]) -> [u8; 16] {
-    xxh3_128(bytes).to_le_bytes()
+    XxHash3_128::oneshot(bytes).to_le_bytes()
 }
 
 /// XXH3-64 without a seed.
 pub fn hash64(bytes: &[u8]) -> u64 {
-    xxh3_64(bytes)
+    XxHash3_64::oneshot(bytes)
 }
 
 /// Hashes a chunk's bytes as they are made: pieces of any length in, one hash per [`CHECKSUM_BLOCK`] out.
 pub struct BlockHasher {
     chunk: ChunkId,
     hashes: Vec<u64>,
-    /// The block that has begun but is not full. Boxed: half a kilobyte of state.
-    partial: Box<Xxh3>,
+    /// The block that has begun but is not full; `None` between blocks.
+    partial: Option<XxHash3_64>,
     partial_len: usize,
 }
 
 impl BlockHasher {
     /// Starts at offset 0 of the chunk.
     pub fn new(chunk: ChunkId) -> Self {
-        Self { chunk, hashes: Vec::new(), partial: Box::new(Xxh3::with_seed(block_seed(chunk, 0))), partial_len: 0 }
+        Self { chunk, hashes: Vec::new(), partial: None, partial_len: 0 }
     }
 
-    /// Takes the next bytes. Allocates only to lengthen the list of hashes: 8 bytes per 64 KiB.
+    /// Takes the next bytes. A block that comes in one piece costs least; one in several allocates a state of a kilobyte.
     pub fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let rest = CHECKSUM_BLOCK - self.partial_len;
             if self.partial_len == 0
                 && let Some((block, after)) = bytes.split_at_checked(CHECKSUM_BLOCK)
             {
-                // A whole block in one piece: the one-shot form is the faster one.
                 self.hashes.push(hash_block(self.chunk, self.block(), block));
                 bytes = after;
-                self.restart();
                 continue;
             }
-            let (piece, after) = bytes.split_at(rest.min(bytes.len()));
-            self.partial.update(piece);
+            let (piece, after) = bytes.split_at((CHECKSUM_BLOCK - self.partial_len).min(bytes.len()));
+            let seed = || XxHash3_64::with_seed(block_seed(self.chunk, self.hashes.len() as u64));
+            self.partial.get_or_insert_with(seed).write(piece);
             self.partial_len += piece.len();
             if self.partial_len == CHECKSUM_BLOCK {
                 self.close_block();
@@ -79,9 +81,7 @@ impl BlockHasher {
 
     /// One hash per block; the last one may cover a shorter block. Empty when no bytes came.
     pub fn finish(mut self) -> Vec<u64> {
-        if self.partial_len > 0 {
-            self.close_block();
-        }
+        self.close_block();
         mem::take(&mut self.hashes)
     }
 
@@ -91,12 +91,7 @@ impl BlockHasher {
     }
 
     fn close_block(&mut self) {
-        self.hashes.push(self.partial.digest());
-        self.restart();
-    }
-
-    fn restart(&mut self) {
-        *self.partial = Xxh3::with_seed(block_seed(self.chunk, self.block()));
+        self.hashes.extend(self.partial.take().map(|partial| partial.finish()));
         self.partial_len = 0;
     }
 }
@@ -152,8 +147,7 @@ mod tests {
             for pair in cuts.windows(2) {
                 hasher.update(&bytes[pair[0]..pair[1]]);
             }
-            let whole = bytes.chunks(CHECKSUM_BLOCK).zip(0..).map(|(block, number)| hash_block(chunk(9), number, block));
-            prop_assert_eq!(hasher.finish(), whole.collect::<Vec<_>>());
+            prop_assert_eq!(hasher.finish(), hash_blocks(chunk(9), &bytes));
         }
     }
 }

@@ -43,6 +43,7 @@ pub use checksum::CHECKSUM_BLOCK;
 pub use checksum::block_seed;
 pub use checksum::digest128;
 pub use checksum::hash_block;
+pub use checksum::hash_blocks;
 pub use checksum::hash64;
 pub use clock::Clock;
 pub use clock::ManualClock;

@@ -32,7 +32,7 @@ pub async fn seal(
 ) -> Result<u64, PutError> {
     let OpenChunk { encoder, mut file } = chunk;
     let topic = || spec.head.name.clone();
-    let made = match encoder.finish() {
+    let made = match encoder.finish(&file.checksums()) {
         Err(cause) => Err(PutError::Encode { topic: topic(), cause: Arc::new(cause) }),
         Ok((trailer, record)) => {
             let durable = async {

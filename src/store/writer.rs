@@ -24,7 +24,9 @@ use crate::io::AlignedBuf;
 use crate::io::BLOCK_SIZE;
 use crate::io::BlockDevice;
 use crate::io::BlockFile;
+use crate::io::BlockHasher;
 use crate::io::BlockPool;
+use crate::io::CHECKSUM_BLOCK;
 use crate::io::WRITE_SIZE;
 use crate::model::ChunkId;
 use crate::model::SessionId;
@@ -116,6 +118,10 @@ pub struct ChunkWriter {
     rest: Vec<u8>,
     /// File offset of the first byte of `block` or `rest`.
     offset: u64,
+    /// Bytes of `block` that are hashed: up to the last checksum boundary.
+    hashed: usize,
+    /// `None` once [`Self::checksums`] has closed the list.
+    hasher: Option<BlockHasher>,
     allocated: u64,
     flight: Rc<Flight>,
 }
@@ -145,6 +151,8 @@ impl ChunkWriter {
             filled: 0,
             rest: Vec::new(),
             offset: 0,
+            hashed: 0,
+            hasher: Some(BlockHasher::new(chunk)),
             allocated: 0,
             flight,
         })
@@ -155,7 +163,8 @@ impl ChunkWriter {
         self.offset + self.filled as u64
     }
 
-    /// Copies `bytes` behind what is there. Waits only for blocks: of the pool, or of its own in flight.
+    /// Copies `bytes` behind what is there, and hashes the copy while it is in the core's cache. Waits only for blocks: of the
+    /// pool, or of its own in flight.
     ///
     /// # Errors
     /// [`WriteError`] of any write so far; the file is dead then.
@@ -165,18 +174,41 @@ impl ChunkWriter {
                 self.take_block().await?;
             }
             let Some(block) = self.block.as_mut() else { unreachable!("a block was just taken") };
-            let count = bytes.len().min(WRITE_SIZE - self.filled);
+            // Up to the end of the block or of what one checksum covers: both are ends of the latter, unless it was spilled.
+            let covered = (self.offset + self.filled as u64) as usize % CHECKSUM_BLOCK;
+            let count = bytes.len().min(WRITE_SIZE - self.filled).min(CHECKSUM_BLOCK - covered);
             let (head, tail) = bytes.split_at(count);
             if let Some(room) = block.as_mut_slice().get_mut(self.filled..self.filled + count) {
                 room.copy_from_slice(head);
             }
             self.filled += count;
             bytes = tail;
+            if covered + count == CHECKSUM_BLOCK {
+                self.hash_to(self.filled);
+            }
             if self.filled == WRITE_SIZE {
                 self.submit(WRITE_SIZE).await?;
             }
         }
         Ok(())
+    }
+
+    /// The checksums of everything so far, one per [`CHECKSUM_BLOCK`]. What is appended after this is not covered.
+    pub fn checksums(&mut self) -> Vec<u64> {
+        self.hash_to(self.filled);
+        let Some(mut hasher) = self.hasher.take() else { unreachable!("the checksums of a file are taken once") };
+        if self.block.is_none() {
+            hasher.update(&self.rest);
+        }
+        hasher.finish()
+    }
+
+    /// Hashes the block up to `end`, from where it is hashed.
+    fn hash_to(&mut self, end: usize) {
+        if let (Some(hasher), Some(block)) = (self.hasher.as_mut(), self.block.as_ref()) {
+            hasher.update(block.as_slice().get(self.hashed..end).unwrap_or_default());
+        }
+        self.hashed = end;
     }
 
     /// Writes what fills whole [`BLOCK_SIZE`] pieces and gives the block back: for a topic that waits while others need
@@ -189,7 +221,7 @@ impl ChunkWriter {
         let whole = self.filled / BLOCK_SIZE * BLOCK_SIZE;
         self.rest = block.as_slice().get(whole..self.filled).unwrap_or_default().to_vec();
         if whole == 0 {
-            self.block = None;
+            (self.block, self.hashed) = (None, 0);
         } else {
             self.submit(whole).await?;
         }
@@ -259,6 +291,7 @@ impl ChunkWriter {
     async fn submit(&mut self, len: usize) -> Result<(), WriteError> {
         assert!(len.is_multiple_of(BLOCK_SIZE), "a write of {len} bytes is no whole number of blocks");
         assert!(self.offset.is_multiple_of(BLOCK_SIZE as u64), "a write at {} is not aligned", self.offset);
+        self.hash_to(len);
         self.allocate(self.offset + len as u64).await?;
         let Some(block) = self.block.take() else { unreachable!("submit without a block") };
         let (file, offset, departed) = (Rc::clone(&self.file), self.offset, self.flight.depart("writing"));
@@ -268,7 +301,7 @@ impl ChunkWriter {
             departed.arrive(result.map(drop));
         });
         self.offset += len as u64;
-        self.filled = 0;
+        (self.filled, self.hashed) = (0, 0);
         Ok(())
     }
 
@@ -297,3 +330,6 @@ impl ChunkWriter {
         WriteError::Io { chunk: self.chunk, step, cause: cause.to_string(), kind: cause.kind() }
     }
 }
+
+#[cfg(test)]
+mod tests;

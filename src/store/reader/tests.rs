@@ -24,6 +24,7 @@ use crate::io::IoFuture;
 use crate::io::Operation;
 use crate::io::Space;
 use crate::io::ThreadDevice;
+use crate::io::hash_blocks;
 use crate::model::DeviceNumber;
 use crate::model::IdSource;
 use crate::model::OntologyTag;
@@ -81,7 +82,7 @@ fn fixture() -> Fixture {
     for piece in encoder.row_group(std::slice::from_ref(&rows), Effort::Direct).unwrap() {
         file.extend_from_slice(&piece);
     }
-    let (tail, record) = encoder.finish().unwrap();
+    let (tail, record) = encoder.finish(&hash_blocks(chunk, &file)).unwrap();
     file.extend_from_slice(&tail);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(path::chunk_file(session, chunk, Suffix::Parquet));
