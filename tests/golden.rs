@@ -158,6 +158,7 @@ impl Held {
             footer_digest: digest(self.footer_digest),
             row_groups: self.row_groups,
             runs: self.runs.to_vec(),
+            pages: None,
             statistics: Statistics::default(),
         }
     }

@@ -335,6 +335,7 @@ fn record(chunk: u128, device: u16, file_bytes: u64) -> ChunkRecord {
         footer_digest: [0; 16],
         row_groups: 1,
         runs: vec![0],
+        pages: None,
         statistics: Statistics::default(),
     }
 }

@@ -92,6 +92,8 @@ pub struct ChunkEncoder {
 pub(super) struct RowGroup {
     pub(super) pages: RowGroupPages,
     pub(super) bounds: TimeBounds,
+    /// Longest time between two rows that follow each other; `None` for one row.
+    pub(super) gap_max_ns: Option<u64>,
     pub(super) logical_bytes: u64,
 }
 
@@ -143,7 +145,8 @@ impl ChunkEncoder {
         self.progress.bytes = self.sink.offset();
         self.progress.pages += pages.offsets.iter().map(|index| index.page_locations().len() as u64).sum::<u64>();
         self.progress.row_groups += 1;
-        self.row_groups.push(RowGroup { pages, bounds, logical_bytes });
+        let gap_max_ns = gap_max(&batches, self.time);
+        self.row_groups.push(RowGroup { pages, bounds, gap_max_ns, logical_bytes });
         Ok(self.sink.take())
     }
 
@@ -191,4 +194,18 @@ fn bounds(batches: &[RecordBatch], time: usize) -> Option<TimeBounds> {
     let first = batches.first()?.column(time).as_primitive::<Int64Type>().values().first()?;
     let last = batches.last()?.column(time).as_primitive::<Int64Type>().values().last()?;
     Some(TimeBounds { first: *first, last: *last })
+}
+
+/// Longest time between neighbouring rows of sorted batches. One pass over the timestamps.
+fn gap_max(batches: &[RecordBatch], time: usize) -> Option<u64> {
+    let mut previous = None;
+    let mut longest = None;
+    for batch in batches {
+        let times = batch.column(time).as_primitive::<Int64Type>().values();
+        let (Some(first), Some(last)) = (times.first(), times.last()) else { continue };
+        longest = longest.max(previous.map(|previous| first.abs_diff(previous)));
+        longest = longest.max(times.iter().zip(times.iter().skip(1)).map(|(a, b)| b.abs_diff(*a)).max());
+        previous = Some(*last);
+    }
+    longest
 }

@@ -136,3 +136,23 @@ fn unsorted_rows_come_back_sorted_and_overlapping_row_groups_begin_runs() {
         assert_eq!(times, [vec![1, 3, 5, 9], vec![9, 12], vec![2, 4], vec![7]]);
     }
 }
+
+/// Goal: the record tells the codec of the bytes, and the longest gap only where the order of the rows shows it.
+#[test]
+fn the_record_tells_codec_and_longest_gap() {
+    let rows = imu(&[0, 10, 11]);
+    let facts = |groups: &[Vec<RecordBatch>], effort| encode(&rows.schema(), groups, effort).1.pages.unwrap();
+    let ordered = [vec![rows.clone()], vec![imu(&[12]), imu(&[50, 60])], vec![imu(&[90, 91])]];
+    let direct = facts(&ordered, Effort::Direct);
+    assert!(direct.plain_bytes > 0 && direct.zstd_bytes == 0, "{direct:?}");
+    let compact = facts(&ordered, Effort::Compact);
+    assert!(compact.plain_bytes == 0 && compact.zstd_bytes > 0, "{compact:?}");
+    // Inside a row group, over two batches of it; then between row groups.
+    assert_eq!((direct.gap_max_ns, compact.gap_max_ns), (Some(38), Some(38)));
+    assert_eq!(facts(&[vec![rows.clone()], vec![imu(&[99])]], Effort::Direct).gap_max_ns, Some(88));
+    // A row of the second run may lie in the gap of the first.
+    assert_eq!(facts(&[vec![rows.clone()], vec![imu(&[5])]], Effort::Direct).gap_max_ns, None);
+    assert_eq!(facts(&[vec![imu(&[7])]], Effort::Direct).gap_max_ns, None);
+    // As long as it can be: it has no place in the record, which must be good all the same.
+    assert_eq!(facts(&[vec![imu(&[i64::MIN, i64::MAX])]], Effort::Direct).gap_max_ns, None);
+}

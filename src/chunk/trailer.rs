@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::ARROW_SCHEMA_META_KEY;
 use parquet::arrow::encode_arrow_schema;
+use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::FileMetaData;
 use parquet::file::metadata::KeyValue;
@@ -24,6 +25,7 @@ use super::layout::*;
 use crate::io::CHECKSUM_BLOCK;
 use crate::io::digest128;
 use crate::model::ChunkRecord;
+use crate::model::PageFacts;
 use crate::model::Statistics;
 use crate::model::TimeBounds;
 
@@ -72,6 +74,7 @@ pub(super) fn write(
         digest: digest128(&tail),
         footer_digest: [0; 16],
         row_groups: row_groups.len() as u32,
+        pages: Some(page_facts(&row_groups, &runs)),
         runs,
         statistics: Statistics::default(),
     };
@@ -104,6 +107,26 @@ fn seal(mut footer: Vec<u8>) -> Option<(Vec<u8>, [u8; 16])> {
     let place = digest_at(&footer)?;
     footer.get_mut(place)?.copy_from_slice(digits(&digest).as_bytes());
     Some((footer, digest))
+}
+
+/// Bytes by codec, and the longest gap. Runs overlap in time, so rows of one may lie in a gap of another: then it is unknown.
+fn page_facts(row_groups: &[RowGroup], runs: &[u32]) -> PageFacts {
+    let mut facts = PageFacts { plain_bytes: 0, zstd_bytes: 0, gap_max_ns: None };
+    let mut end: Option<i64> = None;
+    for group in row_groups {
+        for column in group.pages.row_group.columns() {
+            let bytes = match column.compression() {
+                Compression::ZSTD(_) => &mut facts.zstd_bytes,
+                _ => &mut facts.plain_bytes,
+            };
+            *bytes += column.compressed_size().unsigned_abs();
+        }
+        let between = end.map(|end| group.bounds.first.abs_diff(end));
+        facts.gap_max_ns = facts.gap_max_ns.max(group.gap_max_ns).max(between);
+        end = Some(group.bounds.last);
+    }
+    facts.gap_max_ns = facts.gap_max_ns.filter(|gap| runs.len() == 1 && *gap < u64::MAX);
+    facts
 }
 
 /// Row groups that begin before their predecessor ended begin a run.

@@ -18,6 +18,17 @@ pub struct Statistics {
     pub bytes: Vec<u8>,
 }
 
+/// How the pages of a chunk are stored, and how evenly its rows came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageFacts {
+    /// Bytes of pages without compression.
+    pub plain_bytes: u64,
+    /// Bytes of pages with Zstandard.
+    pub zstd_bytes: u64,
+    /// Longest time between two rows that follow each other; `None` for a single row, and where row groups overlap in time.
+    pub gap_max_ns: Option<u64>,
+}
+
 /// One chunk: a file, what lies in it, and how to prove that it is whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChunkRecord {
@@ -44,5 +55,7 @@ pub struct ChunkRecord {
     /// Indices of the row groups at which a run begins, ascending, the first one 0. Inside a run row groups do not
     /// overlap in time and ascend, so a reader merges runs, not row groups.
     pub runs: Vec<u32>,
+    /// `None` in records of format 1, which did not hold them.
+    pub pages: Option<PageFacts>,
     pub statistics: Statistics,
 }

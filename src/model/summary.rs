@@ -60,6 +60,24 @@ pub struct TopicTotals {
     pub bounds: Option<TimeBounds>,
 }
 
+/// How the chunks of a topic are stored, summed up from their records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TopicStorage {
+    /// Chunks that were looked at: of very long topics not all, evenly chosen.
+    pub chunks: u64,
+    /// Arrow bytes of their rows as they were received.
+    pub logical_bytes: u64,
+    /// Bytes of their files.
+    pub file_bytes: u64,
+    /// Bytes of pages without compression, and with Zstandard.
+    pub plain_bytes: u64,
+    pub zstd_bytes: u64,
+    /// Bytes of files whose records (format 1) do not tell how their pages are stored.
+    pub unknown_bytes: u64,
+    /// Longest time between neighbouring rows; `None` where rows came out of order or records do not tell.
+    pub gap_max_ns: Option<u64>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicView {
     pub head: TopicHead,

@@ -158,6 +158,7 @@ impl Stage {
             footer_digest: [8; 16],
             row_groups: 2,
             runs: vec![0, 1],
+            pages: None,
             statistics: Statistics::default(),
         }
     }

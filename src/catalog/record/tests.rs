@@ -1,4 +1,4 @@
-//! The golden file is format 1 for ever: it must read, and be written, to the byte.
+//! The golden files are formats 1 and 2 for ever: they must read, and be written, to the byte.
 
 use proptest::prelude::*;
 
@@ -19,8 +19,14 @@ pub fn golden_record() -> ChunkRecord {
         footer_digest: *b"digest of footer",
         row_groups: 64,
         runs: vec![0, 7, 63],
+        pages: None,
         statistics: Statistics { version: 9, bytes: b"statistics".to_vec() },
     }
+}
+
+fn golden_record_2() -> ChunkRecord {
+    let pages = PageFacts { plain_bytes: 200_000_000, zstd_bytes: 67_999_992, gap_max_ns: Some(33_366_700) };
+    ChunkRecord { pages: Some(pages), ..golden_record() }
 }
 
 prop_compose! {
@@ -34,6 +40,7 @@ prop_compose! {
         steps in proptest::collection::vec(1..100_u32, 0..40),
         spare in 1..50_u32,
         version in any::<u16>(),
+        pages in any::<Option<(u64, u64, u64)>>(),
         bytes in proptest::collection::vec(any::<u8>(), 0..60),
     ) -> ChunkRecord {
         offsets.sort();
@@ -52,12 +59,18 @@ prop_compose! {
             footer_digest: digests.1,
             row_groups: runs.last().unwrap() + spare,
             runs,
+            pages: pages.map(|(plain, zstd, gap)| PageFacts {
+                plain_bytes: plain % (offsets[0] / 2 + 1),
+                zstd_bytes: zstd % (offsets[0] / 2 + 1),
+                gap_max_ns: Some(gap).filter(|gap| *gap != GAP_UNKNOWN),
+            }),
             statistics: Statistics { version, bytes: if version == 0 { Vec::new() } else { bytes } },
         }
     }
 }
 
 const GOLDEN: &[u8] = include_bytes!("../../../tests/golden/chunk_record_1.bin");
+const GOLDEN_2: &[u8] = include_bytes!("../../../tests/golden/chunk_record_2.bin");
 
 #[test]
 fn format_1_is_what_it_always_was() {
@@ -66,18 +79,28 @@ fn format_1_is_what_it_always_was() {
 }
 
 #[test]
+fn format_2_is_what_it_always_was() {
+    assert_eq!(decode_record(GOLDEN_2), Ok(golden_record_2()));
+    assert_eq!(encode_record(&golden_record_2()).unwrap(), GOLDEN_2);
+}
+
+#[test]
 fn every_flipped_bit_is_refused() {
-    for bit in 0..GOLDEN.len() * 8 {
-        let mut bytes = GOLDEN.to_vec();
-        bytes[bit / 8] ^= 1 << (bit % 8);
-        assert!(decode_record(&bytes).is_err(), "bit {bit}");
+    for golden in [GOLDEN, GOLDEN_2] {
+        for bit in 0..golden.len() * 8 {
+            let mut bytes = golden.to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode_record(&bytes).is_err(), "bit {bit}");
+        }
     }
 }
 
 #[test]
 fn every_other_length_is_refused() {
-    for len in 0..GOLDEN.len() {
-        assert!(decode_record(&GOLDEN[..len]).is_err(), "{len} bytes");
+    for golden in [GOLDEN, GOLDEN_2] {
+        for len in 0..golden.len() {
+            assert!(decode_record(&golden[..len]).is_err(), "{len} bytes");
+        }
     }
     assert!(decode_record(&[GOLDEN, &[0]].concat()).is_err());
     assert_eq!(decode_record(&vec![0; RECORD_LEN_MAX + 1]), Err(RecordError::Length { found: RECORD_LEN_MAX + 1 }));
@@ -93,7 +116,7 @@ fn each_rule_of_the_table_is_checked() {
         seal(&mut bytes);
         decode_record(&bytes)
     };
-    assert_eq!(sealed(FORMAT_AT, &[2, 0]), Err(RecordError::Format { found: 2 }));
+    assert_eq!(sealed(FORMAT_AT, &[3, 0]), Err(RecordError::Format { found: 3 }));
     assert_eq!(sealed(LENGTH_AT, &[9]), Err(RecordError::Cut { said: 9, found: GOLDEN.len() }));
     let rules: [(usize, &[u8], &str); 11] = [
         (ROWS_AT, &[0; 8], "no rows"),
@@ -146,4 +169,22 @@ proptest! {
         }
         prop_assert!(decode_record(&bytes).is_err());
     }
+}
+
+#[test]
+fn page_facts_that_do_not_fit_are_refused() {
+    let sealed = |at: usize, field: &[u8]| {
+        let mut bytes = GOLDEN_2[..GOLDEN_2.len() - CHECKSUM_LEN].to_vec();
+        bytes[at..at + field.len()].copy_from_slice(field);
+        seal(&mut bytes);
+        decode_record(&bytes)
+    };
+    for at in [PLAIN_BYTES_AT, ZSTD_BYTES_AT] {
+        let refused = sealed(at, &u64::MAX.to_le_bytes());
+        assert!(matches!(refused, Err(RecordError::Rule { rule, .. }) if rule.contains("page facts")), "{refused:?}");
+    }
+    let unknown = sealed(GAP_MAX_AT, &GAP_UNKNOWN.to_le_bytes()).unwrap();
+    assert_eq!(unknown.pages.unwrap().gap_max_ns, None);
+    // Read as the other format, the runs lie elsewhere.
+    assert!(sealed(FORMAT_AT, &[1, 0]).is_err());
 }

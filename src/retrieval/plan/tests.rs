@@ -46,6 +46,7 @@ fn record(ids: &IdSource, number: i64) -> ChunkRecord {
         footer_digest: [2; 16],
         row_groups: 1,
         runs: vec![0],
+        pages: None,
         statistics: Statistics::default(),
     }
 }
