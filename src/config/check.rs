@@ -53,6 +53,14 @@ pub fn check(config: &Config) -> Result<(), CheckError> {
     at_least("sessions.topics_max", u64::from(config.sessions.topics_max), 1, "or nothing can be recorded")?;
     at_least("sessions.puts_max", u64::from(config.sessions.puts_max), 1, "or nothing can be recorded")?;
     at_least("connections.stall_ms", config.connections.stall_ms, 1000, "or a slow link ends every call")?;
+    if config.chunk.bytes_max != 0 {
+        at_least(
+            "chunk.bytes_max",
+            config.chunk.bytes_max,
+            64 << 10,
+            "or 0 for no limit: every chunk is a file of its own",
+        )?;
+    }
     let message = config.connections.message_bytes_max as u64;
     let memory = &config.memory;
     at_least("memory.receive_bytes", memory.receive_bytes, message * 2, "twice connections.message_bytes_max")?;
@@ -76,7 +84,11 @@ mod tests {
     #[test]
     fn what_serve_would_refuse_is_refused_here() {
         assert!(check(&Config::default()).is_ok());
-        let broken: [fn(&mut Config); 9] = [
+        let mut unlimited = Config::default();
+        unlimited.chunk.bytes_max = 0;
+        assert!(check(&unlimited).is_ok());
+        let broken: [fn(&mut Config); 10] = [
+            |c| c.chunk.bytes_max = 1,
             |c| c.sessions.puts_max = 0,
             |c| c.connections.stall_ms = 0,
             |c| c.log.level = "loud".to_owned(),

@@ -7,6 +7,7 @@ use toml::Value;
 use super::load::LoadError;
 use super::load::Origin;
 use super::load::Override;
+use super::load::distance;
 use super::load::is_key;
 
 /// Variables of the Mosaico server and the keys that mean the same. Later ones win over earlier ones.
@@ -31,7 +32,7 @@ const PORT: &str = "MOSAICOD_PORT";
 /// What the environment says, our own names last so that they win.
 ///
 /// # Errors
-/// [`LoadError`] for a `TESSERA_` variable of a section that has no such key, and for values of the wrong kind.
+/// [`LoadError`] for a `TESSERA_` variable that names no key, and for values of the wrong kind.
 pub fn overrides(
     variables: impl IntoIterator<Item = (String, String)>,
     defaults: &Table,
@@ -54,14 +55,47 @@ pub fn overrides(
     }
     for (name, text) in &variables {
         let Some(rest) = name.strip_prefix("TESSERA_") else { continue };
+        if is_foreign(rest) {
+            continue;
+        }
         let rest = rest.to_lowercase();
-        // Variables of other tools may share the prefix: only those of a section of ours are ours.
         let section = defaults.keys().find(|section| rest.starts_with(&format!("{section}_")));
-        let Some(section) = section else { continue };
-        let key = format!("{section}.{}", &rest.get(section.len() + 1..).unwrap_or_default());
+        let key = match section {
+            Some(section) => format!("{section}.{}", &rest.get(section.len() + 1..).unwrap_or_default()),
+            // One word that is no key's name: a variable of some tool around us.
+            None if !rest.contains('_') && nearest(&rest, defaults).is_none_or(|(distance, _)| distance > 0) => {
+                continue;
+            }
+            None => rest,
+        };
         layer.push(typed(name, &key, text.clone(), defaults)?);
     }
     Ok(layer)
+}
+
+/// Variables with our prefix that are not of the server: those that the command line reads itself, those of the tests, and
+/// those that Kubernetes sets for a service called `tessera`.
+fn is_foreign(rest: &str) -> bool {
+    ["CONFIG", "SERVER", "PORT"].contains(&rest)
+        || ["TEST_", "PORT_", "SERVICE_"].iter().any(|prefix| rest.starts_with(prefix))
+}
+
+/// The key whose variable, with or without its section, is spelled most like `rest`, and by how many edits they differ.
+fn nearest<'a>(rest: &str, defaults: &'a Table) -> Option<(usize, (&'a str, &'a str))> {
+    let sections = defaults.iter().filter_map(|(section, keys)| Some((section.as_str(), keys.as_table()?)));
+    let keys = sections.flat_map(|(section, keys)| keys.keys().map(move |key| (section, key.as_str())));
+    let edits = |(section, key): (&str, &str)| distance(rest, key).min(distance(rest, &format!("{section}_{key}")));
+    keys.map(|key| (edits(key), key)).min_by_key(|(edits, _)| *edits)
+}
+
+/// `; did you mean …?` for the variable that was probably meant.
+fn hint(key: &str, defaults: &Table) -> String {
+    match nearest(&key.replace('.', "_"), defaults) {
+        Some((0..=4, (section, key))) => {
+            format!("; did you mean TESSERA_{}_{}?", section.to_uppercase(), key.to_uppercase())
+        }
+        _ => "; `tessera config explain` lists all keys".to_owned(),
+    }
 }
 
 /// Words of the Mosaico server that differ from ours.
@@ -77,7 +111,7 @@ fn translate(key: &str, text: &str) -> String {
 fn typed(name: &str, key: &str, text: String, defaults: &Table) -> Result<Override, LoadError> {
     let origin = Origin::Environment(name.to_owned());
     if !is_key(defaults, key) {
-        return Err(LoadError::UnknownKey { origin, key: key.to_owned(), hint: String::new() });
+        return Err(LoadError::UnknownKey { origin, key: key.to_owned(), hint: hint(key, defaults) });
     }
     let kind = key.split_once('.').and_then(|(section, name)| defaults.get(section)?.get(name));
     let wrong =

@@ -204,7 +204,7 @@ fn blame(table: &Table, origins: &BTreeMap<String, Origin>, cause: &toml::de::Er
 }
 
 /// Edits between two texts (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
+pub fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {
@@ -240,11 +240,11 @@ mod tests {
 
     #[test]
     fn the_last_layer_wins_and_is_remembered() {
-        let file = "[chunk]\nbytes_max = 1\nage_s = 5\nidle_s = 6\n";
-        let env = [("TESSERA_CHUNK_BYTES_MAX", "2"), ("TESSERA_CHUNK_AGE_S", "7")];
-        let loaded = load(file, &env, flag("chunk.bytes_max", Value::Integer(3))).unwrap();
+        let file = "[chunk]\nbytes_max = 1000001\nage_s = 5\nidle_s = 6\n";
+        let env = [("TESSERA_CHUNK_BYTES_MAX", "1000002"), ("TESSERA_CHUNK_AGE_S", "7")];
+        let loaded = load(file, &env, flag("chunk.bytes_max", Value::Integer(1_000_003))).unwrap();
         let chunk = &loaded.config.chunk;
-        assert_eq!((chunk.bytes_max, chunk.age_s, chunk.idle_s), (3, 7, 6));
+        assert_eq!((chunk.bytes_max, chunk.age_s, chunk.idle_s), (1_000_003, 7, 6));
         let origin = |key: &str| loaded.explain().into_iter().find(|e| e.key == key).unwrap().origin;
         assert_eq!(origin("chunk.bytes_max"), Origin::Flag("--test"));
         assert_eq!(origin("chunk.age_s"), Origin::Environment("TESSERA_CHUNK_AGE_S".to_owned()));
@@ -258,6 +258,25 @@ mod tests {
         assert!(error.contains("chunk.byte_max") && error.contains("did you mean chunk.bytes_max"), "{error}");
         assert!(load("listen = 1\n", &[], Vec::new()).is_err());
         assert!(load("", &[("TESSERA_CHUNK_NOPE", "1")], Vec::new()).is_err());
+    }
+
+    #[test]
+    fn unknown_variables_are_errors_with_a_hint_and_those_of_others_are_not() {
+        let hints = [
+            ("TESSERA_DATA_DIR", "TESSERA_STORAGE_DATA_DIRS"),
+            ("TESSERA_LISTEN", "TESSERA_SERVER_LISTEN"),
+            ("TESSERA_CHUK_BYTES_MAX", "TESSERA_CHUNK_BYTES_MAX"),
+            ("TESSERA_CHUNK_BYTE_MAX", "TESSERA_CHUNK_BYTES_MAX"),
+            ("TESSERA_NOTHING_LIKE_IT_AT_ALL", "config explain"),
+        ];
+        for (name, hint) in hints {
+            let error = load("", &[(name, "1")], Vec::new()).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(hint), "{error}");
+        }
+        let others = ["CONFIG", "SERVER", "BIN", "TEST_DIR", "PORT", "PORT_6726_TCP_ADDR", "SERVICE_HOST"];
+        for name in others {
+            assert!(load("", &[(&format!("TESSERA_{name}"), "1")], Vec::new()).is_ok(), "{name}");
+        }
     }
 
     #[test]

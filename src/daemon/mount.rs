@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 use crate::io::DirectoryLock;
 use crate::io::LockError;
+use crate::io::with_remedy;
 use crate::model::DeviceId;
 use crate::model::DeviceNumber;
 use crate::model::IdSource;
@@ -35,7 +36,7 @@ const CATALOG_FILE: &str = "catalog.db";
 
 #[derive(Debug, thiserror::Error)]
 pub enum MountError {
-    #[error("data directory {}: {cause}", path.display())]
+    #[error("data directory {}: {}", path.display(), with_remedy(cause))]
     Directory { path: PathBuf, cause: io::Error },
     #[error("data directory {}: its DEVICE file is damaged: it should hold 32 hexadecimal digits", .0.display())]
     DeviceFile(PathBuf),
@@ -154,7 +155,7 @@ pub fn check_known(mounted: &[Mounted], known: &[(DeviceNumber, DeviceId)]) -> R
     }
 }
 
-fn catalog_file(path: &Path) -> PathBuf {
+pub fn catalog_file(path: &Path) -> PathBuf {
     path.join(store::CATALOG_DIRECTORY).join(CATALOG_FILE)
 }
 

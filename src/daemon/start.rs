@@ -214,7 +214,7 @@ pub async fn open_at_rest(config: &Config) -> Result<AtRest, StartError> {
     let (file, presence) = mount::find_catalog(&mounted)?;
     if presence == Presence::Absent {
         let path = mounted.first().map(|m| m.path.clone()).unwrap_or_default();
-        let cause = std::io::Error::new(std::io::ErrorKind::NotFound, "no recording was ever stored here");
+        let cause = std::io::Error::other("no recording was ever stored here");
         return Err(MountError::Directory { path, cause }.into());
     }
     let embedded = EmbeddedCatalog::open(&EmbeddedConfig::default(), &file)?;

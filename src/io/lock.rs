@@ -18,6 +18,8 @@ use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use super::with_remedy;
+
 /// Bytes of the file that are looked at to name its holder.
 const HOLDER_LEN_MAX: u64 = 32;
 
@@ -31,7 +33,7 @@ pub struct DirectoryLock {
 pub enum LockError {
     #[error("{} is in use by {holder}: stop that one first, or choose another data directory", path.display())]
     Held { path: PathBuf, holder: String },
-    #[error("cannot lock {}: check that the directory exists and belongs to the user of this process", path.display())]
+    #[error("cannot lock {}: {}", path.display(), with_remedy(cause))]
     Open {
         path: PathBuf,
         #[source]
@@ -55,6 +57,27 @@ impl DirectoryLock {
         file.set_len(0).map_err(open)?;
         writeln!(file, "{}", process::id()).map_err(open)?;
         Ok(Self { _file: file })
+    }
+}
+
+/// Whether some process holds the lock of this directory. Makes and writes nothing.
+///
+/// # Errors
+/// [`LockError::Open`] when the lock file cannot be opened; a directory without one is held by nobody.
+pub fn is_held(directory: &Path) -> Result<bool, LockError> {
+    let path = directory.join("LOCK");
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let open = |cause: Errno| LockError::Open { path: path.clone(), cause: cause.into() };
+    let file = match rustix::fs::openat(CWD, &path, flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Ok(false),
+        Err(cause) => return Err(open(cause)),
+    };
+    // Shared, and given back at once with the file: a start at this very moment would see it held.
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        Err(cause) => Err(open(cause)),
     }
 }
 

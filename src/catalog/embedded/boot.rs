@@ -38,6 +38,13 @@ pub fn boot(work: &mut Work<'_>, seed: [u8; 32], at_ns: i64) -> Outcome<Boot> {
     Ok(Boot { incarnation, ticket_key })
 }
 
+/// The key of a file that another process may have open. Changes nothing.
+pub fn key(connection: &rusqlite::Connection) -> Outcome<[u8; 32]> {
+    let mut select = connection.prepare_cached("SELECT ticket_key FROM server")?;
+    let key = select.query_row([], |row| row.get("ticket_key")).optional()?;
+    Ok(key.ok_or_else(|| CatalogError::corrupt("the table server", "it has no key"))?)
+}
+
 pub fn device(work: &mut Work<'_>, id: DeviceId) -> Outcome<DeviceNumber> {
     let mut select = work.connection.prepare_cached("SELECT number FROM device WHERE id = ?1")?;
     if let Some(number) = select.query_row([id.0.as_bytes()], |row| row.get("number")).optional()? {

@@ -5,9 +5,13 @@ use std::sync::Arc;
 
 use super::EmbeddedConfig;
 use super::OpenStore;
+use super::boot;
 use super::engine::Engine;
+use super::fault::Fault;
+use super::fault::answer;
 use super::notifications;
 use super::purge;
+use super::schema;
 use super::segments;
 use super::sequences;
 use super::sessions;
@@ -55,6 +59,18 @@ impl EmbeddedCatalog {
     /// be opened. None of them changes the file.
     pub fn open(config: &EmbeddedConfig, path: &Path) -> Result<Self, CatalogError> {
         Ok(Self { engine: Arc::new(Engine::start(config, path)?) })
+    }
+
+    /// The key that [`crate::catalog::Boot`] brings, of a file that a running server holds open. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; `Corrupt` when the file was never booted.
+    pub fn key(config: &EmbeddedConfig, path: &Path) -> Result<[u8; 32], CatalogError> {
+        let connection = schema::look(config, path)?;
+        boot::key(&connection).map_err(|fault| match fault {
+            Fault::Answer(error) => error,
+            Fault::Store(error) => answer(&error),
+        })
     }
 
     /// The part of the file that always lies on this machine.

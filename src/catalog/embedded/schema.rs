@@ -145,5 +145,19 @@ fn prepare(connection: &mut Connection) -> Result<(), CatalogError> {
     }
 }
 
+/// Opens a file that another process may be writing, for looking at it. Nothing is made or changed.
+///
+/// # Errors
+/// As [`connect`].
+pub fn look(config: &EmbeddedConfig, path: &Path) -> Result<Connection, CatalogError> {
+    let connection = connect(config, path, Role::Reader)?;
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(|error| answer(&error));
+    let (application, found) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
+    match (application, found) {
+        (APPLICATION_ID, LAYOUT) => Ok(connection),
+        _ => Err(CatalogError::SchemaMismatch { found, wanted: LAYOUT }),
+    }
+}
+
 #[cfg(test)]
 mod tests;

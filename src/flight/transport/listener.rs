@@ -50,7 +50,7 @@ pub enum BindError {
         "{listen} can be reached from other machines and nothing protects it: set server.insecure, or listen on loopback"
     )]
     Exposed { listen: SocketAddr },
-    #[error("cannot listen on {listen}")]
+    #[error("cannot listen on {listen}{}", tcp_remedy(cause))]
     Tcp {
         listen: SocketAddr,
         #[source]
@@ -66,6 +66,21 @@ pub enum BindError {
     UnixInUse { path: PathBuf },
     #[error("Unix socket {path} was left behind by a server that is gone: remove the file")]
     UnixStale { path: PathBuf },
+}
+
+/// What to do about a TCP address that cannot be bound.
+fn tcp_remedy(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => {
+            ": another program listens there, perhaps a tessera that runs already; stop it, or name another address with \
+             --listen"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            ": this machine has no such address; name one it has with --listen, or 0.0.0.0 for all"
+        }
+        io::ErrorKind::PermissionDenied => ": ports below 1024 are for root; name a higher one with --listen",
+        _ => "",
+    }
 }
 
 impl Listener {
