@@ -29,6 +29,7 @@ use super::ServerInfo;
 use super::error::chain;
 use crate::model::Locator;
 use crate::model::TimeRange;
+use crate::wire::InfoExtras;
 
 /// The largest message taken, in bytes: the most a server ever sends. A larger one ends its call with an error.
 const MESSAGE_BYTES_MAX: usize = 512 << 20;
@@ -110,8 +111,18 @@ impl Client {
     /// # Errors
     /// [`ClientError`]; a locator that names nothing is `Refused` with the code `NotFound`.
     pub fn info(&self, locator: &Locator, range: TimeRange) -> Result<Info, ClientError> {
+        self.info_with(locator, range, InfoExtras::default())
+    }
+
+    /// As [`Self::info`], with what only a tessera server tells; other servers leave it out.
+    ///
+    /// # Errors
+    /// As [`Self::info`].
+    pub fn info_with(&self, locator: &Locator, range: TimeRange, extras: InfoExtras) -> Result<Info, ClientError> {
         let what = format!("asking about {locator}");
         let mut command = vec![("resource_locator", json!(locator.to_string()))];
+        command.extend(extras.storage.then_some(("tessera_storage", json!(true))));
+        command.extend(extras.open.then_some(("tessera_open", json!(true))));
         command.extend(range.start().map(|start| ("timestamp_ns_start", json!(start))));
         command.extend(range.end().map(|end| ("timestamp_ns_end", json!(end))));
         let descriptor = FlightDescriptor::new_cmd(command.into_iter().collect::<Value>().to_string());

@@ -45,6 +45,21 @@ pub struct SessionInfo {
     pub locked: bool,
     #[serde(default)]
     pub topics: Vec<String>,
+    /// Of an open session, when it was asked for: what is durable, and cannot be read yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_topics: Option<Vec<OpenTopic>>,
+}
+
+/// A topic of an open session.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct OpenTopic {
+    pub resource_locator: String,
+    pub ontology_tag: String,
+    pub serialization_format: String,
+    /// `created`, `receiving`, `complete` or `interrupted`.
+    pub state: String,
+    #[serde(flatten)]
+    pub data: DataInfo,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -60,6 +75,25 @@ pub struct TopicInfo {
     pub data_info: DataInfo,
     /// There when a bound was given.
     pub time_window_info: Option<TimeWindow>,
+    /// There when it was asked for, and the server knows how to tell it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage: Option<StorageInfo>,
+}
+
+/// How the chunks of a topic are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct StorageInfo {
+    /// Chunks that were looked at; of very long topics not all.
+    pub chunks: u64,
+    /// Arrow bytes of their rows.
+    pub logical_bytes: u64,
+    pub file_bytes: u64,
+    /// Of pages, by compression; `unknown_bytes` of files that do not tell.
+    pub plain_bytes: u64,
+    pub zstd_bytes: u64,
+    pub unknown_bytes: u64,
+    /// Longest time between neighbouring rows, when it is known.
+    pub gap_max_ns: Option<u64>,
 }
 
 /// Of all rows of a topic.

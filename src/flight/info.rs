@@ -26,6 +26,7 @@ use crate::model::Locator;
 use crate::model::SequenceHead;
 use crate::model::SequenceName;
 use crate::model::TimeRange;
+use crate::model::TopicStorage;
 use crate::model::TopicView;
 use crate::retrieval::Info;
 use crate::retrieval::TopicInfo;
@@ -43,6 +44,14 @@ use crate::wire::topic_schema_metadata;
 pub(super) async fn flight_info(desk: &Desk, descriptor: FlightDescriptor) -> Result<FlightInfo, tonic::Status> {
     let asked = parse(descriptor.clone())?;
     let info = desk.retrieval.info(&asked.locator, asked.range).await.map_err(|error| tonic_status(&error))?;
+    let storage = match asked.extras.storage {
+        true => desk.retrieval.storage(&info).await.map_err(|error| tonic_status(&error))?,
+        false => Vec::new(),
+    };
+    let open = match asked.extras.open {
+        true => desk.retrieval.open_sessions(&info).await.map_err(|error| tonic_status(&error))?,
+        false => Vec::new(),
+    };
     let Info { sequence, topics } = info;
     let schema = match (&asked.locator, topics.first()) {
         (Locator::Topic(_), Some(topic)) => {
@@ -57,11 +66,11 @@ pub(super) async fn flight_info(desk: &Desk, descriptor: FlightDescriptor) -> Re
     Ok(FlightInfo {
         schema,
         flight_descriptor: Some(descriptor),
-        endpoint: topics.iter().map(|topic| endpoint(desk, &asked, topic)).collect(),
+        endpoint: (0..).zip(&topics).map(|(index, topic)| endpoint(desk, &asked, topic, storage.get(index))).collect(),
         total_records: i64::try_from(records).unwrap_or(i64::MAX),
         total_bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
         ordered: false,
-        app_metadata: Bytes::from(sequence_app_metadata(&sequence)),
+        app_metadata: Bytes::from(sequence_app_metadata(&sequence, &open)),
     })
 }
 
@@ -111,7 +120,7 @@ fn parse(descriptor: FlightDescriptor) -> Result<InfoDescriptor, tonic::Status> 
     InfoDescriptor::parse(kind, &command, &path).map_err(|error| tonic_status(&error))
 }
 
-fn endpoint(desk: &Desk, asked: &InfoDescriptor, topic: &TopicInfo) -> FlightEndpoint {
+fn endpoint(desk: &Desk, asked: &InfoDescriptor, topic: &TopicInfo, storage: Option<&TopicStorage>) -> FlightEndpoint {
     let head = &topic.view.head;
     let ticket = match asked.form {
         DescriptorForm::Command => desk.tickets.seal(&Ticket { topic: head.id, range: asked.range }),
@@ -122,7 +131,7 @@ fn endpoint(desk: &Desk, asked: &InfoDescriptor, topic: &TopicInfo) -> FlightEnd
         ticket: Some(arrow_flight::Ticket { ticket: Bytes::from(ticket) }),
         location: vec![Location { uri: topic_location(&head.name) }],
         expiration_time: None,
-        app_metadata: Bytes::from(topic_app_metadata(&topic.view, window)),
+        app_metadata: Bytes::from(topic_app_metadata(&topic.view, window, storage)),
     }
 }
 

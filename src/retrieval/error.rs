@@ -10,7 +10,10 @@ pub enum RetrievalError {
     #[error("{what} {name} does not exist")]
     NotFound { what: Entity, name: String },
     /// It is there, but its session may still change.
-    #[error("topic {topic} is not finalized yet: it can be read once its session is finalized")]
+    #[error(
+        "topic {topic} is not finalized yet: it can be read once its session is finalized (by its writer, or when that is \
+         gone by `tessera finalize`)"
+    )]
     NotFinalized { topic: TopicName },
     /// A plan must fit into memory.
     #[error("topic {topic} has more than {max} segments in the time range: ask for less of it at once")]

@@ -9,6 +9,7 @@ mod config;
 mod error;
 mod info;
 mod plan;
+mod storage;
 mod stream;
 
 pub use config::RetrievalConfig;

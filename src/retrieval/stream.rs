@@ -10,14 +10,19 @@ use super::info;
 use super::info::Info;
 use super::plan;
 use super::plan::Plan;
+use super::storage;
 use crate::catalog::Catalog;
 use crate::catalog::Page;
+use crate::catalog::Visibility;
 use crate::model::Locator;
 use crate::model::SequenceHead;
 use crate::model::SequenceName;
+use crate::model::SessionState;
+use crate::model::SessionView;
 use crate::model::TimeRange;
 use crate::model::TopicId;
 use crate::model::TopicName;
+use crate::model::TopicStorage;
 use crate::model::TopicView;
 use crate::shard::BatchReceiver;
 use crate::shard::Shards;
@@ -68,6 +73,31 @@ impl Retrieval {
     /// [`RetrievalError::Shard`] when a window cannot be read.
     pub async fn info(&self, locator: &Locator, range: TimeRange) -> Result<Info, RetrievalError> {
         info::gather(&self.desk, locator, range).await
+    }
+
+    /// How the chunks of these topics are stored, from their records; in the order of the topics.
+    ///
+    /// Cost: some 40 kB of the catalog per 256 chunks, bounded: of very long topics a sample.
+    ///
+    /// # Errors
+    /// Of the catalog.
+    pub async fn storage(&self, info: &Info) -> Result<Vec<TopicStorage>, RetrievalError> {
+        storage::gather(&*self.desk.catalog, info.topics.iter().map(|topic| &topic.view)).await
+    }
+
+    /// The open sessions of a sequence with their topics and what of these is durable so far. None of it can be read yet.
+    ///
+    /// # Errors
+    /// [`RetrievalError::NotFound`] when the sequence was deleted meanwhile.
+    pub async fn open_sessions(&self, info: &Info) -> Result<Vec<SessionView>, RetrievalError> {
+        let is_open = |session: &SessionView| session.head.state == SessionState::Open;
+        if !info.sequence.sessions.iter().any(is_open) {
+            return Ok(Vec::new());
+        }
+        let name = &info.sequence.head.name;
+        let mut sessions = self.desk.catalog.sequence(name, Visibility::All).await?.sessions;
+        sessions.retain(is_open);
+        Ok(sessions)
     }
 
     /// A topic without a window, for its schema.

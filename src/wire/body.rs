@@ -90,6 +90,11 @@ impl<'a> Body<'a> {
         serde_json::from_str(raw).map(Some).map_err(|_| WireError::Value { key, expected, found: found() })
     }
 
+    /// Whether the key is there and `true`.
+    pub fn flag(&self, key: &str) -> bool {
+        self.members.get(key).is_some_and(|raw| raw.get() == "true")
+    }
+
     pub fn object(&self, key: &'static str) -> Result<Self, WireError> {
         let raw = self.member(key)?;
         match kind(raw) {

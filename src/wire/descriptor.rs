@@ -68,6 +68,16 @@ pub struct InfoDescriptor {
     pub locator: Locator,
     pub range: TimeRange,
     pub form: DescriptorForm,
+    pub extras: InfoExtras,
+}
+
+/// What only our own client asks for, by keys of our own. Without them answers are to the byte what every client gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InfoExtras {
+    /// `tessera_storage`: how the chunks of each topic are stored.
+    pub storage: bool,
+    /// `tessera_open`: the topics of open sessions and what of them is durable.
+    pub open: bool,
 }
 
 impl InfoDescriptor {
@@ -81,12 +91,13 @@ impl InfoDescriptor {
                 let body = Body::parse(command, &Limits::DESCRIPTOR)?;
                 let (start, end) = (body.integer("timestamp_ns_start")?, body.integer("timestamp_ns_end")?);
                 let (locator, range) = (body.locator("resource_locator")?, TimeRange::new(start, end)?);
-                Ok(Self { locator, range, form: DescriptorForm::Command })
+                let extras = InfoExtras { storage: body.flag("tessera_storage"), open: body.flag("tessera_open") };
+                Ok(Self { locator, range, form: DescriptorForm::Command, extras })
             }
             (DescriptorKind::Path, [name]) => {
                 let wrong = |cause: NameError| WireError::Name { key: "path", cause };
                 let locator = Locator::parse(name).map_err(wrong)?;
-                Ok(Self { locator, range: TimeRange::ALL, form: DescriptorForm::Path })
+                Ok(Self { locator, range: TimeRange::ALL, form: DescriptorForm::Path, extras: InfoExtras::default() })
             }
             (DescriptorKind::Path, _) => Err(WireError::DescriptorPath { found: path.len() }),
             (DescriptorKind::Unknown, _) => {
@@ -167,6 +178,13 @@ mod tests {
         }
         assert!(info(r#"{"resource_locator": "a", "timestamp_ns_start": 1.5}"#).is_err());
         assert!(info(r#"{"resource_locator": "a", "timestamp_ns_start": "1"}"#).is_err());
+    }
+
+    #[test]
+    fn extras_are_given_to_who_asks_for_them() {
+        assert_eq!(info(r#"{"resource_locator": "a"}"#).unwrap().extras, InfoExtras::default());
+        let asked = info(r#"{"resource_locator": "a", "tessera_storage": true, "tessera_open": 1}"#).unwrap();
+        assert_eq!(asked.extras, InfoExtras { storage: true, open: false });
     }
 
     #[test]

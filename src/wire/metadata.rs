@@ -10,6 +10,8 @@ use crate::model::SessionState;
 use crate::model::SessionView;
 use crate::model::TimeBounds;
 use crate::model::TopicName;
+use crate::model::TopicState;
+use crate::model::TopicStorage;
 use crate::model::TopicTotals;
 use crate::model::TopicView;
 use crate::model::UserMetadata;
@@ -24,20 +26,23 @@ pub struct WindowInfo {
 
 /// `FlightInfo.app_metadata` of a sequence.
 ///
+/// * `open`: the open sessions with their topics, for who asked for them; a key more in the session then.
+///
 /// A session's `uuid` (read by SDK 0.3 and 0.4) is its public id, the one in its locator; its token is never told again.
-pub fn sequence_app_metadata(view: &SequenceView) -> String {
+pub fn sequence_app_metadata(view: &SequenceView, open: &[SessionView]) -> String {
     text(&SequenceJson {
         resource_locator: view.head.name.to_string(),
         created_at_ns: view.head.created_at_ns,
         user_metadata: raw(&view.head.metadata),
-        sessions: view.sessions.iter().map(session_json).collect(),
+        sessions: view.sessions.iter().map(|session| session_json(session, open)).collect(),
     })
 }
 
 /// `app_metadata` of a topic's endpoint.
 ///
 /// * `window`: given exactly when the request had a bound: clients then take counts from it, and without one fail on it.
-pub fn topic_app_metadata(view: &TopicView, window: Option<WindowInfo>) -> String {
+/// * `storage`: for who asked for it; a key more then.
+pub fn topic_app_metadata(view: &TopicView, window: Option<WindowInfo>, storage: Option<&TopicStorage>) -> String {
     let (head, TopicTotals { rows, file_bytes, chunks, bounds }) = (&view.head, view.totals);
     let interval = bounds.map(Interval::from);
     text(&TopicJson {
@@ -51,6 +56,7 @@ pub fn topic_app_metadata(view: &TopicView, window: Option<WindowInfo>) -> Strin
         data_info: DataInfo { interval, total_row_count: rows, total_bytes: file_bytes, total_chunks_count: chunks },
         time_window_info: window
             .map(|window| TimeWindow { interval: window.bounds.map(Interval::from), row_count: window.rows }),
+        storage: storage.map(storage_json),
         info: OldInfo { chunks_number: chunks, total_bytes: file_bytes, timestamp: interval },
     })
 }
@@ -100,10 +106,45 @@ struct SessionJson {
     completed_at_ns: Option<i64>,
     locked: bool,
     topics: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open_topics: Option<Vec<OpenTopicJson>>,
 }
 
-fn session_json(view: &SessionView) -> SessionJson {
+/// A topic of an open session. Its rows are durable, and cannot be read before the session is finalized.
+#[derive(Serialize)]
+struct OpenTopicJson {
+    resource_locator: String,
+    ontology_tag: String,
+    serialization_format: &'static str,
+    state: &'static str,
+    interval: Option<Interval>,
+    total_row_count: u64,
+    total_bytes: u64,
+    total_chunks_count: u64,
+}
+
+fn open_topic_json(view: &TopicView) -> OpenTopicJson {
+    let (head, TopicTotals { rows, file_bytes, chunks, bounds }) = (&view.head, view.totals);
+    OpenTopicJson {
+        resource_locator: head.name.to_string(),
+        ontology_tag: head.tag.as_str().to_owned(),
+        serialization_format: head.format.as_str(),
+        state: match head.state {
+            TopicState::Created => "created",
+            TopicState::Receiving => "receiving",
+            TopicState::Complete => "complete",
+            TopicState::Interrupted => "interrupted",
+        },
+        interval: bounds.map(Interval::from),
+        total_row_count: rows,
+        total_bytes: file_bytes,
+        total_chunks_count: chunks,
+    }
+}
+
+fn session_json(view: &SessionView, open: &[SessionView]) -> SessionJson {
     let head = &view.head;
+    let open = open.iter().find(|open| open.head.id == head.id);
     SessionJson {
         locator: Locator::Session { sequence: head.sequence_name.clone(), session: head.id }.to_string(),
         uuid: head.id.0.as_hyphenated().to_string(),
@@ -111,6 +152,7 @@ fn session_json(view: &SessionView) -> SessionJson {
         completed_at_ns: head.completed_at_ns,
         locked: head.state == SessionState::Final,
         topics: view.topics.iter().map(|topic| topic.head.name.to_string()).collect(),
+        open_topics: open.map(|open| open.topics.iter().map(open_topic_json).collect()),
     }
 }
 
@@ -125,6 +167,8 @@ struct TopicJson<'a> {
     user_metadata: &'a RawValue,
     data_info: DataInfo,
     time_window_info: Option<TimeWindow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    storage: Option<StorageJson>,
     /// Read by clients up to 0.6.
     info: OldInfo,
 }
@@ -153,6 +197,24 @@ struct DataInfo {
 struct TimeWindow {
     interval: Option<Interval>,
     row_count: u64,
+}
+
+/// Sums over `chunks` of the topic's chunks.
+#[derive(Serialize)]
+struct StorageJson {
+    chunks: u64,
+    logical_bytes: u64,
+    file_bytes: u64,
+    plain_bytes: u64,
+    zstd_bytes: u64,
+    unknown_bytes: u64,
+    gap_max_ns: Option<u64>,
+}
+
+fn storage_json(storage: &TopicStorage) -> StorageJson {
+    let TopicStorage { chunks, logical_bytes, file_bytes, plain_bytes, zstd_bytes, unknown_bytes, gap_max_ns } =
+        *storage;
+    StorageJson { chunks, logical_bytes, file_bytes, plain_bytes, zstd_bytes, unknown_bytes, gap_max_ns }
 }
 
 #[derive(Serialize)]

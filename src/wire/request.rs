@@ -6,9 +6,11 @@ use super::WireError;
 use super::body::Body;
 use super::body::Limits;
 use super::key_era;
+use super::order;
 use super::session_era;
 use crate::model::NotificationTarget;
 use crate::model::OntologyTag;
+use crate::model::Order;
 use crate::model::SequenceName;
 use crate::model::SerializationFormat;
 use crate::model::SessionId;
@@ -70,6 +72,11 @@ pub enum ActionRequest {
     },
     NotificationPurge {
         target: NotificationTarget,
+    },
+    /// Of whoever runs the server; sealed with a key of its data directory.
+    Order {
+        order: Order,
+        seal: [u8; 32],
     },
     SequenceSystemInfo {
         name: SequenceName,
@@ -157,6 +164,8 @@ impl ActionRequest {
             "topic_notify_list" => key_era::notify_list(&read()?, key_era::topic_target),
             "sequence_notify_purge" => key_era::notify_purge(&read()?, key_era::sequence_target),
             "topic_notify_purge" => key_era::notify_purge(&read()?, key_era::topic_target),
+            order::FINALIZE => order::finalize(&read()?),
+            order::DISCARD => order::discard(&read()?),
             "sequence_system_info" => Ok(Self::SequenceSystemInfo { name: read()?.sequence("name")? }),
             "topic_system_info" => Ok(Self::TopicSystemInfo { name: read()?.topic("name")? }),
             other => Err(WireError::UnknownAction(other.chars().take(80).collect())),

@@ -60,7 +60,7 @@ const FULL: TopicTotals =
 
 #[test]
 fn a_sequence_lists_its_sessions_by_locator_and_public_id() {
-    let value: Value = serde_json::from_str(&sequence_app_metadata(&sequence(vec![topic(FULL)]))).unwrap();
+    let value: Value = serde_json::from_str(&sequence_app_metadata(&sequence(vec![topic(FULL)]), &[])).unwrap();
     let expected = json!({
         "resource_locator": "drive", "created_at_ns": 4, "user_metadata": {},
         "sessions": [
@@ -75,7 +75,7 @@ fn a_sequence_lists_its_sessions_by_locator_and_public_id() {
 
 #[test]
 fn a_topic_tells_every_generation_what_it_reads() {
-    let text = topic_app_metadata(&topic(FULL), None);
+    let text = topic_app_metadata(&topic(FULL), None, None);
     let value: Value = serde_json::from_str(&text).unwrap();
     let interval = json!({"start_ns": 1000, "end_ns": 3000});
     assert_eq!(value["created_at_ns"], 1_795_185_257_311_446_015_i64);
@@ -94,27 +94,27 @@ fn a_topic_tells_every_generation_what_it_reads() {
 
 #[test]
 fn user_metadata_leaves_as_the_text_that_came() {
-    let text = topic_app_metadata(&topic(FULL), None);
+    let text = topic_app_metadata(&topic(FULL), None, None);
     assert!(text.contains(r#""user_metadata":{"n": 12345678901234567890123, "f": 1.10},"#), "{text}");
 }
 
 #[test]
 fn a_topic_without_rows_has_null_intervals() {
     let empty = topic(TopicTotals::default());
-    let value: Value = serde_json::from_str(&topic_app_metadata(&empty, None)).unwrap();
+    let value: Value = serde_json::from_str(&topic_app_metadata(&empty, None, None)).unwrap();
     assert_eq!(value["data_info"]["interval"], Value::Null);
     assert_eq!(value["data_info"]["total_row_count"], 0);
     assert_eq!(value["info"]["timestamp"], Value::Null);
     let mut created = empty.clone();
     created.head.completed_at_ns = None;
-    let value: Value = serde_json::from_str(&topic_app_metadata(&created, None)).unwrap();
+    let value: Value = serde_json::from_str(&topic_app_metadata(&created, None, None)).unwrap();
     assert_eq!((&value["locked"], &value["completed_at_ns"]), (&json!(false), &Value::Null));
 }
 
 #[test]
 fn a_window_is_an_object_even_when_it_is_empty() {
     let window = |bounds, rows| {
-        let text = topic_app_metadata(&topic(FULL), Some(WindowInfo { bounds, rows }));
+        let text = topic_app_metadata(&topic(FULL), Some(WindowInfo { bounds, rows }), None);
         serde_json::from_str::<Value>(&text).unwrap()["time_window_info"].clone()
     };
     assert_eq!(window(None, 0), json!({"interval": null, "row_count": 0}));
@@ -145,4 +145,24 @@ fn schema_metadata_has_the_three_keys() {
 #[test]
 fn a_location_is_the_topics_name_under_our_scheme() {
     assert_eq!(topic_location(&TopicName::parse("/drive/cam/front").unwrap()), "mosaico:drive/cam/front");
+}
+
+/// Goal: who asks for nothing of ours gets nothing of ours.
+#[test]
+fn extras_are_keys_of_their_own() {
+    let plain: Value = serde_json::from_str(&topic_app_metadata(&topic(FULL), None, None)).unwrap();
+    assert!(!plain.as_object().unwrap().contains_key("storage"));
+    let storage = TopicStorage { chunks: 1, zstd_bytes: 7, gap_max_ns: Some(5), ..TopicStorage::default() };
+    let told: Value = serde_json::from_str(&topic_app_metadata(&topic(FULL), None, Some(&storage))).unwrap();
+    assert_eq!((&told["storage"]["zstd_bytes"], &told["storage"]["gap_max_ns"]), (&json!(7), &json!(5)));
+
+    let view = sequence(vec![topic(FULL)]);
+    let mut open = topic(TopicTotals { rows: 2, ..FULL });
+    open.head.state = TopicState::Interrupted;
+    let opened = SessionView { head: view.sessions[1].head.clone(), topics: vec![open] };
+    let told: Value = serde_json::from_str(&sequence_app_metadata(&view, &[opened])).unwrap();
+    assert!(!told["sessions"][0].as_object().unwrap().contains_key("open_topics"));
+    let topic = &told["sessions"][1]["open_topics"][0];
+    assert_eq!((&topic["state"], &topic["total_row_count"]), (&json!("interrupted"), &json!(2)));
+    assert_eq!(told["sessions"][1]["topics"], json!([]));
 }
