@@ -29,6 +29,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tonic::Code;
 
+use tessera::auth::OrderSealer;
 use tessera::auth::TicketSealer;
 use tessera::catalog::EmbeddedCatalog;
 use tessera::catalog::EmbeddedConfig;
@@ -91,8 +92,8 @@ impl Server {
         let (shards, executors) = shard::start(&setup).await.unwrap();
         shards.recover(Expected::default()).await.unwrap();
         let published = Arc::new(catalog.clone());
-        let sessions =
-            Sessions::new(published.clone(), open, shards.clone(), ids, SessionConfig::default(), || 1_000_000);
+        let (orders, limits) = (OrderSealer::new(boot.ticket_key), SessionConfig::default());
+        let sessions = Sessions::new(published.clone(), open, shards.clone(), ids, orders, limits, || 1_000_000);
         let retrieval = Retrieval::new(published, shards, RetrievalConfig::default());
         let transport = TransportConfig::default();
         let config = HandlerConfig {

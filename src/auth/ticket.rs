@@ -60,7 +60,7 @@ pub struct TicketSealer {
 }
 
 impl TicketSealer {
-    /// `key`: random, kept by the catalog, used for nothing else.
+    /// `key`: random, kept by the catalog. Beside tickets only the key of orders is made from it.
     #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
     pub fn new(key: [u8; 32]) -> Self {
         Self { seal: Hmac::new_from_slice(&key).expect("any key length") }

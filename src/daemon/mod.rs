@@ -5,6 +5,7 @@
 
 mod log;
 mod mount;
+mod operator;
 mod serve;
 mod socket;
 mod start;
@@ -13,6 +14,8 @@ mod stop;
 pub use log::LogError;
 pub use log::start as start_log;
 pub use mount::MountError;
+pub use operator::OperatorError;
+pub use operator::order_sealer;
 pub use serve::ServeError;
 pub use serve::serve;
 pub use start::AtRest;
@@ -20,3 +23,4 @@ pub use start::StartError;
 pub use start::Storage;
 pub use start::open_at_rest;
 pub use start::open_storage;
+pub use start::wall_ns;

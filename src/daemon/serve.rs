@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::auth::OrderSealer;
 use crate::auth::TicketSealer;
 use crate::catalog::EmbeddedCatalog;
 use crate::config::Config;
@@ -112,8 +113,8 @@ async fn open(config: &Config) -> Result<Open, ServeError> {
     });
     announce_storage(config, &storage);
     let Storage { catalog, embedded, open_store, shards, executors, ids, budget, ticket_key, locks, .. } = storage;
-    let sessions =
-        Sessions::new(Arc::clone(&catalog), open_store, shards.clone(), ids, config.sessions.clone(), start::wall_ns);
+    let (orders, limits) = (OrderSealer::new(ticket_key), config.sessions.clone());
+    let sessions = Sessions::new(Arc::clone(&catalog), open_store, shards.clone(), ids, orders, limits, start::wall_ns);
     let retrieval = Retrieval::new(catalog, shards, config.reading.clone());
     let handlers = HandlerConfig {
         session_answer: config.compat.session_answer,

@@ -13,6 +13,7 @@ use super::ipc::FrameError;
 use super::transport::Gone;
 use super::transport::ReceiveError;
 use super::transport::Status;
+use crate::auth::OrderError;
 use crate::auth::TicketError;
 use crate::catalog::CatalogError;
 use crate::chunk::EncodeError;
@@ -129,6 +130,14 @@ impl Answerable for TicketError {
     }
 }
 
+impl Answerable for OrderError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Seal | Self::Expired | Self::Early => Code::PermissionDenied,
+        }
+    }
+}
+
 impl Answerable for DecodeError {
     fn code(&self) -> Code {
         match self {
@@ -207,6 +216,7 @@ impl Answerable for SessionError {
             Self::TooMany { .. } => Code::ResourceExhausted,
             Self::Stopping => Code::Unavailable,
             Self::Ended { .. } | Self::Metadata { .. } => Code::Internal,
+            Self::Order(cause) => cause.code(),
             Self::Put(cause) => cause.code(),
             Self::Shard { cause, .. } => cause.code(),
             Self::Catalog(cause) => cause.code(),

@@ -62,7 +62,8 @@ impl Admission {
     pub(super) fn session(&self) -> Result<SessionPlace<'_>, SessionError> {
         let (mut counts, max) = (self.counts(), self.config.sessions_max);
         if counts.open.len() + counts.pending as usize >= max as usize {
-            let remedy = "finalize or delete some";
+            let remedy = "`tessera ls --open` lists them, `tessera finalize` and `tessera discard` end those whose writer is gone; \
+                          or raise sessions.sessions_max";
             return Err(SessionError::TooMany { what: "open sessions".to_owned(), max, remedy });
         }
         counts.pending += 1;
@@ -77,7 +78,7 @@ impl Admission {
         let (mut counts, max) = (self.counts(), self.config.topics_max);
         let open = counts.open.entry(session).or_insert(Open { sequence, topics: 0 });
         if open.topics >= max {
-            let remedy = "write the rest into another session of the sequence";
+            let remedy = "write the rest into another session of the sequence, or raise sessions.topics_max";
             return Err(SessionError::TooMany { what: format!("topics of session {session}"), max, remedy });
         }
         open.topics += 1;

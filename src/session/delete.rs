@@ -23,6 +23,7 @@ use crate::catalog::Visibility;
 use crate::model::Locator;
 use crate::model::SequenceName;
 use crate::model::SessionId;
+use crate::model::TopicId;
 use crate::model::TopicName;
 
 impl Sessions {
@@ -83,19 +84,24 @@ impl Sessions {
         let desk = Arc::clone(&self.desk);
         to_the_end(async move {
             let _passage = desk.gates.pass(Gate::Session(head.session)).await;
-            desk.catalog.delete_topic(head.id).await?;
-            desk.registry.cancel(Puts::Topic(head.id), Cancel::Deleted);
-            desk.admission.forget_topic(head.session);
-            desk.alarm.ring();
-            Ok(())
+            desk.remove_topic(head.id, head.session).await
         })
         .await
     }
 }
 
 impl Desk {
+    /// Deletes a topic of an open session, whose gate the caller holds.
+    pub(super) async fn remove_topic(&self, topic: TopicId, session: SessionId) -> Result<(), SessionError> {
+        self.catalog.delete_topic(topic).await?;
+        self.registry.cancel(Puts::Topic(topic), Cancel::Deleted);
+        self.admission.forget_topic(session);
+        self.alarm.ring();
+        Ok(())
+    }
+
     /// After the tombstone: stops the puts, removes the manifests and wakes the sweep.
-    async fn bury(&self, sessions: &[SessionId]) -> Result<(), SessionError> {
+    pub(super) async fn bury(&self, sessions: &[SessionId]) -> Result<(), SessionError> {
         for session in sessions {
             self.registry.cancel(Puts::Session(*session), Cancel::Deleted);
             self.admission.forget_session(*session);

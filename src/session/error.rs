@@ -1,5 +1,6 @@
 //! Why a request of a writer failed.
 
+use crate::auth::OrderError;
 use crate::catalog::CatalogError;
 use crate::catalog::Entity;
 use crate::chunk::EncodeError;
@@ -38,6 +39,8 @@ pub enum SessionError {
     /// A put that failed before is used again.
     #[error("topic {topic}: its DoPut has already ended")]
     Ended { topic: TopicName },
+    #[error(transparent)]
+    Order(OrderError),
     #[error(transparent)]
     Put(PutError),
     #[error("{what}: {cause}")]

@@ -63,7 +63,7 @@ impl Sessions {
 }
 
 impl Desk {
-    async fn finalize(&self, head: SessionHead) -> Result<SessionHead, SessionError> {
+    pub(super) async fn finalize(&self, head: SessionHead) -> Result<SessionHead, SessionError> {
         let sequence = self.catalog.sequence(&head.sequence_name, Visibility::All).await?;
         let session = sequence.sessions.iter().find(|session| session.head.id == head.id);
         let Some(session) = session else {
@@ -107,7 +107,7 @@ impl Desk {
 }
 
 /// Asks the table of states early, so that a refusal names the topic and costs no manifest. The catalog asks it again.
-fn may_finalize(session: &SessionView) -> Result<(), SessionError> {
+pub(super) fn may_finalize(session: &SessionView) -> Result<(), SessionError> {
     let after = |topics: Vec<_>| session.head.state.after(SessionMove::Finalize, topics);
     for topic in &session.topics {
         after(vec![topic.head.state])

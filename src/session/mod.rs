@@ -20,6 +20,7 @@ mod gate;
 mod manifest;
 mod put;
 mod registry;
+mod rescue;
 mod sessions;
 mod sweep;
 

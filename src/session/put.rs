@@ -165,7 +165,7 @@ pub(super) async fn begin(
         Closed::Full { max } => SessionError::TooMany {
             what: "running DoPut streams".to_owned(),
             max,
-            remedy: "try again when one has ended",
+            remedy: "try again when one has ended, or raise sessions.puts_max",
         },
         Closed::Stopping => SessionError::Stopping,
     })?;

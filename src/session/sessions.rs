@@ -17,6 +17,7 @@ use super::registry::Registry;
 use super::sweep;
 use super::sweep::Alarm;
 use super::sweep::to_the_end;
+use crate::auth::OrderSealer;
 use crate::auth::token_digest;
 use crate::catalog::Catalog;
 use crate::catalog::NewSequence;
@@ -56,6 +57,7 @@ pub(super) struct Desk {
     pub(super) registry: Arc<Registry>,
     pub(super) gates: Gates,
     pub(super) alarm: Arc<Alarm>,
+    pub(super) orders: OrderSealer,
     ids: Arc<IdSource>,
     clock: fn() -> i64,
 }
@@ -80,19 +82,21 @@ pub enum SessionRef {
 }
 
 impl Sessions {
+    /// * `orders`: knows the orders that are given to this server.
     /// * `clock`: the wall clock, in ns of Unix time; a label, never compared.
     pub fn new(
         catalog: Arc<dyn Catalog>,
         open: OpenStore,
         shards: Shards,
         ids: Arc<IdSource>,
+        orders: OrderSealer,
         config: SessionConfig,
         clock: fn() -> i64,
     ) -> Self {
         let alarm = Arc::new(Alarm::default());
         let registry = Registry::new(config.puts_max, Arc::clone(&alarm));
         let (admission, gates) = (Admission::new(config), Gates::default());
-        Self { desk: Arc::new(Desk { catalog, open, shards, admission, registry, gates, alarm, ids, clock }) }
+        Self { desk: Arc::new(Desk { catalog, open, shards, admission, registry, gates, alarm, orders, ids, clock }) }
     }
 
     /// Takes up what the last start left, before the first request: counts the open sessions, and removes manifests of

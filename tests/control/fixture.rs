@@ -16,6 +16,7 @@ use arrow::ipc::writer::DictionaryTracker;
 use arrow::ipc::writer::IpcDataGenerator;
 use arrow::ipc::writer::IpcWriteOptions;
 use tempfile::TempDir;
+use tessera::auth::OrderSealer;
 use tessera::catalog::Catalog;
 use tessera::catalog::EmbeddedCatalog;
 use tessera::catalog::EmbeddedConfig;
@@ -45,6 +46,11 @@ use tessera::shard::ChunkConfig;
 use tessera::shard::ShardMemory;
 use tessera::shard::ShardSetup;
 use tessera::store::Expected;
+
+/// What seals the orders of this house.
+pub const ORDER_KEY: [u8; 32] = [9; 32];
+/// What its clock always shows, in ns.
+pub const NOW: i64 = 1_700_000_000;
 
 /// A running house. [`House::stop`] it before another one opens on the same directory.
 pub struct House {
@@ -92,7 +98,8 @@ impl House {
             expected.sessions.insert(session, open_store.committed_chunks(session).await.unwrap());
         }
         shards.recover(expected).await.unwrap();
-        let sessions = Sessions::new(catalog.clone(), open_store, shards.clone(), ids, config, || 1_700_000_000);
+        let orders = OrderSealer::new(ORDER_KEY);
+        let sessions = Sessions::new(catalog.clone(), open_store, shards.clone(), ids, orders, config, || NOW);
         sessions.recover().await.unwrap();
         let config = RetrievalConfig { target_message_bytes: 64 << 10, batch_rows_max: 1000 };
         let retrieval = Retrieval::new(catalog.clone(), shards, config);

@@ -5,4 +5,5 @@ mod deleting;
 mod finalizing;
 mod fixture;
 mod reading;
+mod rescuing;
 mod writing;

@@ -30,6 +30,8 @@ pub(super) const SERVED: &[(&str, &str)] = &[
     ("topic_notification_create", "Notes what went wrong with a topic"),
     ("topic_notification_list", "Lists the notifications of a topic"),
     ("topic_notification_purge", "Removes the notifications of a topic"),
+    ("tessera_session_finalize", "Finalizes a session whose writer is gone, for who can read the data directory"),
+    ("tessera_session_discard", "Deletes an open session whose writer is gone, for who can read the data directory"),
 ];
 
 /// Messages sent to readers have no limit but protobuf's; clients are told a round one below it.
@@ -116,6 +118,10 @@ async fn answer(desk: &Desk, kind: &str, request: ActionRequest) -> Result<Strin
         }
         R::NotificationPurge { target } => {
             desk.sessions.purge_notifications(target).await?;
+            Ok(json(Answer::Empty))
+        }
+        R::Order { order, seal } => {
+            desk.sessions.obey(order, &seal).await?;
             Ok(json(Answer::Empty))
         }
         R::SequenceSystemInfo { name } => Ok(json(resource::sequence_info(desk, name).await?)),

@@ -1,0 +1,62 @@
+//! The key of a running server's data directory: who can read it may give orders.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::auth::OrderSealer;
+use crate::catalog::CatalogError;
+use crate::catalog::EmbeddedCatalog;
+use crate::catalog::EmbeddedConfig;
+use crate::config::Config;
+use crate::io::LockError;
+use crate::io::is_directory_held;
+
+use super::mount;
+
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    #[error(
+        "{} is no data directory of a server (there is no catalog in it): name the one that `tessera serve` was given first, \
+         with --data-dir", .0.display()
+    )]
+    NoCatalog(PathBuf),
+    #[error(
+        "no server runs on {path}: start it with `tessera serve --data-dir {path}`, then give the order again",
+        path = .0.display()
+    )]
+    NotRunning(PathBuf),
+    #[error("data directory {}: {cause}; run this as the user that the server runs as", path.display())]
+    Denied { path: PathBuf, cause: std::io::Error },
+    #[error("the key in {} cannot be read: {cause}; run this as the user that the server runs as", path.display())]
+    Unreadable { path: PathBuf, cause: CatalogError },
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
+/// Reads the key in the data directories of a server that is running. Changes nothing.
+///
+/// # Errors
+/// [`OperatorError`]
+pub fn order_sealer(config: &Config) -> Result<OrderSealer, OperatorError> {
+    let directories = &config.storage.data_dirs;
+    let path = find(directories)?;
+    if !is_directory_held(path)? {
+        return Err(OperatorError::NotRunning(path.clone()));
+    }
+    match EmbeddedCatalog::key(&EmbeddedConfig::default(), &mount::catalog_file(path)) {
+        Ok(key) => Ok(OrderSealer::new(key)),
+        Err(cause) => Err(OperatorError::Unreadable { path: path.clone(), cause }),
+    }
+}
+
+/// The directory that has the catalog.
+fn find(directories: &[PathBuf]) -> Result<&PathBuf, OperatorError> {
+    for path in directories {
+        match fs::exists(mount::catalog_file(path)) {
+            Ok(true) => return Ok(path),
+            Ok(false) => {}
+            Err(cause) => return Err(OperatorError::Denied { path: path.clone(), cause }),
+        }
+    }
+    Err(OperatorError::NoCatalog(directories.first().cloned().unwrap_or_default()))
+}

@@ -1,0 +1,75 @@
+//! Orders of whoever runs the server, about sessions whose writer is gone: its token died with it, what it wrote is
+//! durable, and nobody else could make it readable.
+//!
+//! A crash in between leaves what that of a finalize or a delete leaves; the order can be given again.
+
+use std::sync::Arc;
+
+use super::error::SessionError;
+use super::finalize::may_finalize;
+use super::gate::Gate;
+use super::registry::Puts;
+use super::sessions::Desk;
+use super::sessions::Sessions;
+use super::sweep::to_the_end;
+use crate::catalog::CatalogError;
+use crate::catalog::Entity;
+use crate::model::Order;
+use crate::model::OrderVerb;
+use crate::model::Refusal;
+use crate::model::SessionState;
+use crate::model::SessionView;
+use crate::model::TopicState;
+
+impl Sessions {
+    /// Carries out an order. May be repeated: a final session stays final.
+    ///
+    /// # Errors
+    /// [`SessionError::Order`] when it is not sealed for this server or has expired: nothing was looked at then. Else as
+    /// [`Self::finalize`] and [`Self::delete_session`]; [`SessionError::Refused`] for a discard of a final session.
+    pub async fn obey(&self, order: Order, seal: &[u8; 32]) -> Result<(), SessionError> {
+        self.desk.orders.check(&order, seal, self.desk.now()).map_err(SessionError::Order)?;
+        tracing::info!(session = %order.session, verb = ?order.verb, "an order of the operator");
+        let desk = Arc::clone(&self.desk);
+        to_the_end(async move {
+            let _passage = desk.gates.pass(Gate::Session(order.session)).await;
+            let session = desk.catalog.session(order.session).await?;
+            match order.verb {
+                OrderVerb::Discard => desk.discard(&session).await,
+                OrderVerb::Finalize => desk.finalize(session.head).await.map(drop),
+                OrderVerb::FinalizeWritten => desk.finalize_written(session).await,
+            }
+        })
+        .await
+    }
+}
+
+impl Desk {
+    async fn discard(&self, session: &SessionView) -> Result<(), SessionError> {
+        let id = session.head.id;
+        if session.head.state == SessionState::Final {
+            return Err(CatalogError::refused(Entity::Session, id, Refusal::SessionFinal).into());
+        }
+        self.catalog.delete_session(id).await?;
+        self.bury(&[id]).await
+    }
+
+    /// Nothing is deleted unless what stays can be finalized.
+    async fn finalize_written(&self, mut session: SessionView) -> Result<(), SessionError> {
+        if session.head.state == SessionState::Final {
+            return Ok(());
+        }
+        let id = session.head.id;
+        if self.registry.runs(Puts::Session(id)) {
+            return Err(CatalogError::refused(Entity::Session, id, Refusal::TopicReceiving).into());
+        }
+        let unwritten = session.topics.extract_if(.., |topic| topic.head.state == TopicState::Created);
+        let unwritten: Vec<_> = unwritten.map(|topic| topic.head).collect();
+        may_finalize(&session)?;
+        for topic in unwritten {
+            self.remove_topic(topic.id, id).await?;
+        }
+        self.finalize(session.head).await?;
+        Ok(())
+    }
+}
