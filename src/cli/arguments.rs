@@ -23,10 +23,14 @@ pub enum Command {
     Config(ConfigCommand),
     /// List sequences, or the topics of one
     Ls(LsArguments),
-    /// Show one sequence or topic: time, size, rates, rows, chunks
+    /// Show one sequence or topic: time, size, and per topic rows, rate, longest gap, chunks, codec
     Info(InfoArguments),
     /// Print the rows of a topic as NDJSON, one JSON object a line
     Cat(CatArguments),
+    /// Finalize a session whose writer is gone: what it made durable becomes readable
+    Finalize(FinalizeArguments),
+    /// Delete an open session whose writer is gone, with everything in it
+    Discard(DiscardArguments),
     /// Check every chunk of a stopped server's data directories against the catalog and its checksums
     Verify(ConfigArguments),
 }
@@ -64,6 +68,9 @@ pub struct ServerArguments {
 pub struct LsArguments {
     /// A sequence; all sequences without one
     pub locator: Option<String>,
+    /// List open sessions: those that are being written, and those whose writer is gone
+    #[arg(long)]
+    pub open: bool,
     #[command(flatten)]
     pub server: ServerArguments,
 }
@@ -91,4 +98,41 @@ pub struct CatArguments {
     pub limit: Option<u64>,
     #[command(flatten)]
     pub server: ServerArguments,
+}
+
+/// Which session, and where the authority comes from: whoever can read the data directory may do this. The server goes on
+/// running, and must be the one that runs on that directory.
+#[derive(Debug, Args)]
+pub struct RescueArguments {
+    /// The sequence
+    pub sequence: String,
+    /// The session, when several are open: the first digits of its id, as `tessera ls --open` shows it
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+    /// Data directory of the running server [default: ./tessera-data]
+    #[arg(long = "data-dir", value_name = "DIR")]
+    pub data_dirs: Vec<PathBuf>,
+    /// Configuration file (TOML) of the running server
+    #[arg(long, value_name = "FILE", env = "TESSERA_CONFIG")]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub server: ServerArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct FinalizeArguments {
+    #[command(flatten)]
+    pub rescue: RescueArguments,
+    /// Leave out topics that were created and never written, which would make it fail
+    #[arg(long)]
+    pub drop_unwritten: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DiscardArguments {
+    #[command(flatten)]
+    pub rescue: RescueArguments,
+    /// Do it; without this, only say what would be deleted
+    #[arg(long)]
+    pub yes: bool,
 }

@@ -16,6 +16,7 @@ use super::cat;
 use super::config;
 use super::info;
 use super::ls;
+use super::rescue;
 use super::serve;
 use super::verify;
 
@@ -78,6 +79,8 @@ pub fn main() -> ExitCode {
         Command::Ls(arguments) => ls::run(arguments),
         Command::Info(arguments) => info::run(arguments),
         Command::Cat(arguments) => cat::run(arguments),
+        Command::Finalize(arguments) => rescue::finalize(arguments),
+        Command::Discard(arguments) => rescue::discard(arguments),
         Command::Verify(arguments) => verify::run(arguments),
     };
     let outcome = result.unwrap_or_else(|failure| {

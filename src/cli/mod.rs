@@ -4,9 +4,11 @@ mod arguments;
 mod cat;
 mod config;
 mod info;
+mod json_text;
 mod ls;
 mod main;
 mod output;
+mod rescue;
 mod serve;
 mod verify;
 

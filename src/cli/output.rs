@@ -49,6 +49,10 @@ impl Table {
         Self { columns: columns.to_vec(), rows: Vec::new() }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     pub fn row(&mut self, cells: Vec<Cell>) {
         assert!(cells.len() == self.columns.len(), "{} cells under {} columns", cells.len(), self.columns.len());
         self.rows.push(cells);
@@ -101,12 +105,16 @@ pub fn quiet_pipe(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// The text without what could move a terminal's cursor or turn it around.
+/// The text without what could move a terminal's cursor, turn it around, or hide.
 pub fn printable(text: &str) -> String {
-    let hidden = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if hidden(c) { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if is_hostile(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Characters that a terminal acts on instead of showing them, and those that turn or hide what stands beside them.
+pub fn is_hostile(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// `2.8 GB`: SI units, three digits.
@@ -128,20 +136,47 @@ fn scaled(mut value: f64, units: &[&str], step: f64) -> String {
     format!("{value:.digits$} {unit}")
 }
 
-/// `40m38.8s` for nanoseconds.
+/// `40m38s`, `1.5s`, `12.3ms` for nanoseconds.
 pub fn duration(ns: u64) -> String {
     let seconds = ns / 1_000_000_000;
-    match seconds {
-        0 => format!("{:.1}ms", ns as f64 / 1e6),
-        1..60 => format!("{:.1}s", ns as f64 / 1e9),
-        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
-        _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+    match (seconds, ns) {
+        (0, 0..1000) => format!("{ns}ns"),
+        (0, 1000..1_000_000) => format!("{:.1}µs", ns as f64 / 1e3),
+        (0, _) => format!("{:.1}ms", ns as f64 / 1e6),
+        (1..60, _) => format!("{:.1}s", ns as f64 / 1e9),
+        (60..3600, _) => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        (3600..86_400, _) => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3600 % 24),
     }
 }
 
-/// Rows per second between the first and the last of `rows` rows; `None` when they take no time.
+/// The time between the first and the last of `rows` rows; `-` for fewer than two.
+pub fn span(rows: u64, ns: u64) -> String {
+    if rows > 1 { duration(ns) } else { "-".to_owned() }
+}
+
+/// Below this a few rows make any rate.
+const RATE_SPAN_MIN_NS: u64 = 100_000_000;
+
+/// Rows per second between the first and the last of `rows` rows; `None` when they are too few or too close together to say.
 pub fn rate(rows: u64, ns: u64) -> Option<f64> {
-    (rows > 1 && ns > 0).then(|| (rows - 1) as f64 / (ns as f64 / 1e9))
+    (rows > 1 && ns >= RATE_SPAN_MIN_NS).then(|| (rows - 1) as f64 / (ns as f64 / 1e9))
+}
+
+/// `29.9 Hz`, `0.050 Hz`, `18.0 kHz`.
+pub fn hertz(rate: Option<f64>) -> String {
+    match rate {
+        None => "-".to_owned(),
+        Some(hz) if hz >= 10_000.0 => scaled(hz, &["Hz", "kHz", "MHz", "GHz"], 1000.0),
+        Some(hz) if hz >= 9.95 => format!("{hz:.1} Hz"),
+        Some(hz) if hz >= 0.095 => format!("{hz:.2} Hz"),
+        Some(hz) => format!("{hz:.3} Hz"),
+    }
+}
+
+/// `1 chunk`, `2 chunks`.
+pub fn count(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -164,7 +199,19 @@ mod tests {
         let times =
             [duration(1_500_000), duration(2_500_000_000), duration(61_000_000_000), duration(7_200_000_000_000)];
         assert_eq!(times, ["1.5ms", "2.5s", "1m01s", "2h00m"]);
+        assert_eq!(
+            [duration(0), duration(999), duration(12_340), duration(90_000_000_000_000)],
+            ["0ns", "999ns", "12.3µs", "1d01h"]
+        );
+        assert_eq!([count(0, "chunk"), count(1, "chunk"), count(2, "chunk")], ["0 chunks", "1 chunk", "2 chunks"]);
+    }
+
+    /// Three rows in three nanoseconds are not a billion a second.
+    #[test]
+    fn rates_are_said_where_there_is_one() {
         assert_eq!(rate(101, 1_000_000_000), Some(100.0));
-        assert_eq!(rate(1, 0), None);
+        assert_eq!([rate(1, 0), rate(1, u64::MAX), rate(0, 0), rate(3, 3), rate(1000, 99_999_999)], [None; 5]);
+        let texts = [None, Some(0.05), Some(1.0), Some(29.97), Some(200.0), Some(18_000.0)].map(hertz);
+        assert_eq!(texts, ["-", "0.050 Hz", "1.00 Hz", "30.0 Hz", "200.0 Hz", "18 kHz"]);
     }
 }

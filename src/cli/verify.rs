@@ -29,6 +29,7 @@ use super::arguments::ConfigArguments;
 use super::config;
 use super::main::Failure;
 use super::main::Outcome;
+use super::output;
 use super::output::Table;
 
 type Devices = BTreeMap<DeviceNumber, Rc<dyn BlockDevice>>;
@@ -102,7 +103,8 @@ async fn verify_all(rest: &AtRest, devices: &Devices) -> Result<Outcome, Failure
         problems.print()?;
     }
     let rows: u64 = chunks.iter().map(|chunk| chunk.record.rows).sum();
-    eprintln!("{} chunks with {rows} rows checked, {found} with problems", chunks.len());
+    let (chunks, rows) = (output::count(chunks.len() as u64, "chunk"), output::count(rows, "row"));
+    eprintln!("{chunks} with {rows} checked, {found} with problems");
     Ok(if found > 0 { Outcome::Found } else { Outcome::Done })
 }
 
@@ -128,6 +130,7 @@ fn progress(bytes: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+    let style =
+        ProgressStyle::with_template("{bar:40} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}");
     ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

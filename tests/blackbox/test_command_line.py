@@ -1,16 +1,16 @@
 """The command line beside the daemon: NDJSON on a pipe, exit codes that mean something."""
 
 import json
-import subprocess
+import os
+import re
+import socket
 
 import pytest
 
 from harness import rows
-from harness.server import binary
-
-
-def tessera(*arguments, **options):
-    return subprocess.run([str(binary()), *map(str, arguments)], capture_output=True, text=True, timeout=120, **options)
+from harness.cli import lines
+from harness.cli import screen
+from harness.cli import tessera
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +22,6 @@ def recorded(server):
     return server
 
 
-def lines(ended):
-    assert ended.returncode == 0, ended.stderr
-    return [json.loads(line) for line in ended.stdout.splitlines()]
-
-
 def test_ls_lists_sequences_and_topics(recorded):
     assert "drive" in json.dumps(lines(tessera("ls", "--server", recorded.location)))
     text = json.dumps(lines(tessera("ls", "drive", "--server", recorded.location)))
@@ -36,6 +31,43 @@ def test_ls_lists_sequences_and_topics(recorded):
 def test_info_says_what_is_in_a_topic(recorded):
     ended = tessera("info", "drive/count", "--server", recorded.location)
     assert ended.returncode == 0 and "50" in ended.stdout
+
+
+def column(text, name):
+    """A column of the table on a terminal, by its head."""
+    head, *table = [re.split(" {2,}", line.strip()) for line in text[text.index("topic ") :].splitlines()]
+    return [cells[head.index(name)] for cells in table]
+
+
+def test_info_is_one_aligned_screen(server):
+    """Small rows are packed, payloads are not; one row has no rate and no gap; a pause shows as the longest gap."""
+    from harness.flight import Client
+
+    ms = 1_000_000
+    times = [n * 5 * ms for n in range(400)] + [3_000 * ms]
+    with Client(server.location) as client:
+        topics = {"imu": [rows.imu(times)], "camera": [rows.blobs([0, 500 * ms, 1000 * ms], 60_000)], "once": [rows.counters([7])]}
+        client.record_sequence("screen", topics, {"driver": "Jürgen", "note": "a\u202eb\x1b[2Jc"})
+    text = screen("info", "screen", "--server", server.location)
+    assert column(text, "topic") == ["screen/camera", "screen/imu", "screen/once"]
+    assert column(text, "codec")[:2] == ["plain", "zstd"]
+    assert column(text, "rate") == ["2.00 Hz", "133.3 Hz", "-"]
+    assert column(text, "longest gap") == ["500.0ms", "1.0s", "-"]
+    assert '"driver": "Jürgen"' in text and r"a\u202eb\u001b[2Jc" in text
+    assert all(ord(c) >= 32 or c == "\n" for c in text) and "\u202e" not in text
+    assert max(map(len, text.splitlines())) <= 120 and len(text.splitlines()) < 24
+    (_, *told) = lines(tessera("info", "screen", "--server", server.location))
+    imu = next(line["topic"] for line in told if line["topic"]["resource_locator"].endswith("imu"))
+    assert imu["storage"]["zstd_bytes"] > 0 == imu["storage"]["plain_bytes"]
+    assert imu["storage"]["gap_max_ns"] == 1_005 * ms and imu["data_info"]["total_row_count"] == 401
+
+
+def test_no_client_is_told_more_than_it_asked_for(recorded):
+    from harness.flight import Client
+
+    with Client(recorded.location) as client:
+        assert "storage" not in client.topic("drive/count")
+        assert all("open_topics" not in session for session in client.sequence("drive")["sessions"])
 
 
 def test_cat_gives_rows_as_ndjson(recorded):
@@ -76,6 +108,26 @@ def test_unknown_keys_in_the_config_are_named(tmp_path):
     (tmp_path / "config.toml").write_text("[server]\nlisten = \"127.0.0.1:0\"\nlissten = 1\n")
     ended = tessera("config", "check", "--config", tmp_path / "config.toml")
     assert ended.returncode != 0 and "lissten" in ended.stderr + ended.stdout
+
+
+def test_what_the_system_refuses_is_told_with_a_remedy(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    for directory in (file, file / "below"):
+        ended = tessera("serve", "--listen", "127.0.0.1:0", "--data-dir", directory)
+        assert ended.returncode == 1 and "name a directory" in ended.stderr, ended.stderr
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        ended = tessera("serve", "--listen", address, "--data-dir", tmp_path / "data")
+    assert ended.returncode == 1 and address in ended.stderr and "--listen" in ended.stderr
+
+
+@pytest.mark.parametrize("name, hint", [("TESSERA_DATA_DIR", "TESSERA_STORAGE_DATA_DIRS"), ("TESSERA_CHUNK_BYTES_MAX", "at least")])
+def test_wrong_variables_are_errors(name, hint):
+    ended = tessera("config", "check", env={**os.environ, name: "1"})
+    assert ended.returncode == 1 and hint in ended.stderr
 
 
 def test_help_and_version():

@@ -1,0 +1,148 @@
+"""Sessions whose writer is gone: found, finalized and discarded with the authority of the data directory."""
+
+import os
+import secrets
+import time
+
+import pyarrow as pa
+import pyarrow.flight as fl
+import pytest
+
+from harness import rows
+from harness.cli import lines
+from harness.cli import screen
+from harness.cli import tessera
+from harness.flight import Client
+
+
+def abandon(server, name, topics=2):
+    """A session with durable topics whose token nobody has any more."""
+    with Client(server.location) as client:
+        client.create_sequence(name)
+        session = client.create_session(name)
+        for number in range(topics):
+            client.record(session, f"{name}/t{number}", [rows.counters(range(100))])
+        return session.locator
+
+
+def order(server, command, *arguments, **options):
+    place = ["--data-dir", server.data, "--server", server.location]
+    return tessera(command, *place, *arguments, **options)
+
+
+def test_an_abandoned_session_is_listed_and_finalized_while_the_server_runs(server, client, name):
+    locator = abandon(server, name)
+    (found,) = [s for s in lines(tessera("ls", "--open", "--server", server.location)) if s["sequence"] == name]
+    assert locator == f"{name}:{found['session']}" and (found["topics"], found["rows"], found["state"]) == (2, 200, "complete")
+    shown = screen("ls", "--open", name, "--server", server.location)
+    assert found["session"][:8] in shown and "tessera finalize" in shown
+    (listed,) = [s for s in lines(tessera("ls", "--server", server.location)) if s["sequence"] == name]
+    assert listed["rows"] == 0 and listed["open"]["rows"] == 200
+    assert "not yet readable" in screen("info", name, "--server", server.location)
+    states = {t["topic"]: t["state"] for t in lines(tessera("ls", name, "--server", server.location))}
+    assert states == {f"{name}/t0": "complete", f"{name}/t1": "complete"}
+    with pytest.raises(fl.FlightError, match="tessera finalize"):
+        client.ticket(f"{name}/t0")
+
+    ended = order(server, "finalize", name, "--session", found["session"][:8])
+    assert ended.returncode == 0 and locator in ended.stdout, ended.stderr
+    assert client.sequence(name)["sessions"][0]["locked"]
+    assert client.topic(f"{name}/t1")["data_info"]["total_row_count"] == 100
+    again = order(server, "finalize", name)
+    assert again.returncode == 1 and "no open session" in again.stderr
+
+
+def test_a_session_of_before_a_crash_is_finalized_with_its_prefix(own_server, name):
+    with Client(own_server.location) as client:
+        client.create_sequence(name)
+        session = client.create_session(name)
+        client.record(session, f"{name}/whole", [rows.counters(range(100))])
+        schema = rows.counters(range(1)).schema
+        client.begin_put(f"{name}/broken", client.create_topic(session, f"{name}/broken"), schema)
+        client.create_topic(session, f"{name}/never")
+        own_server.crash()
+    ended = order(own_server, "finalize", name)
+    assert ended.returncode == 1 and f"{name}/never" in ended.stderr and "--drop-unwritten" in ended.stderr
+    ended = order(own_server, "finalize", name, "--drop-unwritten")
+    assert ended.returncode == 0, ended.stderr
+    with Client(own_server.location) as client:
+        assert set(client.sequence(name)["topics"]) == {f"{name}/whole", f"{name}/broken"}
+
+
+def test_a_session_that_is_written_is_left_alone(server, client, name):
+    client.create_sequence(name)
+    session = client.create_session(name)
+    token = client.create_topic(session, f"{name}/t")
+    client.create_topic(session, f"{name}/later")
+    batch = rows.counters(range(10))
+    writer = client.begin_put(f"{name}/t", token, batch.schema)
+    for arguments in ([], ["--drop-unwritten"]):
+        ended = order(server, "finalize", name, *arguments)
+        assert ended.returncode == 1 and "DoPut" in ended.stderr, ended.stderr
+    writer.write_batch(batch)
+    writer.done_writing()
+    writer.close()
+    assert "later" in str(lines(tessera("ls", name, "--server", server.location)))
+
+
+def test_discard_deletes_an_open_session_only(server, client, name):
+    locator = abandon(server, name)
+    ended = order(server, "discard", name)
+    assert ended.returncode == 1 and locator in ended.stderr and "--yes" in ended.stderr
+    assert len(client.sequence(name)["sessions"]) == 1
+    assert order(server, "discard", locator, "--yes").returncode == 0
+    assert client.sequence(name)["sessions"] == []
+    client.record_sequence(f"{name}_final", {"t": [rows.counters(range(3))]})
+    assert order(server, "discard", f"{name}_final", "--yes").returncode == 1
+    assert client.topic(f"{name}_final/t")["locked"]
+
+
+def test_the_network_alone_ends_no_session(server, client, name):
+    """Without the key, with a made-up seal, with one that is no seal: refused, and nothing has moved."""
+    locator = abandon(server, name)
+    for kind in ("tessera_session_finalize", "tessera_session_discard"):
+        body = {"locator": locator, "expires_at_ns": time.time_ns() + 30_000_000_000}
+        with pytest.raises(pa.ArrowInvalid, match="seal"):
+            client.action(kind, body)
+        for seal in ("00" * 32, secrets.token_hex(32)):
+            with pytest.raises(fl.FlightUnauthorizedError, match="not sealed"):
+                client.action(kind, {**body, "seal": seal})
+    assert [s["locked"] for s in client.sequence(name)["sessions"]] == [False]
+
+
+def test_the_key_of_another_directory_is_refused(server, own_server, name):
+    locator = abandon(server, name)
+    ended = tessera("finalize", name, "--data-dir", own_server.data, "--server", server.location)
+    assert ended.returncode == 1 and "not sealed with the key of this server" in ended.stderr
+    assert order(server, "finalize", locator).returncode == 0
+
+
+def test_without_a_server_or_a_directory_it_says_what_to_do(own_server, name, tmp_path):
+    abandon(own_server, name)
+    ended = tessera("finalize", name, "--data-dir", tmp_path, "--server", own_server.location)
+    assert ended.returncode == 1 and "no data directory" in ended.stderr
+    ended = tessera("finalize", name, "--data-dir", own_server.data, "--server", "grpc://127.0.0.1:1")
+    assert ended.returncode == 5 and "name its address with --server" in ended.stderr
+    own_server.stop()
+    ended = order(own_server, "finalize", name)
+    assert ended.returncode == 1 and "tessera serve --data-dir" in ended.stderr
+    own_server.start()
+    assert order(own_server, "finalize", name).returncode == 0
+
+
+def test_two_open_sessions_are_told_apart(server, client, name):
+    first = abandon(server, name)
+    second = client.create_session(name)
+    client.record(second, f"{name}/more", [rows.counters(range(5))])
+    ended = order(server, "finalize", name)
+    assert ended.returncode == 1 and "2 open sessions" in ended.stderr
+    assert order(server, "finalize", first).returncode == 0
+    locked = {s["locator"]: s["locked"] for s in client.sequence(name)["sessions"]}
+    assert locked == {first: True, second.locator: False}
+    client.finalize(second)
+
+
+def test_a_directory_of_another_user_is_no_authority(server, name):
+    """The key is in the catalog, which only the server's user can read."""
+    abandon(server, name)
+    assert (os.stat(server.data / "catalog").st_mode & 0o077) == 0
