@@ -105,13 +105,18 @@ impl Sessions {
     /// # Errors
     /// Of catalog or shards; the daemon should not serve then.
     pub async fn recover(&self) -> Result<(), SessionError> {
+        let mut open = 0;
         for session in self.desk.open.sessions().await? {
             let view = self.desk.catalog.session(session).await?;
             if view.head.state == SessionState::Open {
                 self.desk.remove_manifest(session).await?;
                 let topics = u32::try_from(view.topics.len()).unwrap_or(u32::MAX);
                 self.desk.admission.recall(session, view.head.sequence, topics);
+                open += 1;
             }
+        }
+        if open > 0 {
+            tracing::info!(open, "sessions of earlier starts are open: `tessera ls --open` shows them");
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ChunkConfig {
-    /// Bytes of a chunk's file at which the next one begins. 0 turns every automatic cut off, age and idleness too;
+    /// Bytes of a chunk's file at which the next one begins, at least 64 KiB. 0 turns every automatic cut off, age and idleness too;
     /// then a chunk ends when its DoPut does, or at 64 k pages or 16 GiB.
     pub bytes_max: u64,
     /// Rows of a chunk at which the next one begins; 0 = no limit.

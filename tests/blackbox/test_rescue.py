@@ -13,6 +13,7 @@ from harness.cli import lines
 from harness.cli import screen
 from harness.cli import tessera
 from harness.flight import Client
+from harness.waiting import until
 
 
 def abandon(server, name, topics=2):
@@ -76,6 +77,8 @@ def test_a_session_that_is_written_is_left_alone(server, client, name):
     client.create_topic(session, f"{name}/later")
     batch = rows.counters(range(10))
     writer = client.begin_put(f"{name}/t", token, batch.schema)
+    states = lambda: [t["state"] for t in lines(tessera("ls", name, "--server", server.location))]  # noqa: E731
+    until(lambda: "receiving" in states(), "a DoPut that runs", 30)
     for arguments in ([], ["--drop-unwritten"]):
         ended = order(server, "finalize", name, *arguments)
         assert ended.returncode == 1 and "DoPut" in ended.stderr, ended.stderr
