@@ -160,11 +160,14 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_are_refused_without_a_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+    fn arbitrary_bytes_are_refused_without_a_panic(
+        mut bytes in proptest::collection::vec(any::<u8>(), 0..400),
+        format in FORMAT_1..=FORMAT_2,
+    ) {
         if let Ok(len) = u32::try_from(bytes.len() + CHECKSUM_LEN) && bytes.len() >= 6 {
             // Past the length, the format and the checksum, so that the fields are looked at.
             bytes[..4].copy_from_slice(&len.to_le_bytes());
-            bytes[4..6].copy_from_slice(&FORMAT.to_le_bytes());
+            bytes[4..6].copy_from_slice(&format.to_le_bytes());
             seal(&mut bytes);
         }
         prop_assert!(decode_record(&bytes).is_err());
