@@ -185,6 +185,8 @@ mod tests {
         assert_eq!(info(r#"{"resource_locator": "a"}"#).unwrap().extras, InfoExtras::default());
         let asked = info(r#"{"resource_locator": "a", "tessera_storage": true, "tessera_open": 1}"#).unwrap();
         assert_eq!(asked.extras, InfoExtras { storage: true, open: false });
+        let asked = info(r#"{"resource_locator": "a", "tessera_open": true}"#).unwrap();
+        assert_eq!(asked.extras, InfoExtras { storage: false, open: true });
     }
 
     #[test]
