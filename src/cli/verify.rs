@@ -1,4 +1,4 @@
-//! `tessera verify`: every chunk of a stopped server against the catalog and its checksums. Changes nothing.
+//! `tessera verify`: every chunk and manifest of a stopped server against the catalog and their checksums. Changes nothing.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -11,6 +11,7 @@ use indicatif::ProgressStyle;
 use crate::catalog::Catalog;
 use crate::catalog::CatalogError;
 use crate::catalog::PAGE_ITEMS_MAX;
+use crate::catalog::Visibility;
 use crate::chunk::Columns;
 use crate::daemon;
 use crate::daemon::AtRest;
@@ -19,9 +20,13 @@ use crate::io::BlockingPool;
 use crate::io::ThreadDevice;
 use crate::model::ChunkRecord;
 use crate::model::DeviceNumber;
+use crate::model::SessionHead;
 use crate::model::SessionId;
+use crate::model::SessionState;
 use crate::model::TimeRange;
 use crate::model::TopicName;
+use crate::session::verify_manifest;
+use crate::store;
 use crate::store::ChunkReader;
 use crate::store::FetchError;
 
@@ -31,6 +36,9 @@ use super::main::Failure;
 use super::main::Outcome;
 use super::output;
 use super::output::Table;
+
+/// A manifest is held in memory: four million chunks of one session.
+const MANIFEST_BYTES_MAX: usize = 1 << 30;
 
 type Devices = BTreeMap<DeviceNumber, Rc<dyn BlockDevice>>;
 
@@ -82,11 +90,41 @@ async fn candidates(rest: &AtRest) -> Result<Vec<Candidate>, CatalogError> {
     Ok(found)
 }
 
+/// The manifests of all final sessions that something is wrong with, and what.
+async fn broken_manifests(rest: &AtRest, devices: &Devices) -> Result<Vec<(SessionHead, String)>, CatalogError> {
+    let mut broken = Vec::new();
+    // Manifests lie beside the catalog: in the first data directory.
+    let first = rest.devices.first().and_then(|(number, _)| devices.get(number));
+    for id in rest.open_store.sessions().await? {
+        let head = rest.embedded.session(id).await?.head;
+        if head.state != SessionState::Final {
+            continue;
+        }
+        let sequence = rest.embedded.sequence(&head.sequence_name, Visibility::All).await?;
+        let path = store::manifest_file(id);
+        let read = match first {
+            Some(device) => device.read_small(&path, MANIFEST_BYTES_MAX).await.map_err(|error| error.to_string()),
+            None => Err("the data directory beside the catalog was not given".to_owned()),
+        };
+        let problem = match read {
+            Ok(bytes) => verify_manifest(&rest.embedded, &sequence, id, &bytes).await.err().map(|e| e.to_string()),
+            Err(problem) => Some(format!("{}: {problem}", path.display())),
+        };
+        broken.extend(problem.map(|problem| (head, problem)));
+    }
+    Ok(broken)
+}
+
 async fn verify_all(rest: &AtRest, devices: &Devices) -> Result<Outcome, Failure> {
     let chunks = candidates(rest).await?;
     let progress = progress(chunks.iter().map(|chunk| chunk.record.file_bytes).sum());
-    let mut problems = Table::new(&["topic", "chunk", "problem"]);
+    let mut problems = Table::new(&["name", "part", "problem"]);
     let mut found = 0u64;
+    for (session, problem) in broken_manifests(rest, devices).await? {
+        found += 1;
+        let part = format!("manifest of session {}", session.id);
+        problems.row(vec![session.sequence_name.to_string().into(), part.into(), problem.into()]);
+    }
     for Candidate { topic, session, record } in &chunks {
         let problem = match devices.get(&record.device) {
             None => Some(format!("its data directory number {} was not given", record.device.0)),
@@ -94,7 +132,8 @@ async fn verify_all(rest: &AtRest, devices: &Devices) -> Result<Outcome, Failure
         };
         if let Some(problem) = problem {
             found += 1;
-            problems.row(vec![topic.to_string().into(), record.chunk.to_string().into(), problem.into()]);
+            let part = format!("chunk {}", record.chunk);
+            problems.row(vec![topic.to_string().into(), part.into(), problem.into()]);
         }
         progress.inc(record.file_bytes);
     }

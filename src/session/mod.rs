@@ -21,12 +21,15 @@ mod manifest;
 mod put;
 mod registry;
 mod rescue;
+mod seal;
 mod sessions;
 mod sweep;
 
 pub use config::SessionConfig;
 pub use error::SessionError;
 pub use manifest::MANIFEST_FORMAT;
+pub use manifest::ManifestError;
+pub use manifest::verify_manifest;
 pub use put::Put;
 pub use sessions::SessionRef;
 pub use sessions::Sessions;

@@ -104,6 +104,26 @@ def test_verify_finds_nothing_and_then_the_damage(own_server):
     own_server.start()
 
 
+def test_verify_names_a_damaged_and_a_missing_manifest(own_server):
+    from harness.flight import Client
+
+    with Client(own_server.location) as client:
+        client.record_sequence("drive", {"a": [rows.blobs(range(20), 100)]})
+    own_server.stop()
+    (path,) = (own_server.data / "manifests").iterdir()
+    content = path.read_bytes()
+    assert b"drive" in content
+    path.write_bytes(content.replace(b"drive", b"drove"))
+    ended = tessera("verify", "--data-dir", own_server.data)
+    assert ended.returncode != 0
+    assert path.stem in ended.stdout and "checksum" in ended.stdout, ended
+    path.unlink()
+    ended = tessera("verify", "--data-dir", own_server.data)
+    assert ended.returncode != 0 and path.name in ended.stdout, ended
+    path.write_bytes(content)
+    assert tessera("verify", "--data-dir", own_server.data).returncode == 0
+
+
 def test_unknown_keys_in_the_config_are_named(tmp_path):
     (tmp_path / "config.toml").write_text("[server]\nlisten = \"127.0.0.1:0\"\nlissten = 1\n")
     ended = tessera("config", "check", "--config", tmp_path / "config.toml")
