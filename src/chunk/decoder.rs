@@ -264,7 +264,7 @@ impl ChunkLayout {
         if whole.num_rows() as u64 != selection.rows.end - selection.rows.start {
             return Err(self.too_few(selection, whole.num_rows() as u64));
         }
-        Ok(inside(&whole, &selection.range))
+        self.inside(&whole, &selection.range)
     }
 
     /// A column out of direct pages; `None` when it has others, or bytes are missing.
@@ -320,6 +320,18 @@ impl ChunkLayout {
             .collect()
     }
 
+    /// Rows of a batch, ascending in time, that lie in `range`.
+    pub(super) fn inside(&self, batch: &RecordBatch, range: &TimeRange) -> Result<RecordBatch, DecodeError> {
+        let times = batch.column_by_name(TIME_COLUMN).and_then(|times| times.as_primitive_opt::<Int64Type>());
+        let Some(times) = times.map(|times| times.values()) else {
+            let what = format!("that rows come without {TIME_COLUMN}");
+            return Err(DecodeError::Footer { chunk: self.chunk, what });
+        };
+        let first = range.start().map_or(0, |start| times.partition_point(|time| *time < start));
+        let last = range.end().map_or(times.len(), |end| times.partition_point(|time| *time < end));
+        Ok(batch.slice(first, last.saturating_sub(first)))
+    }
+
     fn too_few(&self, selection: &Selection, rows: u64) -> DecodeError {
         let expected = selection.rows.end - selection.rows.start;
         DecodeError::Rows { chunk: self.chunk, row_group: selection.row_group, rows, expected }
@@ -336,17 +348,6 @@ impl ChunkLayout {
     fn pages(&self, row_group: usize, leaf: usize) -> &[PageLocation] {
         self.index().and_then(|index| index.page_locations(row_group, leaf)).map_or(&[], Vec::as_slice)
     }
-}
-
-/// Rows of a batch, ascending in time, that lie in `range`.
-fn inside(batch: &RecordBatch, range: &TimeRange) -> RecordBatch {
-    let Some(times) = batch.column_by_name(TIME_COLUMN) else {
-        return batch.slice(0, 0);
-    };
-    let times = times.as_primitive::<Int64Type>().values();
-    let first = range.start().map_or(0, |start| times.partition_point(|time| *time < start));
-    let last = range.end().map_or(times.len(), |end| times.partition_point(|time| *time < end));
-    batch.slice(first, last.saturating_sub(first))
 }
 
 /// Runs a foreign decoder. Its input was proven, so a panic means that we wrote nonsense or it has a bug: one read fails for it,

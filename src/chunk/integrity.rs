@@ -46,6 +46,21 @@ fn payloads(rows: usize, bytes: usize) -> RecordBatch {
     RecordBatch::try_from_iter(columns).unwrap()
 }
 
+/// Goal: rows whose times are not there are an error, not no rows.
+#[test]
+fn rows_without_times_are_an_error() {
+    let batch = payloads(7, 20);
+    let (file, record) = encode(&batch.schema(), &[vec![batch.clone()]], Effort::Direct);
+    let layout = layout(&file, &record);
+    assert_eq!(layout.inside(&batch, &TimeRange::ALL).unwrap().num_rows(), 7);
+    let text = Arc::new(arrow::array::StringArray::from(vec!["a"; 7])) as ArrayRef;
+    let renamed = batch.project(&[0, 2]).unwrap();
+    for without in [renamed, RecordBatch::try_from_iter([("timestamp_ns", text)]).unwrap()] {
+        let error = layout.inside(&without, &TimeRange::ALL).unwrap_err();
+        assert!(matches!(&error, DecodeError::Footer { .. }), "{error}");
+    }
+}
+
 #[test]
 fn every_flipped_byte_is_found() {
     let batch = payloads(7, 20_000);
