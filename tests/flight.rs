@@ -88,6 +88,7 @@ impl Server {
             incarnation: boot.incarnation,
             chunk: ChunkConfig::default(),
             memory: ShardMemory { blocks: 8, read_bytes: 64 << 20 },
+            faults: None,
         };
         let (shards, executors) = shard::start(&setup).await.unwrap();
         shards.recover(Expected::default()).await.unwrap();

@@ -1,6 +1,7 @@
 //! Reading through real shards: what is touched when, what memory it takes, and what happens when things go wrong.
 
-use std::future::Future;
+mod house;
+
 use std::future::poll_fn;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,77 +12,52 @@ use std::task::Context;
 use std::task::Poll;
 use std::task::Waker;
 
-use arrow::array::ArrayRef;
 use arrow::array::AsArray;
-use arrow::array::BinaryArray;
-use arrow::array::Int64Array;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use arrow::datatypes::DataType;
-use arrow::datatypes::Field;
-use arrow::datatypes::Int64Type;
-use arrow::datatypes::Schema;
-use arrow::datatypes::SchemaRef;
 use futures::executor::block_on;
 
 use tessera::catalog::Catalog;
 use tessera::catalog::Cursor;
 use tessera::catalog::EmbeddedCatalog;
-use tessera::catalog::EmbeddedConfig;
 use tessera::catalog::Fut;
 use tessera::catalog::NewSequence;
 use tessera::catalog::NewSession;
 use tessera::catalog::NewTopic;
-use tessera::catalog::OpenStore;
 use tessera::catalog::Page;
 use tessera::catalog::SegmentKey;
 use tessera::catalog::SegmentView;
 use tessera::catalog::Tombstone;
 use tessera::catalog::Visibility;
-use tessera::io::BackendChoice;
-use tessera::io::probe;
 use tessera::model::ChunkRecord;
-use tessera::model::DeviceId;
-use tessera::model::DeviceNumber;
-use tessera::model::IdSource;
 use tessera::model::Notification;
 use tessera::model::NotificationTarget;
-use tessera::model::OntologyTag;
 use tessera::model::SequenceHead;
 use tessera::model::SequenceId;
 use tessera::model::SequenceName;
 use tessera::model::SequenceView;
-use tessera::model::SerializationFormat;
 use tessera::model::SessionHead;
 use tessera::model::SessionId;
 use tessera::model::SessionView;
 use tessera::model::TimeRange;
-use tessera::model::TokenDigest;
 use tessera::model::TopicHead;
 use tessera::model::TopicId;
 use tessera::model::TopicName;
 use tessera::model::TopicView;
-use tessera::model::UserMetadata;
-use tessera::runtime::Budget;
-use tessera::runtime::Executor;
-use tessera::shard;
-use tessera::shard::BatchReceiver;
 use tessera::shard::ChunkConfig;
 use tessera::shard::ReadError;
 use tessera::shard::ReadRequest;
 use tessera::shard::ShardError;
-use tessera::shard::ShardMemory;
-use tessera::shard::ShardSetup;
-use tessera::shard::Shards;
-use tessera::shard::TopicSpec;
-use tessera::store::Expected;
 use tessera::store::FetchError;
 
-/// A directory on a real disk: tmpfs hides errors of alignment.
-fn scratch() -> tempfile::TempDir {
-    let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    tempfile::TempDir::new_in(root).unwrap()
-}
+use house::House;
+use house::Plan;
+use house::batch;
+use house::rest;
+use house::schema;
+use house::scratch;
+use house::times;
+use house::write;
 
 /// A catalog that counts how often it is asked for a directory, and can be told to answer differently.
 struct Counting {
@@ -210,148 +186,20 @@ impl Catalog for Counting {
     }
 }
 
-struct House {
-    counting: Arc<Counting>,
-    catalog: EmbeddedCatalog,
-    open: OpenStore,
-    shards: Shards,
-    executors: Vec<Executor>,
-    ids: Arc<IdSource>,
-    device: DeviceNumber,
-}
-
-impl House {
-    fn open(directory: &Path, read_bytes: u64, chunk: ChunkConfig) -> Self {
-        let backend = probe(directory, BackendChoice::Auto).unwrap();
-        let catalog = EmbeddedCatalog::open(&EmbeddedConfig::default(), &directory.join("catalog.db")).unwrap();
-        let open = catalog.open_store();
-        let boot = block_on(open.boot([3; 32], 0)).unwrap();
-        let mut seed = [0; 32];
-        seed[0] = boot.incarnation as u8;
-        let ids = Arc::new(IdSource::from_seed(seed));
-        let device = block_on(open.device(DeviceId(uuid::Uuid::from_u128(1)))).unwrap();
-        let counting = Arc::new(Counting::new(catalog.clone()));
-        let setup = ShardSetup {
-            backend,
-            cores: vec![None, None],
-            devices: vec![(device, directory.to_owned())],
-            catalog: Arc::clone(&counting) as Arc<dyn Catalog>,
-            open_store: open.clone(),
-            ids: Arc::clone(&ids),
-            budget: Budget::new(64 << 20),
-            incarnation: boot.incarnation,
-            chunk,
-            memory: ShardMemory { blocks: 8, read_bytes },
-        };
-        let (shards, executors) = block_on(shard::start(&setup)).unwrap();
-        block_on(shards.recover(Expected::default())).unwrap();
-        Self { counting, catalog, open, shards, executors, ids, device }
-    }
-
-    fn close(self) {
-        drop(self.shards);
-        for executor in self.executors {
-            executor.join().unwrap();
-        }
-        self.catalog.close();
-    }
-
-    fn topic(&self, path: &str, schema: &SchemaRef) -> TopicSpec {
-        let sequence = SequenceName::parse(&format!("seq-{path}")).unwrap();
-        let (sequence_id, session, topic) =
-            (SequenceId::new(&self.ids), SessionId::new(&self.ids), TopicId::new(&self.ids));
-        let metadata = UserMetadata::empty();
-        let new = NewSequence { id: sequence_id, name: sequence.clone(), metadata: metadata.clone(), created_at_ns: 1 };
-        block_on(self.catalog.create_sequence(new)).unwrap();
-        let token = |id: uuid::Uuid| {
-            let mut digest = [0; 32];
-            digest[..16].copy_from_slice(id.as_bytes());
-            TokenDigest(digest)
-        };
-        let new = NewSession { id: session, sequence: sequence.clone(), token: token(session.0), created_at_ns: 2 };
-        block_on(self.catalog.create_session(new)).unwrap();
-        let (shard, _) = self.shards.place();
-        let new = NewTopic {
-            id: topic,
-            session,
-            token: token(topic.0),
-            name: TopicName::parse(&format!("{sequence}/{path}")).unwrap(),
-            tag: OntologyTag::parse("Test").unwrap(),
-            format: SerializationFormat::Default,
-            metadata,
-            shard,
-            device: self.device,
-            created_at_ns: 3,
-        };
-        block_on(self.catalog.create_topic(new)).unwrap();
-        let head = block_on(self.open.begin_put(topic, vec![1])).unwrap();
-        TopicSpec { head, sequence: sequence_id, schema: Arc::clone(schema) }
-    }
-
-    fn request(&self, spec: &TopicSpec, range: TimeRange) -> ReadRequest {
-        let page = block_on(self.catalog.segments(spec.head.id, range, None, 1000)).unwrap();
-        ReadRequest {
-            topic: spec.head.id,
-            session: spec.head.session,
-            name: spec.head.name.clone(),
-            segments: page.items,
-            range,
-            batch_bytes: 1 << 20,
-            batch_rows: 10_000,
-        }
-    }
-
-    fn records(&self, spec: &TopicSpec) -> Vec<ChunkRecord> {
-        block_on(self.open.committed_chunks(spec.head.session)).unwrap()
-    }
-
-    fn reader(&self, request: ReadRequest) -> Result<BatchReceiver, ShardError> {
-        block_on(self.shards.open_reader(request))
-    }
-}
-
-fn rest(receiver: &mut BatchReceiver) -> Vec<RecordBatch> {
-    std::iter::from_fn(|| block_on(receiver.next())).map(Result::unwrap).collect()
-}
-
-fn schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![
-        Field::new("timestamp_ns", DataType::Int64, false),
-        Field::new("payload", DataType::Binary, true),
-    ]))
-}
-
-/// Rows with the given times; the payload is a function of the time and `bytes` long.
-fn batch(times: &[i64], bytes: usize) -> RecordBatch {
-    let payload = |time: &i64| -> Vec<u8> { (0..bytes).map(|i| (*time as usize * 31 + i) as u8).collect() };
-    let payloads: Vec<Vec<u8>> = times.iter().map(payload).collect();
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(Int64Array::from(times.to_vec())),
-        Arc::new(BinaryArray::from_iter(payloads.iter().map(|p| Some(p.as_slice())))),
-    ];
-    RecordBatch::try_new(schema(), columns).unwrap()
-}
-
-fn times(batches: &[RecordBatch]) -> Vec<i64> {
-    batches.iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect()
-}
-
-fn write(house: &House, spec: &TopicSpec, batches: Vec<RecordBatch>) {
-    block_on(async {
-        let mut sender = house.shards.open_writer(spec.clone()).await.unwrap();
-        for batch in batches {
-            let bytes = batch.get_array_memory_size();
-            sender.push(batch, bytes).await.unwrap();
-        }
-        sender.close().await.unwrap();
+fn open(directory: &Path, read_bytes: u64, chunk: ChunkConfig) -> (House, Arc<Counting>) {
+    let mut counting = None;
+    let plan = Plan { read_bytes, chunk, ..Plan::default() };
+    let house = House::planned(directory, plan, |catalog| {
+        Arc::clone(counting.insert(Arc::new(Counting::new(catalog)))) as Arc<dyn Catalog>
     });
+    (house, counting.unwrap())
 }
 
 /// Goal: a topic of many segments begins to be served after looking at one of them.
 #[test]
 fn segments_are_listed_as_the_reading_goes_on() {
     let directory = scratch();
-    let house = House::open(directory.path(), 64 << 20, ChunkConfig { rows_max: 1, ..ChunkConfig::default() });
+    let (house, counting) = open(directory.path(), 64 << 20, ChunkConfig { rows_max: 1, ..ChunkConfig::default() });
     let spec = house.topic("slow", &schema());
     write(&house, &spec, (0..16).map(|at| batch(&[at * 10, at * 10 + 1], 100_000)).collect());
     let mut records = house.records(&spec);
@@ -369,16 +217,16 @@ fn segments_are_listed_as_the_reading_goes_on() {
         batch_bytes: 150_000,
         ..house.request(&spec, TimeRange::ALL)
     };
-    *house.counting.records.lock().unwrap() = Some(records.clone());
+    *counting.records.lock().unwrap() = Some(records.clone());
     let mut receiver = house.reader(request).unwrap();
     let first = block_on(receiver.next()).unwrap().unwrap();
     // One for this batch, and one for each that may be ready before anyone asks: two in the outbox, one on its way there.
-    let listed = house.counting.count();
+    let listed = counting.count();
     assert!(listed <= 1 + 3, "{listed} directories before the first batch");
     let mut found = times(&[first]);
     found.extend(times(&rest(&mut receiver)));
     assert_eq!(found, (0..16).flat_map(|at| [at * 10, at * 10 + 1]).collect::<Vec<_>>());
-    assert_eq!(house.counting.count(), 16);
+    assert_eq!(counting.count(), 16);
     drop(receiver);
     house.close();
 }
@@ -386,7 +234,7 @@ fn segments_are_listed_as_the_reading_goes_on() {
 #[test]
 fn a_topic_deleted_meanwhile_is_gone_and_not_damaged() {
     let directory = scratch();
-    let house = House::open(directory.path(), 64 << 20, ChunkConfig::default());
+    let (house, counting) = open(directory.path(), 64 << 20, ChunkConfig::default());
     let (lost, deleted) = (house.topic("lost", &schema()), house.topic("deleted", &schema()));
     write(&house, &lost, vec![batch(&[1, 2], 10)]);
     write(&house, &deleted, vec![batch(&[1, 2], 10)]);
@@ -412,7 +260,7 @@ fn a_topic_deleted_meanwhile_is_gone_and_not_damaged() {
     }
     // Deleted before its directory is read, and after.
     for directory in [None, Some(records)] {
-        *house.counting.records.lock().unwrap() = directory;
+        *counting.records.lock().unwrap() = directory;
         for error in errors(&of_deleted) {
             assert!(matches!(&error, ReadError::Deleted { .. }), "{error}");
         }
@@ -425,7 +273,7 @@ fn a_topic_deleted_meanwhile_is_gone_and_not_damaged() {
 fn readers_of_large_rows_hold_no_more_than_there_is() {
     const READ_BYTES: usize = 24 << 20;
     let directory = scratch();
-    let house = House::open(directory.path(), READ_BYTES as u64, ChunkConfig::default());
+    let (house, _) = open(directory.path(), READ_BYTES as u64, ChunkConfig::default());
     let spec = house.topic("camera", &schema());
     write(&house, &spec, (0..6).map(|at| batch(&[at], 3 << 20)).collect());
     let mut readers = Vec::new();
@@ -461,7 +309,7 @@ fn readers_of_large_rows_hold_no_more_than_there_is() {
 fn readers_left_alone_do_not_stop_the_others() {
     const READ_BYTES: usize = 64 << 20;
     let directory = scratch();
-    let house = House::open(directory.path(), READ_BYTES as u64, ChunkConfig::default());
+    let (house, _) = open(directory.path(), READ_BYTES as u64, ChunkConfig::default());
     let (plain, mixed) = (house.topic("plain", &schema()), house.topic("mixed", &schema()));
     write(&house, &plain, (0..24).map(|at| batch(&[at], 70_000)).collect());
     // Every batch reaches back behind its predecessor: runs that overlap.
@@ -492,7 +340,7 @@ fn readers_left_alone_do_not_stop_the_others() {
 #[test]
 fn one_large_row_among_small_ones_is_a_batch_of_its_own() {
     let directory = scratch();
-    let house = House::open(directory.path(), 64 << 20, ChunkConfig::default());
+    let (house, _) = open(directory.path(), 64 << 20, ChunkConfig::default());
     let spec = house.topic("skewed", &schema());
     let sent: Vec<RecordBatch> = (0..400).map(|at| batch(&[at], if at == 200 { 3 << 20 } else { 1000 })).collect();
     write(&house, &spec, sent.clone());
@@ -517,11 +365,11 @@ fn one_large_row_among_small_ones_is_a_batch_of_its_own() {
 #[test]
 fn windows_wait_their_turn_and_end_with_their_asker() {
     let directory = scratch();
-    let house = House::open(directory.path(), 64 << 20, ChunkConfig::default());
+    let (house, counting) = open(directory.path(), 64 << 20, ChunkConfig::default());
     let spec = house.topic("cut", &schema());
     write(&house, &spec, vec![batch(&[1, 2, 3], 10)]);
     let cut = TimeRange::new(Some(2), None).unwrap();
-    house.counting.shut();
+    counting.shut();
     let ask = || Box::pin(house.shards.window(house.request(&spec, cut)));
     let mut asked: Vec<_> = (0..20).map(|_| ask()).collect();
     let mut noop = Context::from_waker(Waker::noop());
@@ -529,7 +377,7 @@ fn windows_wait_their_turn_and_end_with_their_asker() {
         assert!(window.as_mut().poll(&mut noop).is_pending());
     }
     // Four on each of two shards.
-    while house.counting.count() < 8 {
+    while counting.count() < 8 {
         std::thread::yield_now();
     }
     drop(asked);
@@ -537,10 +385,10 @@ fn windows_wait_their_turn_and_end_with_their_asker() {
     for window in &mut last {
         assert!(window.as_mut().poll(&mut noop).is_pending());
     }
-    house.counting.unshut();
+    counting.unshut();
     for window in last {
         assert_eq!(block_on(window).unwrap().rows, 2);
     }
-    assert_eq!(house.counting.count(), 8 + 2);
+    assert_eq!(counting.count(), 8 + 2);
     house.close();
 }

@@ -121,6 +121,7 @@ pub async fn open_storage(config: &Config) -> Result<Storage, StartError> {
             blocks: usize::try_from(config.memory.blocks_per_shard).unwrap_or(usize::MAX),
             read_bytes: config.memory.read_bytes,
         },
+        faults: None,
     };
     // After everything that looks at the cores: a pinned thread sees one.
     let (shards, executors) = start_shards(&mut setup, config.storage.backend).await?;

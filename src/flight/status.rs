@@ -274,6 +274,7 @@ impl Answerable for PutError {
             Self::Encode { cause, .. } => cause.code(),
             Self::Write { cause, .. } if cause.is_full() => Code::ResourceExhausted,
             Self::Write { .. } | Self::Stopped { .. } => Code::Unavailable,
+            Self::Panicked { .. } => Code::Internal,
             Self::Catalog { cause, .. } => cause.code(),
         }
     }

@@ -51,6 +51,8 @@ pub enum Faults {
     From(usize),
     /// This one, with ENOSPC.
     Full(usize),
+    /// This one of its kind panics in its caller.
+    Panic(Operation, usize),
 }
 
 /// The faults to come and the trace so far. Clones, on any thread, are the same.
@@ -76,11 +78,17 @@ impl FaultScript {
     fn ask(&self, operation: Operation) -> io::Result<()> {
         let mut script = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let number = script.trace.len();
+        let of_kind = script.trace.iter().filter(|earlier| **earlier == operation).count();
         script.trace.push(operation);
-        match script.faults {
+        let faults = script.faults;
+        match faults {
             Faults::One(nth) if number == nth => Err(Errno::IO.into()),
             Faults::From(nth) if number >= nth => Err(Errno::IO.into()),
             Faults::Full(nth) if number == nth => Err(Errno::NOSPC.into()),
+            Faults::Panic(kind, nth) if kind == operation && of_kind == nth => {
+                drop(script);
+                panic!("{operation:?} number {nth} panics as it was told to")
+            }
             _ => Ok(()),
         }
     }

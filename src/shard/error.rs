@@ -21,7 +21,10 @@ pub enum PutError {
     Write { topic: TopicName, cause: WriteError },
     #[error("topic {topic}: {cause}")]
     Catalog { topic: TopicName, cause: CatalogError },
-    /// The writer ended without a word: a bug, or the daemon is stopping.
+    /// A bug of ours. What was committed before is kept.
+    #[error("topic {topic}: its writer failed on a mistake of the server's, which its log tells more of")]
+    Panicked { topic: TopicName },
+    /// The writer ended without a word: its shard has ended.
     #[error("topic {topic}: its writer has stopped")]
     Stopped { topic: TopicName },
 }

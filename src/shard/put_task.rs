@@ -46,11 +46,9 @@ pub async fn write_topic(
     context.writers.set(context.writers.get() + 1);
     let mut writer = TopicWriter::new(Rc::clone(&context), spec, directory);
     let run = AssertUnwindSafe(receive(&mut writer, &mut inbox, &signals)).catch_unwind().await;
-    let end = run.unwrap_or_else(|_| {
-        tracing::error!(topic = %writer.spec.head.name, "the writer of a topic panicked: its put ends as interrupted");
-        End::Failed(PutError::Stopped { topic: writer.spec.head.name.clone() })
-    });
-    finish(writer, end, &signals).await;
+    let end = run.unwrap_or_else(|_| End::Failed(panicked(&writer)));
+    finish(&mut writer, end, &signals).await;
+    drop(writer);
     context.writers.set(context.writers.get() - 1);
     // Only now: whoever is told of a failure by the closed inbox finds the put ended.
     drop(inbox);
@@ -81,7 +79,7 @@ async fn receive(writer: &mut TopicWriter, inbox: &mut Receiver<WriterCommand>, 
     }
 }
 
-async fn finish(writer: TopicWriter, end: End, signals: &PutSignals) {
+async fn finish(writer: &mut TopicWriter, end: End, signals: &PutSignals) {
     let note = |result: &Result<PutReceipt, PutError>| {
         if let Err(error) = result {
             let _ = signals.failure.set(error.clone());
@@ -89,26 +87,53 @@ async fn finish(writer: TopicWriter, end: End, signals: &PutSignals) {
     };
     match end {
         End::Close(reply) => {
-            let result = writer.end(PutOutcome::Complete).await;
+            let result = end_put(writer, PutOutcome::Complete).await;
             note(&result);
             let _ = reply.send(result);
         }
         End::Interrupt(why, reply) => {
-            let result = writer.end(PutOutcome::Interrupted { why }).await;
+            let result = end_put(writer, PutOutcome::Interrupted { why }).await;
             note(&result);
             if let Some(reply) = reply {
                 let _ = reply.send(result);
             }
         }
         End::Discard(reply) => {
-            writer.discard().await;
+            if AssertUnwindSafe(writer.discard()).catch_unwind().await.is_err() {
+                panicked(writer);
+            }
             let _ = reply.send(());
         }
         End::Failed(error) => {
             let _ = signals.failure.set(error.clone());
-            writer.fail(error).await;
+            fail(writer, error).await;
         }
     }
+}
+
+/// A panic on the way to the end is an end too: what was committed before it stays.
+async fn end_put(writer: &mut TopicWriter, outcome: PutOutcome) -> Result<PutReceipt, PutError> {
+    match AssertUnwindSafe(writer.end(outcome)).catch_unwind().await {
+        Ok(result) => result,
+        Err(_) => {
+            let error = panicked(writer);
+            fail(writer, error.clone()).await;
+            Err(error)
+        }
+    }
+}
+
+async fn fail(writer: &mut TopicWriter, error: PutError) {
+    if AssertUnwindSafe(writer.fail(error)).catch_unwind().await.is_err() {
+        panicked(writer);
+    }
+}
+
+/// Says so in the log, which has the panic itself already.
+fn panicked(writer: &TopicWriter) -> PutError {
+    let topic = writer.spec.head.name.clone();
+    tracing::error!(%topic, "the writer of a topic panicked: its put ends as interrupted");
+    PutError::Panicked { topic }
 }
 
 enum End {

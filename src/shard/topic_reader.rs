@@ -15,6 +15,7 @@ use futures::future::select;
 use crate::catalog::CatalogError;
 use crate::catalog::SegmentView;
 use crate::catalog::Visibility;
+use crate::io::Clock;
 use crate::model::ChunkRecord;
 use crate::runtime::Sender;
 use crate::store::ChunkReader;
@@ -222,16 +223,12 @@ impl TopicReader {
     /// Waits for memory that only others can give back.
     async fn wait_in_line(&mut self, portion: Portion) -> Result<Room, ReadError> {
         self.sources.iter_mut().for_each(Source::forget_ahead);
-        let mut line = pin!(self.account.hold_in_line(portion.bytes));
-        for _ in 0..MEMORY_WAIT_S {
-            match select(line.as_mut(), self.context.clock.sleep(Duration::from_secs(1))).await {
-                Either::Left((Some(hold), _)) => return Ok(Room::Found(portion, hold)),
-                Either::Left((None, _)) => break,
-                Either::Right(_) if self.outbox.is_closed() => return Ok(Room::Short),
-                Either::Right(_) => {}
-            }
+        let gone = || self.outbox.is_closed();
+        match hold_in_line(&self.account, &*self.context.clock, portion.bytes, gone).await {
+            Waited::Found(hold) => Ok(Room::Found(portion, hold)),
+            Waited::Gone => Ok(Room::Short),
+            Waited::Overdue => Err(ReadError::Memory { topic: self.request.name.clone(), bytes: portion.bytes }),
         }
-        Err(ReadError::Memory { topic: self.request.name.clone(), bytes: portion.bytes })
     }
 
     async fn source_error(&self, error: SourceError) -> ReadError {
@@ -240,6 +237,28 @@ impl TopicReader {
             SourceError::NoTimes(cause) => ReadError::NoTimes { topic: self.request.name.clone(), cause },
         }
     }
+}
+
+/// How a wait for memory ended.
+enum Waited {
+    Found(Hold),
+    /// Nobody waits for the rows any more.
+    Gone,
+    Overdue,
+}
+
+/// Waits in line for [`MEMORY_WAIT_S`] seconds, and looks every second whether it still has to.
+async fn hold_in_line(account: &ReadAccount, clock: &dyn Clock, bytes: usize, gone: impl Fn() -> bool) -> Waited {
+    let mut line = pin!(account.hold_in_line(bytes));
+    for _ in 0..MEMORY_WAIT_S {
+        match select(line.as_mut(), clock.sleep(Duration::from_secs(1))).await {
+            Either::Left((Some(hold), _)) => return Waited::Found(hold),
+            Either::Left((None, _)) => break,
+            Either::Right(_) if gone() => return Waited::Gone,
+            Either::Right(_) => {}
+        }
+    }
+    Waited::Overdue
 }
 
 /// Memory for the next rows.
@@ -270,5 +289,47 @@ impl ShardContext {
             return ReadError::Deleted { topic };
         }
         ReadError::Fetch { topic, cause }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::super::read_budget::ReadBudget;
+    use super::super::read_budget::SHARE_BYTES;
+    use super::*;
+    use crate::io::ManualClock;
+
+    /// Goal: who waits in line for the memory of others waits half a minute, no more and no less, and not for a client that
+    /// went away.
+    #[test]
+    fn a_wait_for_memory_ends() {
+        let budget = ReadBudget::new(8 << 20);
+        let (greedy, modest) = (budget.open(0).unwrap(), budget.open(0).unwrap());
+        let clock = ManualClock::new(0);
+        let second = |clock: &ManualClock| clock.advance(Duration::from_secs(1));
+        let taken = || greedy.try_hold((4 << 20) + SHARE_BYTES).unwrap();
+
+        let all = taken();
+        let mut waits = Box::pin(hold_in_line(&modest, &clock, 1 << 20, || false));
+        for at in 0..MEMORY_WAIT_S {
+            assert!(waits.as_mut().now_or_never().is_none(), "it gave up after {at} s");
+            second(&clock);
+        }
+        assert!(matches!(waits.now_or_never(), Some(Waited::Overdue)));
+
+        let mut waits = Box::pin(hold_in_line(&modest, &clock, 1 << 20, || false));
+        assert!(waits.as_mut().now_or_never().is_none());
+        second(&clock);
+        assert!(waits.as_mut().now_or_never().is_none());
+        drop(all);
+        assert!(matches!(waits.now_or_never(), Some(Waited::Found(hold)) if hold.bytes() == 1 << 20));
+
+        let _all = taken();
+        let mut waits = Box::pin(hold_in_line(&modest, &clock, 1 << 20, || true));
+        assert!(waits.as_mut().now_or_never().is_none());
+        second(&clock);
+        assert!(matches!(waits.now_or_never(), Some(Waited::Gone)));
     }
 }

@@ -328,7 +328,7 @@ impl TopicWriter {
     }
 
     /// Seals what there is and ends the put.
-    pub async fn end(mut self, outcome: PutOutcome) -> Result<PutReceipt, PutError> {
+    pub async fn end(&mut self, outcome: PutOutcome) -> Result<PutReceipt, PutError> {
         match self.try_end(outcome).await {
             Ok(()) => Ok(self.receipt),
             Err(error) => {
@@ -354,7 +354,7 @@ impl TopicWriter {
     }
 
     /// Ends the put as interrupted with every row that can still be made durable.
-    pub async fn fail(mut self, error: PutError) {
+    pub async fn fail(&mut self, error: PutError) {
         self.pending.clear();
         let outcome = || PutOutcome::Interrupted { why: error.to_string() };
         if self.sealed_if_any().await.is_ok()
@@ -376,7 +376,7 @@ impl TopicWriter {
     }
 
     /// The topic is gone: nothing is kept, and nothing touches its files after this.
-    pub async fn discard(mut self) {
+    pub async fn discard(&mut self) {
         if let Some(chunk) = self.open.take() {
             chunk.file.abandon().await;
         }

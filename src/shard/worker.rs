@@ -14,7 +14,10 @@ use crate::catalog::CatalogError;
 use crate::catalog::OpenStore;
 use crate::catalog::Tombstone;
 use crate::io::Backend;
+use crate::io::BlockDevice;
 use crate::io::Clock;
+use crate::io::FaultDevice;
+use crate::io::FaultScript;
 use crate::model::DeviceNumber;
 use crate::model::IdSource;
 use crate::model::SessionId;
@@ -65,6 +68,8 @@ pub struct ShardSetup {
     pub incarnation: u64,
     pub chunk: ChunkConfig,
     pub memory: ShardMemory,
+    /// What goes wrong on every device. For tests: its trace grows without end.
+    pub faults: Option<FaultScript>,
 }
 
 /// What the tasks of one shard share.
@@ -111,15 +116,23 @@ impl ShardSetup {
 /// [`ShardError::Executor`] when an executor cannot be started or a shard panics, [`ShardError::Io`] when a data directory
 /// cannot be opened. No shard is left running then.
 pub async fn start(setup: &ShardSetup) -> Result<(Shards, Vec<Executor>), ShardError> {
+    start_as(setup, |_, main| main).await
+}
+
+/// * `made`: what runs instead of a shard's main future.
+async fn start_as(
+    setup: &ShardSetup,
+    made: impl Fn(ShardIndex, Main) -> Main + Clone + Send + 'static,
+) -> Result<(Shards, Vec<Executor>), ShardError> {
     let read_budget = ReadBudget::new(setup.memory.read_bytes);
     let (mut inboxes, mut opened, mut prepared) = (Vec::new(), Vec::new(), Vec::new());
     for (index, config) in setup.executors().into_iter().enumerate() {
         let (inbox, requests) = mailbox(REQUESTS_MAX, usize::MAX);
         let index = ShardIndex(u16::try_from(index).unwrap_or(u16::MAX));
-        let (own, reading) = (setup.clone(), read_budget.clone());
+        let (own, reading, made) = (setup.clone(), read_budget.clone(), made.clone());
         let (sender, receiver) = oneshot::channel();
         prepared.push((config, move |local: Local| -> Main {
-            Box::pin(run(index, own, reading, local, requests, sender))
+            made(index, Box::pin(run(index, own, reading, local, requests, sender)))
         }));
         inboxes.push(inbox);
         opened.push(receiver);
@@ -191,6 +204,10 @@ async fn run(
                 let _ = opened.send(Err(ShardError::Io(format!("{} (number {}): {error}", path.display(), number.0))));
                 return;
             }
+        };
+        let device = match &setup.faults {
+            Some(script) => Rc::new(FaultDevice::new(device, script.clone())) as Rc<dyn BlockDevice>,
+            None => device,
         };
         let directory = Directory::new(device, local.pool.clone(), tasks.clone(), Rc::clone(&short));
         directories.insert(*number, Rc::new(directory));
@@ -354,22 +371,4 @@ impl ShardContext {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shard_that_panics_while_it_opens_is_told_by_its_panic() {
-        let threads = Backend::Threads { reason: "a test".to_owned() };
-        let config = ExecutorConfig { name: "shard-0".to_owned(), ..ExecutorConfig::default() };
-        let (sender, receiver) = oneshot::channel();
-        let dies = move |_: Local| -> Main {
-            Box::pin(async move {
-                let _sender: oneshot::Sender<Result<(), ShardError>> = sender;
-                panic!("on purpose")
-            })
-        };
-        let mut executors = vec![Executor::spawn(&threads, config, dies).unwrap()];
-        let error = futures::executor::block_on(all_opened(vec![receiver], &mut executors)).unwrap_err().to_string();
-        assert!(error.contains("shard-0") && error.contains("on purpose"), "{error}");
-    }
-}
+mod tests;

@@ -32,7 +32,9 @@ use tessera::daemon::open_storage;
 use tessera::io::Backend;
 use tessera::io::BackendChoice;
 use tessera::io::DirectoryLock;
+use tessera::io::FaultScript;
 use tessera::io::probe;
+use tessera::model::ChunkRecord;
 use tessera::model::DeviceId;
 use tessera::model::DeviceNumber;
 use tessera::model::IdSource;
@@ -49,8 +51,10 @@ use tessera::model::UserMetadata;
 use tessera::runtime::Budget;
 use tessera::runtime::Executor;
 use tessera::shard;
+use tessera::shard::BatchReceiver;
 use tessera::shard::ChunkConfig;
 use tessera::shard::ReadRequest;
+use tessera::shard::ShardError;
 use tessera::shard::ShardMemory;
 use tessera::shard::ShardSetup;
 use tessera::shard::Shards;
@@ -78,8 +82,28 @@ pub struct House {
     locks: Vec<DirectoryLock>,
 }
 
+/// What a test wants of its storage side.
+pub struct Plan {
+    pub backend: BackendChoice,
+    pub chunk: ChunkConfig,
+    pub read_bytes: u64,
+    pub faults: Option<FaultScript>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { backend: BackendChoice::Auto, chunk: ChunkConfig::default(), read_bytes: 64 << 20, faults: None }
+    }
+}
+
 impl House {
-    pub fn open(directory: &Path, wanted: BackendChoice, chunk: ChunkConfig) -> Self {
+    pub fn open(directory: &Path, backend: BackendChoice, chunk: ChunkConfig) -> Self {
+        Self::planned(directory, Plan { backend, chunk, ..Plan::default() }, |catalog| Arc::new(catalog))
+    }
+
+    /// As planned; the shards get the catalog as `wrap` gives it.
+    pub fn planned(directory: &Path, plan: Plan, wrap: impl FnOnce(EmbeddedCatalog) -> Arc<dyn Catalog>) -> Self {
+        let Plan { backend: wanted, chunk, read_bytes, faults } = plan;
         let backend = probe(directory, wanted).unwrap();
         let catalog = EmbeddedCatalog::open(&EmbeddedConfig::default(), &directory.join("catalog.db")).unwrap();
         let open = catalog.open_store();
@@ -93,13 +117,14 @@ impl House {
             backend: backend.clone(),
             cores: vec![None, None],
             devices: vec![(device, directory.to_owned())],
-            catalog: Arc::new(catalog.clone()),
+            catalog: wrap(catalog.clone()),
             open_store: open.clone(),
             ids: Arc::clone(&ids),
             budget: budget.clone(),
             incarnation: boot.incarnation,
             chunk,
-            memory: ShardMemory { blocks: 8, read_bytes: 64 << 20 },
+            memory: ShardMemory { blocks: 8, read_bytes },
+            faults,
         };
         let (shards, executors) = block_on(shard::start(&setup)).unwrap();
         if wanted == BackendChoice::Uring {
@@ -197,20 +222,25 @@ impl House {
     }
 
     pub fn read(&self, spec: &TopicSpec, range: TimeRange) -> Vec<RecordBatch> {
-        let request = self.request(spec, range);
-        block_on(async {
-            let mut receiver = self.shards.open_reader(request).await.unwrap();
-            let mut batches = Vec::new();
-            while let Some(batch) = receiver.next().await {
-                batches.push(batch.unwrap());
-            }
-            batches
-        })
+        rest(&mut self.reader(self.request(spec, range)).unwrap())
+    }
+
+    pub fn reader(&self, request: ReadRequest) -> Result<BatchReceiver, ShardError> {
+        block_on(self.shards.open_reader(request))
+    }
+
+    pub fn records(&self, spec: &TopicSpec) -> Vec<ChunkRecord> {
+        block_on(self.open.committed_chunks(spec.head.session)).unwrap()
     }
 
     pub fn window(&self, spec: &TopicSpec, range: TimeRange) -> Window {
         block_on(self.shards.window(self.request(spec, range))).unwrap()
     }
+}
+
+/// What a reader has yet to give.
+pub fn rest(receiver: &mut BatchReceiver) -> Vec<RecordBatch> {
+    std::iter::from_fn(|| block_on(receiver.next())).map(Result::unwrap).collect()
 }
 
 pub fn schema() -> SchemaRef {
