@@ -51,9 +51,11 @@ async fn send(desk: &Desk, ticket: &[u8], reply: &mut GetReply) -> Result<(), St
         if batch.num_rows() == 0 {
             continue;
         }
-        let message = framer.batch(&batch).map_err(|error| status(&error))?;
+        let messages = framer.batch(&batch).map_err(|error| status(&error))?;
         drop(batch);
-        reply.send(message.into_iter().collect()).await.map_err(|gone| status(&gone))?;
+        for message in messages {
+            reply.send(message.into_iter().collect()).await.map_err(|gone| status(&gone))?;
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use futures::future::select;
 use super::desk::Desk;
 use super::guard::Descriptor;
 use super::guard::GuardError;
+use super::ipc::Received;
 use super::ipc::StreamDecoder;
 use super::status::status;
 use super::transport::PutMessage;
@@ -23,6 +24,7 @@ use super::transport::ReceiveError;
 use super::transport::Status;
 use crate::session::Put;
 use crate::session::SessionError;
+use crate::session::StreamSchema;
 use crate::shard::PutReceipt;
 use crate::wire::PutDescriptor;
 
@@ -41,10 +43,10 @@ async fn receive(desk: &Desk, stream: &mut PutStream) -> Result<PutReceipt, Stat
         Some(first) => first.map_err(|error| status(&error))?,
         None => return Err(status(&GuardError::NoMessage)),
     };
-    let (mut put, decoder) = begin(desk, first).await?;
+    let (mut put, mut decoder) = begin(desk, first).await?;
     loop {
         let step = match next(stream, &put).await {
-            Next::Message(message) => push(&mut put, &decoder, message).await,
+            Next::Message(message) => push(&mut put, &mut decoder, message).await,
             Next::End => break,
             Next::Broken(error) => Err(Failure::Stream(error.to_string(), status(&error))),
             Next::Cancelled(error) => Err(Failure::Put(status(&error))),
@@ -68,8 +70,12 @@ async fn begin(desk: &Desk, first: PutMessage) -> Result<(Put, StreamDecoder), S
     let descriptor = PutDescriptor::parse(descriptor.kind, &descriptor.command).map_err(|error| status(&error))?;
     let decoder = StreamDecoder::begin(first.header, desk.decode_limits()).map_err(|error| status(&error))?;
     let PutDescriptor { name, topic } = descriptor;
-    let (message, schema) = (decoder.message().to_vec(), Arc::clone(decoder.schema()));
-    let put = desk.sessions.begin_put(topic, &name, message, schema).await;
+    let schema = StreamSchema {
+        message: decoder.message().to_vec(),
+        wire: Arc::clone(decoder.schema()),
+        stored: Arc::clone(decoder.plain()),
+    };
+    let put = desk.sessions.begin_put(topic, &name, schema).await;
     Ok((put.map_err(|error| status(&error))?, decoder))
 }
 
@@ -101,12 +107,13 @@ enum Failure {
     Stream(String, Status),
 }
 
-async fn push(put: &mut Put, decoder: &StreamDecoder, message: PutMessage) -> Result<(), Failure> {
-    let bytes = message.header.len() + message.body.len();
-    let decoded = decoder.batch(&message.header, message.body);
-    let batch = decoded.map_err(|error| Failure::Stream(error.to_string(), status(&error)))?;
-    if batch.num_rows() == 0 {
-        return Ok(());
+async fn push(put: &mut Put, decoder: &mut StreamDecoder, message: PutMessage) -> Result<(), Failure> {
+    let received = decoder.receive(&message.header, message.body);
+    let received = received.map_err(|error| Failure::Stream(error.to_string(), status(&error)))?;
+    match received {
+        Some(Received { batch, bytes }) if batch.num_rows() > 0 => {
+            put.push(batch, bytes).await.map_err(|error| Failure::Put(status(&error)))
+        }
+        _ => Ok(()),
     }
-    put.push(batch, bytes).await.map_err(|error| Failure::Put(status(&error)))
 }

@@ -148,6 +148,7 @@ impl Answerable for DecodeError {
             | Self::BatchExpected { .. }
             | Self::Empty
             | Self::Dictionary { .. }
+            | Self::DictionariesTooLarge { .. }
             | Self::Unsupported { .. }
             | Self::BigEndian
             | Self::SchemaTooLarge { .. }
@@ -172,7 +173,7 @@ impl Answerable for DecodeError {
 impl Answerable for FrameError {
     fn code(&self) -> Code {
         match self {
-            Self::Encode(_) | Self::Dictionary { .. } | Self::Header { .. } => Code::Internal,
+            Self::Encode(_) | Self::Dictionary(_) | Self::Message(_) | Self::Header { .. } => Code::Internal,
         }
     }
 }

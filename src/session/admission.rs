@@ -9,10 +9,9 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
-use arrow::datatypes::Schema;
-
 use super::config::SessionConfig;
 use super::error::SessionError;
+use super::put::StreamSchema;
 use crate::chunk::supports;
 use crate::model::OntologyTag;
 use crate::model::SequenceId;
@@ -49,10 +48,16 @@ impl Admission {
     /// # Errors
     /// [`SessionError::Schema`] naming the first field that differs from the tag's model, [`SessionError::Unsupported`]
     /// for a type that cannot be stored and come back exactly.
-    pub(super) fn schema(&self, topic: &TopicName, tag: &OntologyTag, schema: &Schema) -> Result<(), SessionError> {
+    pub(super) fn schema(
+        &self,
+        topic: &TopicName,
+        tag: &OntologyTag,
+        schema: &StreamSchema,
+    ) -> Result<(), SessionError> {
         let schema_error = |cause| SessionError::Schema { topic: topic.clone(), cause: Box::new(cause) };
-        self.ontology.check(tag, schema, self.config.ontology).map_err(schema_error)?;
-        supports(schema).map_err(|cause| SessionError::Unsupported { topic: topic.clone(), cause: Box::new(cause) })
+        self.ontology.check(tag, &schema.wire, self.config.ontology).map_err(schema_error)?;
+        supports(&schema.stored)
+            .map_err(|cause| SessionError::Unsupported { topic: topic.clone(), cause: Box::new(cause) })
     }
 
     /// Takes a place for a session that is about to be created.

@@ -31,6 +31,7 @@ pub use manifest::MANIFEST_FORMAT;
 pub use manifest::ManifestError;
 pub use manifest::verify_manifest;
 pub use put::Put;
+pub use put::StreamSchema;
 pub use sessions::SessionRef;
 pub use sessions::Sessions;
 pub use sessions::TopicRequest;

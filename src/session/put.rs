@@ -26,6 +26,16 @@ use crate::shard::PutReceipt;
 use crate::shard::TopicSender;
 use crate::shard::TopicSpec;
 
+/// What a stream's first message says of all the others.
+#[derive(Clone, Debug)]
+pub struct StreamSchema {
+    /// The IPC schema message as it came: readers get what it says.
+    pub message: Vec<u8>,
+    pub wire: SchemaRef,
+    /// Of the batches that are pushed. Differs from `wire` where that has dictionaries.
+    pub stored: SchemaRef,
+}
+
 /// A running DoPut. Dropped without [`Self::close`] it leaves the topic interrupted with what was received.
 pub struct Put {
     topic: TopicName,
@@ -154,12 +164,7 @@ async fn interrupt(sender: TopicSender, why: String) {
 /// # Errors
 /// Before the state moves: [`SessionError::TooMany`], [`SessionError::Stopping`], [`SessionError::Refused`] for a topic
 /// that is or was written. After it: [`SessionError::Shard`], and the topic is interrupted.
-pub(super) async fn begin(
-    desk: &Arc<Desk>,
-    head: TopicHead,
-    schema_message: Vec<u8>,
-    schema: SchemaRef,
-) -> Result<Put, SessionError> {
+pub(super) async fn begin(desk: &Arc<Desk>, head: TopicHead, schema: StreamSchema) -> Result<Put, SessionError> {
     // Before the topic moves: a delete that comes from here on finds the put.
     let running = desk.registry.enter(head.session, head.id).map_err(|closed| match closed {
         Closed::Full { max } => SessionError::TooMany {
@@ -171,8 +176,8 @@ pub(super) async fn begin(
     })?;
     let (topic, name) = (head.id, head.name.clone());
     let sequence = desk.sequence_of(head.session).await?;
-    let head = desk.open.begin_put(topic, schema_message).await?;
-    match desk.shards.open_writer(TopicSpec { head, sequence, schema }).await {
+    let head = desk.open.begin_put(topic, schema.message).await?;
+    match desk.shards.open_writer(TopicSpec { head, sequence, schema: schema.stored }).await {
         Ok(sender) => Ok(Put { topic: name, writer: Some((sender, running)) }),
         Err(cause) => {
             let outcome = PutOutcome::Interrupted { why: format!("no writer could be opened: {cause}") };

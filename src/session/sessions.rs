@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
-
 use super::admission::Admission;
 use super::config::SessionConfig;
 use super::error::SessionError;
@@ -11,6 +9,7 @@ use super::gate::Gate;
 use super::gate::Gates;
 use super::put;
 use super::put::Put;
+use super::put::StreamSchema;
 use super::registry::Cancel;
 use super::registry::Puts;
 use super::registry::Registry;
@@ -197,26 +196,18 @@ impl Sessions {
 
     /// Begins the one DoPut of a topic. Everything that can be refused is refused before the topic's state moves.
     ///
-    /// * `schema_message`: the IPC schema message as it came; `schema` is what it says.
-    ///
     /// # Errors
     /// [`SessionError::NotFound`] for an unknown token, [`SessionError::ForeignTopic`] when it is another topic's,
     /// [`SessionError::Schema`] and [`SessionError::Unsupported`] for the schema, [`SessionError::Refused`] for a topic that
     /// is or was written, [`SessionError::TooMany`], [`SessionError::Stopping`], [`SessionError::Shard`].
-    pub async fn begin_put(
-        &self,
-        topic: Token,
-        name: &TopicName,
-        schema_message: Vec<u8>,
-        schema: SchemaRef,
-    ) -> Result<Put, SessionError> {
+    pub async fn begin_put(&self, topic: Token, name: &TopicName, schema: StreamSchema) -> Result<Put, SessionError> {
         let head = self.desk.open.topic_by_token(token_digest(&topic)).await?;
         if head.name != *name {
             return Err(SessionError::ForeignTopic { topic: name.clone() });
         }
         self.desk.admission.schema(name, &head.tag, &schema)?;
         let desk = Arc::clone(&self.desk);
-        to_the_end(async move { put::begin(&desk, head, schema_message, schema).await }).await
+        to_the_end(async move { put::begin(&desk, head, schema).await }).await
     }
 
     /// Keeps what a client says went wrong. The catalog cuts a message at `Notification::MESSAGE_LEN_MAX` bytes.

@@ -156,14 +156,6 @@ def test_views_that_share_one_buffer(put):
     assert put(wire.flight_data(*wire.batch_parts(batch)), schema=schema) in ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED")
 
 
-def test_dictionaries_are_refused_by_name(client, name):
-    client.create_sequence(name)
-    token = client.create_topic(client.create_session(name), f"{name}/a")
-    schema = pa.schema([rows.TIME, pa.field("d", pa.dictionary(pa.int32(), pa.utf8()))])
-    with refused("INVALID_ARGUMENT"):
-        client.put(f"{name}/a", token, schema)
-
-
 def deep(levels):
     type_ = pa.int32()
     for _ in range(levels):

@@ -179,8 +179,7 @@ async fn a_put_that_races_a_delete_ends() {
                     return sessions.delete_session(SessionRef::Token(token)).await;
                 }
                 let schema = crate::fixture::schema();
-                let message = crate::fixture::schema_message(&schema);
-                let mut put = sessions.begin_put(topic, &name, message, schema).await?;
+                let mut put = sessions.begin_put(topic, &name, crate::fixture::stream(schema)).await?;
                 push(&mut put, &[1, 2, 3]).await?;
                 put.close().await.map(|_| ())
             }

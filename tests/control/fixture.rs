@@ -40,6 +40,7 @@ use tessera::session::Put;
 use tessera::session::SessionConfig;
 use tessera::session::SessionError;
 use tessera::session::Sessions;
+use tessera::session::StreamSchema;
 use tessera::session::TopicRequest;
 use tessera::shard;
 use tessera::shard::ChunkConfig;
@@ -134,7 +135,7 @@ impl House {
     }
 
     pub async fn begin(&self, topic: &(TopicHead, Token)) -> Result<Put, SessionError> {
-        self.sessions.begin_put(topic.1, &topic.0.name, schema_message(&schema()), schema()).await
+        self.sessions.begin_put(topic.1, &topic.0.name, stream(schema())).await
     }
 
     /// A written topic with one row per timestamp.
@@ -199,6 +200,11 @@ pub fn schema_message(schema: &Schema) -> Vec<u8> {
     let mut tracker = DictionaryTracker::new(true);
     let options = IpcWriteOptions::default();
     IpcDataGenerator::default().schema_to_bytes_with_dictionary_tracker(schema, &mut tracker, &options).ipc_message
+}
+
+/// A schema without dictionaries, as a client's first message.
+pub fn stream(schema: SchemaRef) -> StreamSchema {
+    StreamSchema { message: schema_message(&schema), wire: Arc::clone(&schema), stored: schema }
 }
 
 pub async fn push(put: &mut Put, times: &[i64]) -> Result<(), SessionError> {

@@ -22,7 +22,7 @@ use crate::fixture::House;
 use crate::fixture::directory;
 use crate::fixture::push;
 use crate::fixture::race;
-use crate::fixture::schema_message;
+use crate::fixture::stream;
 use crate::fixture::topic;
 use crate::fixture::until;
 
@@ -114,7 +114,7 @@ async fn a_wrong_schema_is_refused_before_the_topic_moves() {
         Schema::new(vec![time(DataType::Int64), Field::new("kind", dictionary, true)]),
     ];
     for schema in wrong.map(Arc::new) {
-        let begun = house.sessions.begin_put(topic.1, &topic.0.name, schema_message(&schema), schema).await;
+        let begun = house.sessions.begin_put(topic.1, &topic.0.name, stream(schema)).await;
         let error = begun.err().unwrap();
         assert!(matches!(error, SessionError::Schema { .. } | SessionError::Unsupported { .. }), "{error}");
     }

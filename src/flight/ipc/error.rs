@@ -17,10 +17,13 @@ pub enum DecodeError {
     BatchExpected { found: String },
     #[error("a message without an Arrow header: every message after the schema must be a record batch")]
     Empty,
+    #[error("dictionary {id}: {what}")]
+    Dictionary { id: i64, what: String },
     #[error(
-        "dictionary-encoded column {column:?}: dictionaries are not recorded, send the plain values (the file compresses repeats)"
+        "the stream's dictionaries have {bytes} bytes: at most {max} at a time; send the plain values (the file compresses repeats)",
+        max = DecodeLimits::DICTIONARY_BYTES_MAX
     )]
-    Dictionary { column: String },
+    DictionariesTooLarge { bytes: usize },
     #[error("column {column:?} is of type {kind}, which is not recorded: {instead}")]
     Unsupported { column: String, kind: &'static str, instead: &'static str },
     #[error("the Arrow schema is big-endian: send little-endian data")]

@@ -2,7 +2,7 @@
 //!
 //! A message is protobuf with two fields: `data_header` (2), the IPC flatbuffer, and `data_body` (1000), which comes last
 //! so that the columns' buffers can follow as they are. Only headers, paddings, offsets that have to be rebased and bitmaps
-//! that start inside a byte are copied; what a slice does not show is not sent.
+//! that start inside a byte are copied; what a slice does not show is not sent. Columns with a dictionary are made anew.
 
 use arrow::array::ArrayRef;
 use arrow::array::AsArray;
@@ -11,17 +11,24 @@ use arrow::buffer::Buffer;
 use arrow::datatypes::BinaryViewType;
 use arrow::datatypes::ByteViewType;
 use arrow::datatypes::DataType;
-use arrow::datatypes::Field;
 use arrow::datatypes::Schema;
+use arrow::datatypes::SchemaRef;
 use arrow::datatypes::StringViewType;
 use arrow::error::ArrowError;
 use arrow::ipc::MetadataVersion;
+use arrow::ipc::root_as_message;
+use arrow::ipc::writer::DictionaryTracker;
+use arrow::ipc::writer::IpcDataGenerator;
 use arrow::ipc::writer::IpcWriteOptions;
 use arrow::ipc::writer::StreamEncoder;
 use bytes::BufMut;
 use bytes::Bytes;
 use bytes::BytesMut;
+use flatbuffers::InvalidFlatbuffer;
 use std::sync::Arc;
+
+use super::coder;
+use super::coder::CodeError;
 
 /// Bytes between the starts of two buffers divide by this, as readers of IPC expect.
 const ALIGNMENT: usize = 8;
@@ -37,8 +44,10 @@ const BODY_TAG: u32 = (1000 << 3) | 2;
 pub enum FrameError {
     #[error("cannot make an Arrow message of the batch: {0}")]
     Encode(#[from] ArrowError),
-    #[error("column {column:?} is dictionary-encoded: its dictionary would have to travel in a message of its own")]
-    Dictionary { column: String },
+    #[error("one row alone does not fit its dictionary: {0}")]
+    Dictionary(CodeError),
+    #[error("the Arrow encoder's message is none: {0}")]
+    Message(#[from] InvalidFlatbuffer),
     #[error("the Arrow encoder's message of {pieces} pieces has no whole header")]
     Header { pieces: usize },
 }
@@ -46,6 +55,9 @@ pub enum FrameError {
 /// Frames the batches of one stream.
 pub struct Framer {
     encoder: StreamEncoder,
+    /// With dictionaries; batches come without.
+    coded: Option<SchemaRef>,
+    begun: bool,
 }
 
 impl Framer {
@@ -54,30 +66,46 @@ impl Framer {
     /// # Errors
     /// [`FrameError`] for a schema that IPC cannot carry.
     pub fn begin(schema: &Schema) -> Result<(Self, Vec<Bytes>), FrameError> {
-        let is_dictionary = |field: &&&Field| matches!(field.data_type(), DataType::Dictionary(_, _));
-        if let Some(field) = schema.flattened_fields().iter().find(is_dictionary) {
-            return Err(FrameError::Dictionary { column: field.name().clone() });
-        }
-        let options = IpcWriteOptions::try_new(ALIGNMENT, false, MetadataVersion::V5)?;
-        let mut encoder = StreamEncoder::try_new_with_options(schema, options)?;
-        // The encoder puts the schema before its first batch; an empty one makes it come alone.
-        let stream = encoder.encode(&RecordBatch::new_empty(Arc::new(schema.clone())))?;
-        let (header, _) = split(stream)?;
-        Ok((Self { encoder }, frame(&header, Vec::new())))
+        let options = || IpcWriteOptions::try_new(ALIGNMENT, false, MetadataVersion::V5);
+        let encoder = StreamEncoder::try_new_with_options(schema, options()?)?;
+        // The encoder would put the schema before its first batch: it comes alone here, and is left out there.
+        let mut tracker = DictionaryTracker::new(false);
+        let message =
+            IpcDataGenerator::default().schema_to_bytes_with_dictionary_tracker(schema, &mut tracker, &options()?);
+        let coded = schema.fields().iter().any(|field| coder::has_dictionaries(field));
+        let coded = coded.then(|| Arc::new(schema.clone()));
+        Ok((Self { encoder, coded, begun: false }, frame(&message.ipc_message, Vec::new())))
     }
 
-    /// Frames one batch of the stream's schema.
+    /// Frames one batch of the stream's schema in its plain form: as one message, or more where there are dictionaries.
     ///
     /// # Errors
     /// [`FrameError`] when the encoder refuses it.
     ///
     /// # Panics
     /// On a batch without rows: clients take it for the end of the stream.
-    pub fn batch(&mut self, batch: &RecordBatch) -> Result<Vec<Bytes>, FrameError> {
+    pub fn batch(&mut self, batch: &RecordBatch) -> Result<Vec<Vec<Bytes>>, FrameError> {
         assert!(batch.num_rows() > 0, "a batch without rows would end the reader's stream");
-        let batch = compact(batch)?;
-        let (header, body) = split(self.encoder.encode(&batch)?)?;
-        Ok(frame(&header, body))
+        let Some(schema) = &self.coded else {
+            return self.encode(&compact(batch)?);
+        };
+        match coder::coded(batch, schema) {
+            Ok(coded) => self.encode(&compact(&coded)?),
+            Err(CodeError::Keys { .. }) if batch.num_rows() > 1 => {
+                let half = batch.num_rows() / 2;
+                let mut messages = self.batch(&batch.slice(0, half))?;
+                messages.extend(self.batch(&batch.slice(half, batch.num_rows() - half))?);
+                Ok(messages)
+            }
+            Err(CodeError::Arrow(error)) => Err(error.into()),
+            Err(error) => Err(FrameError::Dictionary(error)),
+        }
+    }
+
+    fn encode(&mut self, batch: &RecordBatch) -> Result<Vec<Vec<Bytes>>, FrameError> {
+        let messages = split(self.encoder.encode(batch)?)?;
+        let schema = usize::from(!std::mem::replace(&mut self.begun, true));
+        Ok(messages.into_iter().skip(schema).map(|(header, body)| frame(&header, body)).collect())
     }
 }
 
@@ -87,20 +115,33 @@ impl std::fmt::Debug for Framer {
     }
 }
 
-/// Parts the first message of an IPC stream into its header and the pieces behind it.
-fn split(stream: Vec<Buffer>) -> Result<(Vec<u8>, Vec<Buffer>), FrameError> {
+pub(super) type Message = (Vec<u8>, Vec<Buffer>);
+
+/// Parts an IPC stream into its messages: each a header, and the pieces behind it.
+pub(super) fn split(stream: Vec<Buffer>) -> Result<Vec<Message>, FrameError> {
     let count = stream.len();
-    let mut pieces = stream.into_iter();
-    let prefix = pieces.next().unwrap_or_default();
-    let len = prefix.get(4..PREFIX_BYTES).and_then(|len| len.first_chunk::<4>()).map(|len| i32::from_le_bytes(*len));
-    let len = len.and_then(|len| usize::try_from(len).ok()).ok_or(FrameError::Header { pieces: count })?;
-    let mut header = Vec::with_capacity(len);
-    while header.len() < len {
-        let piece = pieces.next().ok_or(FrameError::Header { pieces: count })?;
-        header.extend_from_slice(&piece);
+    let strange = || FrameError::Header { pieces: count };
+    let (mut pieces, mut messages) = (stream.into_iter().filter(|piece| !piece.is_empty()), Vec::new());
+    while let Some(prefix) = pieces.next() {
+        let len =
+            prefix.get(4..PREFIX_BYTES).and_then(|len| len.first_chunk::<4>()).map(|len| i32::from_le_bytes(*len));
+        let len = len.and_then(|len| usize::try_from(len).ok()).ok_or_else(strange)?;
+        let mut header = Vec::with_capacity(len);
+        while header.len() < len {
+            header.extend_from_slice(&pieces.next().ok_or_else(strange)?);
+        }
+        assert!(header.len() == len, "an IPC header of {len} bytes came as {}", header.len());
+        let len = usize::try_from(root_as_message(&header)?.bodyLength()).map_err(|_| strange())?;
+        let (mut body, mut found) = (Vec::new(), 0);
+        while found < len {
+            let piece = pieces.next().ok_or_else(strange)?;
+            found += piece.len();
+            body.push(piece);
+        }
+        assert!(found == len, "an IPC body of {len} bytes came as {found}");
+        messages.push((header, body));
     }
-    assert!(header.len() == len, "an IPC header of {len} bytes came as {}", header.len());
-    Ok((header, pieces.collect()))
+    Ok(messages)
 }
 
 /// One message as pieces in order, most of them the batch's own memory.

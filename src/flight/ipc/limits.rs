@@ -18,6 +18,8 @@ impl DecodeLimits {
     pub const METADATA_BYTES_MAX: usize = 64 << 10;
     /// Bytes of a batch message's header: one node and a few buffers per field would fit a hundred times.
     pub const HEADER_BYTES_MAX: usize = 4 << 20;
+    /// Bytes of all dictionaries that a stream's rows may name at a time.
+    pub const DICTIONARY_BYTES_MAX: usize = 64 << 20;
 
     /// Rows of one batch. Some columns have no bytes at all, so the message's size says nothing about them.
     pub fn rows_max(&self) -> u64 {

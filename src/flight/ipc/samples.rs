@@ -39,6 +39,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
 use rand_chacha::rand_core::SeedableRng;
 
+use super::DecodeError;
+use super::StreamDecoder;
+
 /// The schema as a Flight client sends it: the bare flatbuffer.
 pub fn schema_header(schema: &Schema) -> Bytes {
     let mut tracker = ipc::writer::DictionaryTracker::new(true);
@@ -94,6 +97,19 @@ impl Claim {
 pub fn header_and_body(rope: &[Bytes]) -> (Bytes, Bytes) {
     let data = <arrow_flight::FlightData as prost::Message>::decode(Bytes::from(rope.concat())).unwrap();
     (data.data_header, data.data_body)
+}
+
+/// The message of a batch that needs just one.
+pub fn one(mut messages: Vec<Vec<Bytes>>) -> Vec<Bytes> {
+    assert_eq!(messages.len(), 1);
+    messages.remove(0)
+}
+
+impl StreamDecoder {
+    /// A batch of a stream that is left as it was.
+    pub fn one(&self, header: &Bytes, body: Bytes) -> Result<RecordBatch, DecodeError> {
+        self.clone().receive(header, body).map(|received| received.unwrap().batch)
+    }
 }
 
 pub fn data_type() -> impl Strategy<Value = DataType> {

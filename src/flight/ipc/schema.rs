@@ -2,6 +2,7 @@
 
 use arrow::datatypes::DataType;
 use arrow::datatypes::Field;
+use arrow::datatypes::FieldRef;
 use arrow::datatypes::Fields;
 use arrow::datatypes::Schema;
 use arrow::datatypes::SchemaRef;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use super::DecodeError;
 use super::DecodeLimits;
+use super::column::Column;
 
 /// Verifying stops here: a field has about four tables, and tables that many fields share count once per visit.
 const VERIFIER: VerifierOptions = VerifierOptions {
@@ -34,6 +36,8 @@ pub struct SchemaMessage {
     /// The IPC flatbuffer, as it came.
     pub message: Bytes,
     pub schema: SchemaRef,
+    /// One for each field.
+    pub(super) columns: Vec<Column>,
 }
 
 impl SchemaMessage {
@@ -46,12 +50,18 @@ impl SchemaMessage {
         if len > DecodeLimits::SCHEMA_BYTES_MAX {
             return Err(DecodeError::SchemaTooLarge { len });
         }
-        let schema = Arc::new(read(&header)?);
-        Ok(Self { message: header, schema })
+        let (schema, columns) = read(&header)?;
+        Ok(Self { message: header, schema: Arc::new(schema), columns })
+    }
+
+    /// The schema of what its batches hold, with the fields' form as `form` tells it.
+    pub(super) fn with(&self, form: impl Fn(&Column) -> &FieldRef) -> SchemaRef {
+        let fields: Fields = self.columns.iter().map(|column| Arc::clone(form(column))).collect();
+        Arc::new(Schema::new_with_metadata(fields, self.schema.metadata().clone()))
     }
 }
 
-fn read(header: &[u8]) -> Result<Schema, DecodeError> {
+fn read(header: &[u8]) -> Result<(Schema, Vec<Column>), DecodeError> {
     let message = message(header, &VERIFIER)?;
     let Some(schema) = message.header_as_schema() else {
         return Err(DecodeError::SchemaExpected { found: kind(message.header_type()) });
@@ -64,9 +74,11 @@ fn read(header: &[u8]) -> Result<Schema, DecodeError> {
     for field in schema.fields().iter().flatten() {
         count.field(&field, 1)?;
     }
+    let wires = schema.fields();
     let schema = ipc::convert::try_fb_to_schema(schema).map_err(|e| DecodeError::Schema(e.to_string()))?;
     check_fields(schema.fields())?;
-    Ok(schema)
+    let columns = wires.iter().flatten().zip(schema.fields()).map(|(wire, field)| Column::new(&wire, field)).collect();
+    Ok((schema, columns))
 }
 
 /// The verified flatbuffer of a message of a version we read.
@@ -107,10 +119,6 @@ impl Count {
             return Err(DecodeError::TooDeep);
         }
         self.metadata(field.custom_metadata())?;
-        if field.dictionary().is_some() {
-            let column = field.name().unwrap_or_default().chars().take(80).collect();
-            return Err(DecodeError::Dictionary { column });
-        }
         field.children().iter().flatten().try_for_each(|child| self.field(&child, depth + 1))
     }
 
@@ -136,7 +144,7 @@ fn check_field(field: &Field) -> Result<(), DecodeError> {
     let unsupported = |kind, instead| Err(DecodeError::Unsupported { column: column(), kind, instead });
     let wrong = |what: String| Err(DecodeError::Layout { column: column(), what });
     match field.data_type() {
-        DataType::Dictionary(_, _) => Err(DecodeError::Dictionary { column: column() }),
+        DataType::Dictionary(_, value) => check_field(&Field::new(field.name(), value.as_ref().clone(), true)),
         DataType::RunEndEncoded(_, _) => unsupported("run-end encoded", "send the plain values"),
         DataType::Union(_, _) => unsupported("union", "send a struct with one nullable field per kind"),
         DataType::ListView(_) | DataType::LargeListView(_) => unsupported("list view", "send a list"),

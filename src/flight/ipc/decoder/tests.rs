@@ -30,7 +30,7 @@ fn claim(rows: i64, nodes: &[(i64, i64)], buffers: &[(i64, i64)], body: usize) -
 }
 
 fn refuse(decoder: &StreamDecoder, claim: &Claim, body: Vec<u8>) -> DecodeError {
-    decoder.batch(&claim.header(), body.into()).unwrap_err()
+    decoder.one(&claim.header(), body.into()).unwrap_err()
 }
 
 fn times_and_blob(rows: usize, bytes: usize) -> RecordBatch {
@@ -45,7 +45,7 @@ fn times_and_blob(rows: usize, bytes: usize) -> RecordBatch {
 fn message_of(batch: &RecordBatch) -> (StreamDecoder, Bytes, Bytes) {
     let (mut framer, first) = Framer::begin(&batch.schema()).unwrap();
     let (schema, _) = samples::header_and_body(&first);
-    let (header, body) = samples::header_and_body(&framer.batch(batch).unwrap());
+    let (header, body) = samples::header_and_body(&samples::one(framer.batch(batch).unwrap()));
     (StreamDecoder::begin(schema, LIMITS).unwrap(), header, body)
 }
 
@@ -122,7 +122,7 @@ fn columns_that_share_one_buffer_count_it_once_each() {
 fn declared_lengths_are_checked_against_the_body() {
     let column = column(DataType::Int64);
     let body = || vec![0; 16];
-    assert!(column.batch(&claim(2, &[(2, 0)], &[(0, 0), (0, 16)], 16).header(), body().into()).is_ok());
+    assert!(column.one(&claim(2, &[(2, 0)], &[(0, 0), (0, 16)], 16).header(), body().into()).is_ok());
     for declared in [-1, 17, 24, i64::MAX] {
         let wrong = Claim { body: declared, ..claim(2, &[(2, 0)], &[(0, 0), (0, 16)], 16) };
         assert_eq!(refuse(&column, &wrong, body()), DecodeError::BodyLength { declared, actual: 16 });
@@ -149,8 +149,8 @@ fn declared_lengths_are_checked_against_the_body() {
 fn messages_out_of_place_are_named() {
     let batch = times_and_blob(1, 10);
     let (decoder, header, body) = message_of(&batch);
-    assert_eq!(decoder.batch(decoder.message(), Bytes::new()).unwrap_err(), DecodeError::SecondSchema);
-    assert_eq!(decoder.batch(&Bytes::new(), body.clone()).unwrap_err(), DecodeError::Empty);
+    assert_eq!(decoder.one(decoder.message(), Bytes::new()).unwrap_err(), DecodeError::SecondSchema);
+    assert_eq!(decoder.one(&Bytes::new(), body.clone()).unwrap_err(), DecodeError::Empty);
     assert!(StreamDecoder::begin(header, LIMITS).is_err());
     let compressed = Claim { compressed: true, ..claim(0, &[], &[], 0) };
     let error = refuse(&decoder, &compressed, vec![]);
@@ -165,7 +165,7 @@ fn a_time_that_is_null_is_refused() {
     let times = Int64Array::from(vec![Some(1), None, Some(3)]);
     let batch = RecordBatch::try_from_iter([("timestamp_ns", Arc::new(times) as ArrayRef)]).unwrap();
     let (decoder, header, body) = message_of(&batch);
-    assert_eq!(decoder.batch(&header, body).unwrap_err(), DecodeError::TimestampNull { nulls: 1 });
+    assert_eq!(decoder.one(&header, body).unwrap_err(), DecodeError::TimestampNull { nulls: 1 });
 }
 
 #[test]
@@ -185,10 +185,10 @@ fn a_row_of_sixty_megabytes_is_not_copied() {
     let limits = DecodeLimits { message_bytes_max: 64 << 20 };
     let batch = times_and_blob(1, 60 << 20);
     let (mut framer, first) = Framer::begin(&batch.schema()).unwrap();
-    let (header, body) = samples::header_and_body(&framer.batch(&batch).unwrap());
+    let (header, body) = samples::header_and_body(&samples::one(framer.batch(&batch).unwrap()));
     let decoder = StreamDecoder::begin(samples::header_and_body(&first).0, limits).unwrap();
     let range = body.as_ptr_range();
-    let read = decoder.batch(&header, body).unwrap();
+    let read = decoder.one(&header, body).unwrap();
     assert_eq!(read, batch);
     let value = arrow::array::AsArray::as_binary::<i32>(read.column(1)).value(0).as_ptr();
     assert!(range.contains(&value));
@@ -206,7 +206,7 @@ fn a_body_at_any_address_decodes() {
         let mut bytes = vec![0; shift];
         bytes.extend_from_slice(&body);
         let moved = Bytes::from(bytes).slice(shift..);
-        assert_eq!(decoder.batch(&header, moved).unwrap(), batch, "shifted by {shift}");
+        assert_eq!(decoder.one(&header, moved).unwrap(), batch, "shifted by {shift}");
     }
 }
 
@@ -217,7 +217,7 @@ proptest! {
     fn garbage_is_an_error_and_no_panic(
         header in prop::collection::vec(any::<u8>(), 0..300), body in prop::collection::vec(any::<u8>(), 0..64),
     ) {
-        prop_assert!(column(DataType::Int64).read(&header, body.into()).is_err());
+        prop_assert!(column(DataType::Int64).receive(&header.into(), body.into()).is_err());
     }
 
     #[test]
@@ -235,6 +235,6 @@ proptest! {
             }
             bytes
         };
-        let _ = decoder.read(&damage(header, in_header), damage(body, in_body).into());
+        let _ = decoder.clone().read(&damage(header, in_header), damage(body, in_body).into());
     }
 }
