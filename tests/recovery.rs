@@ -431,6 +431,9 @@ impl BlockDevice for Surprise {
             entries
         })
     }
+    fn names(&self, path: &Path) -> IoFuture<'_, Vec<DirectoryEntry>> {
+        self.inner.names(path)
+    }
     fn sync_directory(&self, path: &Path) -> IoFuture<'_, ()> {
         self.inner.sync_directory(path)
     }

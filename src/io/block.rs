@@ -89,6 +89,10 @@ pub trait BlockDevice {
     /// they appear as files.
     fn list(&self, path: &Path) -> IoFuture<'_, Vec<DirectoryEntry>>;
 
+    /// The names alone of what [`Self::list`] tells, with `len` 0: no file is looked at, so a directory whose files nobody
+    /// touched for long costs what its names take, not one inode a file.
+    fn names(&self, path: &Path) -> IoFuture<'_, Vec<DirectoryEntry>>;
+
     /// Returns once the names made and removed in the directory survive power loss (a full fsync). The empty path is the
     /// data directory itself.
     fn sync_directory(&self, path: &Path) -> IoFuture<'_, ()>;

@@ -226,6 +226,10 @@ async fn directories_are_listed(device: &dyn BlockDevice) {
     entries.sort();
     let found: Vec<_> = entries.iter().map(|entry| (entry.name.to_str().unwrap(), entry.is_directory)).collect();
     assert_eq!(found, [("file", false), ("inner", true)]);
+    let mut names = device.names(outer).await.unwrap();
+    names.sort();
+    let names: Vec<_> = names.iter().map(|entry| (entry.name.to_str().unwrap(), entry.is_directory)).collect();
+    assert_eq!(names, found);
     assert_eq!(device.make_directory(Path::new("outer/file")).await.unwrap_err().kind(), ErrorKind::AlreadyExists);
     assert_eq!(device.open(inner).await.err().unwrap().kind(), ErrorKind::InvalidInput);
     assert_eq!(device.remove_directory(outer).await.unwrap_err().kind(), ErrorKind::DirectoryNotEmpty);
@@ -233,6 +237,7 @@ async fn directories_are_listed(device: &dyn BlockDevice) {
     device.remove_directory(inner).await.unwrap();
     device.remove_directory(outer).await.unwrap();
     assert_eq!(device.list(outer).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(device.names(outer).await.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(device.sync_directory(outer).await.unwrap_err().kind(), ErrorKind::NotFound);
 }
 
@@ -268,6 +273,7 @@ async fn paths_stay_inside(device: &dyn BlockDevice) {
             device.write_small(path, vec![1]).await.err(),
             device.read_small(path, 1).await.err(),
             device.list(path).await.err(),
+            device.names(path).await.err(),
         ];
         for error in refused {
             assert_eq!(error.unwrap().kind(), ErrorKind::InvalidInput, "{}", path.display());

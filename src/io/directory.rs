@@ -114,6 +114,10 @@ impl Directory {
         self.with(path, list)
     }
 
+    pub(super) fn names(&self, path: &Path) -> IoFuture<'_, Vec<DirectoryEntry>> {
+        self.with(path, names)
+    }
+
     pub(super) fn sync_directory(&self, path: &Path) -> IoFuture<'_, ()> {
         self.with(path, sync_directory)
     }
@@ -153,6 +157,23 @@ fn open_directory(root: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
 }
 
 fn list(root: &OwnedFd, path: &Path) -> io::Result<Vec<DirectoryEntry>> {
+    walk(root, path, |_| None)
+}
+
+fn names(root: &OwnedFd, path: &Path) -> io::Result<Vec<DirectoryEntry>> {
+    // Some file systems do not tell what a name is: those names are looked at one by one.
+    walk(root, path, |kind| match kind {
+        FileType::Unknown => None,
+        kind => Some((kind, 0)),
+    })
+}
+
+/// * `known`: what is known of an entry by the type that the directory tells, and its length; `None` to look at it.
+fn walk(
+    root: &OwnedFd,
+    path: &Path,
+    known: impl Fn(FileType) -> Option<(FileType, u64)>,
+) -> io::Result<Vec<DirectoryEntry>> {
     let directory = open_directory(root, path)?;
     let mut entries = Vec::new();
     for entry in Dir::read_from(&directory)? {
@@ -161,16 +182,18 @@ fn list(root: &OwnedFd, path: &Path) -> io::Result<Vec<DirectoryEntry>> {
         if name == "." || name == ".." {
             continue;
         }
-        let found = match rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-            // Removed since the directory was read.
-            Err(Errno::NOENT) => continue,
-            found => found?,
+        let (kind, len) = match known(entry.file_type()) {
+            Some(known) => known,
+            None => match rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+                // Removed since the directory was read.
+                Err(Errno::NOENT) => continue,
+                found => {
+                    let found = found?;
+                    (FileType::from_raw_mode(found.st_mode), u64::try_from(found.st_size).unwrap_or(0))
+                }
+            },
         };
-        entries.push(DirectoryEntry {
-            name: name.to_owned(),
-            is_directory: FileType::from_raw_mode(found.st_mode) == FileType::Directory,
-            len: u64::try_from(found.st_size).unwrap_or(0),
-        });
+        entries.push(DirectoryEntry { name: name.to_owned(), is_directory: kind == FileType::Directory, len });
     }
     Ok(entries)
 }

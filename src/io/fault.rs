@@ -34,6 +34,7 @@ pub enum Operation {
     MakeDirectory,
     RemoveDirectory,
     List,
+    Names,
     SyncDirectory,
     ReadSmall,
     WriteSmall,
@@ -161,6 +162,10 @@ impl BlockDevice for FaultDevice {
 
     fn list(&self, path: &Path) -> IoFuture<'_, Vec<DirectoryEntry>> {
         self.run(Operation::List, || self.inner.list(path))
+    }
+
+    fn names(&self, path: &Path) -> IoFuture<'_, Vec<DirectoryEntry>> {
+        self.run(Operation::Names, || self.inner.names(path))
     }
 
     fn sync_directory(&self, path: &Path) -> IoFuture<'_, ()> {

@@ -105,6 +105,10 @@ impl BlockDevice for ThreadDevice {
         self.directory.list(path)
     }
 
+    fn names(&self, path: &Path) -> IoFuture<'_, Vec<DirectoryEntry>> {
+        self.directory.names(path)
+    }
+
     fn sync_directory(&self, path: &Path) -> IoFuture<'_, ()> {
         self.directory.sync_directory(path)
     }

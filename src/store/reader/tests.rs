@@ -220,6 +220,10 @@ impl BlockDevice for Flipping {
         self.inner.list(path)
     }
 
+    fn names(&self, path: &Path) -> IoFuture<'_, Vec<DirectoryEntry>> {
+        self.inner.names(path)
+    }
+
     fn sync_directory(&self, path: &Path) -> IoFuture<'_, ()> {
         self.inner.sync_directory(path)
     }
