@@ -7,6 +7,8 @@
 mod deletion;
 #[path = "catalog/durability.rs"]
 mod durability;
+#[path = "catalog/files.rs"]
+mod files;
 #[path = "catalog/finalize.rs"]
 mod finalize;
 #[path = "catalog/groups.rs"]
@@ -37,6 +39,8 @@ macro_rules! suite {
             names::a_topic_outside_its_sequence_is_refused, names::nothing_is_made_inside_nothing,
             states::each_row_of_the_session_table, states::each_row_of_the_topic_table,
             states::a_refused_finalize_names_the_topic,
+            files::files_come_in_pages, files::files_of_a_deleted_topic_are_told_until_they_are_purged,
+            files::a_session_stands_where_its_life_is, files::open_sessions_are_listed_page_by_page,
             finalize::readers_see_all_topics_or_none, finalize::repeating_it_answers_the_same,
             finalize::an_interrupted_topic_leaves_one_notification, finalize::open_sessions_hide_their_topics,
             paging::sequences_page_at_any_size, paging::changes_between_pages_skip_and_repeat_nothing,

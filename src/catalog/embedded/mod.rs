@@ -23,6 +23,7 @@ mod config;
 mod convert;
 mod engine;
 mod fault;
+mod files;
 mod notifications;
 mod open_store;
 mod poison;

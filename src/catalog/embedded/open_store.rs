@@ -4,14 +4,19 @@ use std::sync::Arc;
 
 use super::boot;
 use super::engine::Engine;
+use super::files;
 use super::puts;
 use super::segments;
 use super::sessions;
 use super::topics;
 use crate::catalog::Boot;
+use crate::catalog::FileCursor;
+use crate::catalog::FilePage;
 use crate::catalog::Fut;
+use crate::catalog::OpenSession;
 use crate::catalog::PutEnd;
 use crate::catalog::PutOutcome;
+use crate::catalog::Standing;
 use crate::model::ChunkRecord;
 use crate::model::DeviceId;
 use crate::model::DeviceNumber;
@@ -85,6 +90,33 @@ impl OpenStore {
     /// the removal of files.
     pub fn committed_chunks(&self, session: SessionId) -> Fut<'_, Vec<ChunkRecord>> {
         self.engine.look(move |connection, tails| segments::of_session(connection, tails, session))
+    }
+
+    /// What a session is to whoever looks at its files.
+    pub fn standing(&self, session: SessionId) -> Fut<'_, Standing> {
+        self.engine.read(move |connection| files::standing(connection, session))
+    }
+
+    /// The files that records of a session speak of, a page at a time, so that a session of any size costs the memory of
+    /// one page. Those of deleted topics are among them until they are purged. Empty for a session that is unknown.
+    ///
+    /// * `from`: of the page before, or the default. A file that is committed between two pages may be missing in both.
+    pub fn files(&self, session: SessionId, from: FileCursor) -> Fut<'_, FilePage> {
+        self.engine.look(move |connection, tails| files::page(connection, tails, session, from))
+    }
+
+    /// Open sessions in the order of their creation, at most `limit` of them.
+    ///
+    /// * `after`: the number of the last one seen, 0 to begin. Costs what is open, whatever else was recorded.
+    pub fn open_sessions(&self, after: i64, limit: u32) -> Fut<'_, Vec<OpenSession>> {
+        self.engine.read(move |connection| files::open_sessions(connection, after, limit))
+    }
+
+    /// As [`Self::sessions`], at most `limit` of them, each behind its number.
+    ///
+    /// * `after`: the number of the last one seen, 0 to begin.
+    pub fn sessions_after(&self, after: i64, limit: u32) -> Fut<'_, Vec<(i64, SessionId)>> {
+        self.engine.read(move |connection| files::sessions(connection, after, limit))
     }
 
     /// Sessions that were not deleted, open and final, in the order of their creation.

@@ -39,6 +39,7 @@ CREATE TABLE session (
     deleted INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX session_sequence ON session (sequence);
+CREATE INDEX session_open ON session (row) WHERE state = 0 AND deleted = 0;
 CREATE TABLE topic (
     row INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, session INTEGER NOT NULL REFERENCES session (row),
     sequence INTEGER NOT NULL REFERENCES sequence (row), path TEXT NOT NULL, token BLOB NOT NULL UNIQUE,
@@ -72,6 +73,11 @@ CREATE TABLE notification (
 ) STRICT;
 CREATE INDEX notification_sequence ON notification (sequence) WHERE sequence IS NOT NULL;
 CREATE INDEX notification_topic ON notification (topic) WHERE topic IS NOT NULL;
+";
+
+/// What later versions of this program added to the layout, found or made at every opening.
+const INDEXES_ADDED: &str = "
+CREATE INDEX IF NOT EXISTS session_open ON session (row) WHERE state = 0 AND deleted = 0;
 ";
 
 /// Which thread a connection belongs to.
@@ -134,7 +140,11 @@ fn prepare(connection: &mut Connection) -> Result<(), CatalogError> {
     let (application, found) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
     let tables = number("SELECT count(*) FROM sqlite_schema")?;
     match (application, found, tables) {
-        (APPLICATION_ID, LAYOUT, _) => Ok(()),
+        (APPLICATION_ID, LAYOUT, _) => {
+            // Files that were made without it get it here. It changes no layout: whoever does not know it keeps it up.
+            transaction.execute_batch(INDEXES_ADDED).map_err(store)?;
+            transaction.commit().map_err(store)
+        }
         (0, 0, 0) => {
             transaction.execute_batch(TABLES).map_err(store)?;
             transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(store)?;

@@ -138,7 +138,7 @@ fn view(key: SegmentKey, columns: (i64, i64), zone: &[u8]) -> Outcome<SegmentVie
     Ok(SegmentView { key, bounds, chunks, rows, bytes })
 }
 
-fn unpack(key: SegmentKey, packed: &[u8]) -> Outcome<Vec<ChunkRecord>> {
+pub fn unpack(key: SegmentKey, packed: &[u8]) -> Outcome<Vec<ChunkRecord>> {
     let place = || format!("segment {} of topic {}", key.number, key.topic);
     Ok(decode_directory(key, packed).map_err(|error| CatalogError::corrupt(place(), error))?)
 }

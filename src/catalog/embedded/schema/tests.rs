@@ -1,6 +1,7 @@
 use std::io::Write;
 
 use super::*;
+use crate::catalog::embedded::files;
 
 #[test]
 fn files_of_others_are_refused_and_left_alone() {
@@ -37,4 +38,18 @@ fn the_settings_that_durability_needs_are_on() {
     assert_eq!(number("PRAGMA synchronous"), 2);
     assert_eq!(number("PRAGMA foreign_keys"), 1);
     assert_eq!(number("PRAGMA wal_autocheckpoint"), 0);
+}
+
+/// Goal: a file that was made before this index was thought of gets it, and the start's question runs over it alone.
+#[test]
+fn open_sessions_have_an_index_in_every_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let (config, path) = (EmbeddedConfig::default(), directory.path().join("catalog"));
+    connect(&config, &path, Role::Writer).unwrap().execute_batch("DROP INDEX session_open").unwrap();
+    let connection = connect(&config, &path, Role::Writer).unwrap();
+    let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", files::OPEN_SESSIONS)).unwrap();
+    let plan = explain.query_map([0, 10], |row| row.get::<_, String>("detail")).unwrap();
+    let plan: Vec<_> = plan.map(|line| line.unwrap()).collect();
+    assert!(plan.iter().any(|line| line.starts_with("SEARCH s USING") && line.contains("session_open")), "{plan:?}");
+    assert!(!plan.iter().any(|line| line.contains("SCAN") || line.contains("B-TREE")), "{plan:?}");
 }
