@@ -53,7 +53,6 @@ use tessera::shard;
 use tessera::shard::ChunkConfig;
 use tessera::shard::ShardMemory;
 use tessera::shard::ShardSetup;
-use tessera::store::Expected;
 use tessera::wire::SessionAnswer;
 
 struct Server {
@@ -91,7 +90,7 @@ impl Server {
             faults: None,
         };
         let (shards, executors) = shard::start(&setup).await.unwrap();
-        shards.recover(Expected::default()).await.unwrap();
+        shards.recover().await.unwrap();
         let published = Arc::new(catalog.clone());
         let (orders, limits) = (OrderSealer::new(boot.ticket_key), SessionConfig::default());
         let sessions = Sessions::new(published.clone(), open, shards.clone(), ids, orders, limits, || 1_000_000);

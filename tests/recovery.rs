@@ -4,7 +4,6 @@ mod house;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -15,6 +14,11 @@ use futures::executor::block_on;
 use uuid::Uuid;
 
 use tessera::catalog::Catalog;
+use tessera::catalog::EmbeddedCatalog;
+use tessera::catalog::EmbeddedConfig;
+use tessera::catalog::NewSequence;
+use tessera::catalog::NewSession;
+use tessera::catalog::NewTopic;
 use tessera::config::Config;
 use tessera::daemon::MountError;
 use tessera::daemon::StartError;
@@ -33,17 +37,24 @@ use tessera::io::ThreadDevice;
 use tessera::model::ChunkId;
 use tessera::model::ChunkRecord;
 use tessera::model::DeviceNumber;
+use tessera::model::OntologyTag;
+use tessera::model::SequenceId;
+use tessera::model::SequenceName;
+use tessera::model::SerializationFormat;
 use tessera::model::SessionId;
 use tessera::model::ShardIndex;
 use tessera::model::Statistics;
 use tessera::model::TimeBounds;
 use tessera::model::TimeRange;
+use tessera::model::TokenDigest;
+use tessera::model::TopicId;
+use tessera::model::TopicName;
+use tessera::model::UserMetadata;
 use tessera::runtime::TaskSet;
 use tessera::shard::ShardError;
 use tessera::shard::TopicSpec;
 use tessera::store;
 use tessera::store::Directory;
-use tessera::store::Expected;
 use tessera::store::RecoveryReport;
 
 use house::House;
@@ -352,8 +363,11 @@ fn a_recovery_that_is_cut_off_anywhere_is_finished_by_the_next() {
     let (known, unknown, id) = (SessionId(Uuid::from_u128(1)), SessionId(Uuid::from_u128(2)), |n| Uuid::from_u128(n));
     // The last one was moved here from another device.
     let records = vec![record(10, 0, 4), record(11, 0, 4), record(12, 0, 4), record(13, 0, 4), record(14, 1, 4)];
-    let expected = Expected { sessions: HashMap::from([(known, records)]), ..Expected::default() };
-    let run = |faults: Faults| {
+    let catalog = scratch();
+    let catalog = EmbeddedCatalog::open(&EmbeddedConfig::default(), &catalog.path().join("catalog.db")).unwrap();
+    register(&catalog, known, records);
+    let open = catalog.open_store();
+    let run = |faults: Faults, marks: Marks| {
         let directory = scratch();
         let root = directory.path();
         for name in ["chunks", "manifests", "lost"] {
@@ -374,26 +388,73 @@ fn a_recovery_that_is_cut_off_anywhere_is_finished_by_the_next() {
             fs::create_dir_all(&place).unwrap();
             fs::write(place.join(format!("{}.{suffix}", id(chunk).as_simple())), text).unwrap();
         }
-        fs::write(root.join(format!("manifests/{unknown}.json.tmp")), "draft").unwrap();
+        if marks == Marks::Made {
+            for session in [known, unknown] {
+                fs::create_dir_all(root.join(format!("touched/{session}"))).unwrap();
+            }
+        }
         let script = FaultScript::new(faults);
         let faulty = FaultDevice::new(device(root), script.clone());
-        let first = block_on(store::recover(&faulty, DeviceNumber(0), &expected));
-        let last = block_on(store::recover(&*device(root), DeviceNumber(0), &expected)).unwrap();
+        let first = block_on(store::recover(&faulty, DeviceNumber(0), &open));
+        let last = block_on(store::recover(&*device(root), DeviceNumber(0), &open)).unwrap();
+        assert_eq!(fs::read_dir(root.join("touched")).unwrap().count(), 0, "all marks are gone");
         let found = tree(root).into_iter().map(|(path, len)| (path.strip_prefix(root).unwrap().to_owned(), len));
         (first, last, found.collect::<Vec<_>>(), script.trace().len())
     };
-    let (first, last, wanted, operations) = run(Faults::None);
+    // Of a directory that has no marks yet everything is looked at.
+    let (first, last, wanted, operations) = run(Faults::None, Marks::Unknown);
     let first = first.unwrap();
     assert_eq!(sorted(&first), (2, 2, 2, 1));
     assert_eq!((first.twice.len(), first.missing.len(), first.wrong_length.len()), (1, 1, 0));
-    assert_eq!((sorted(&last), last.twice.len()), ((0, 0, 0, 1), 0));
+    assert_eq!(last, RecoveryReport::default(), "nothing is marked any more");
     assert_eq!(wanted.len(), 6, "{wanted:?}");
     for nth in 0..operations {
-        let (first, last, found, _) = run(Faults::From(nth));
+        let (first, _, found, _) = run(Faults::From(nth), Marks::Unknown);
         assert!(first.is_err(), "operation {nth}");
         assert_eq!(found, wanted, "cut off before operation {nth}");
-        assert_eq!((last.missing.len(), last.wrong_length.len()), (1, 0), "cut off before operation {nth}");
     }
+    // With marks only what a crash leaves is judged: the file that no record knows waits for the audit.
+    let (first, _, wanted, operations) = run(Faults::None, Marks::Made);
+    assert_eq!(sorted(&first.unwrap()), (2, 2, 1, 1));
+    for nth in 0..operations {
+        let (first, _, found, _) = run(Faults::From(nth), Marks::Made);
+        assert!(first.is_err(), "operation {nth}");
+        assert_eq!(found, wanted, "cut off before operation {nth}");
+    }
+    drop(open);
+    catalog.close();
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Marks {
+    Unknown,
+    Made,
+}
+
+/// A session of one topic that is being received and has these chunks.
+fn register(catalog: &EmbeddedCatalog, session: SessionId, records: Vec<ChunkRecord>) {
+    let (sequence, metadata) = (SequenceName::parse("drive").unwrap(), UserMetadata::empty());
+    let (id, token) = (Uuid::from_u128(100), TokenDigest([1; 32]));
+    let new = NewSequence { id: SequenceId(id), name: sequence.clone(), metadata: metadata.clone(), created_at_ns: 1 };
+    block_on(catalog.create_sequence(new)).unwrap();
+    let new = NewSession { id: session, sequence: sequence.clone(), token, created_at_ns: 2 };
+    block_on(catalog.create_session(new)).unwrap();
+    let new = NewTopic {
+        id: TopicId(id),
+        session,
+        token,
+        name: TopicName::parse("drive/topic").unwrap(),
+        tag: OntologyTag::parse("Test").unwrap(),
+        format: SerializationFormat::Default,
+        metadata,
+        shard: ShardIndex(0),
+        device: DeviceNumber(0),
+        created_at_ns: 3,
+    };
+    block_on(catalog.create_topic(new)).unwrap();
+    let open = catalog.open_store();
+    block_on(open.begin_put(TopicId(id), vec![1])).unwrap();
+    block_on(open.commit(TopicId(id), records, None)).unwrap();
 }
 
 /// A device on which something happens after the next looks into a directory.

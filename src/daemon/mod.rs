@@ -2,7 +2,11 @@
 //!
 //! Order is safety here: the address is bound first, the data directories are locked before they are looked at, the
 //! catalog is open before shards run, recovery has ended before the first call is answered. In reverse at the end.
+//!
+//! Recovery looks only where a crash can have left something, so that a start takes as long however much was recorded. What
+//! only audits follows in the background.
 
+mod audit;
 mod log;
 mod mount;
 mod operator;
@@ -11,6 +15,8 @@ mod socket;
 mod start;
 mod stop;
 
+pub use audit::Pace;
+pub use audit::audit;
 pub use log::LogError;
 pub use log::start as start_log;
 pub use mount::MountError;

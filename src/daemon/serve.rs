@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::auth::OrderSealer;
 use crate::auth::TicketSealer;
 use crate::catalog::EmbeddedCatalog;
+use crate::catalog::OpenStore;
 use crate::config::Config;
 use crate::flight::BindError;
 use crate::flight::Desk;
@@ -23,7 +24,9 @@ use crate::runtime::Budget;
 use crate::runtime::Executor;
 use crate::session::SessionError;
 use crate::session::Sessions;
+use crate::shard::Shards;
 
+use super::audit;
 use super::socket;
 use super::start;
 use super::start::StartError;
@@ -93,6 +96,7 @@ struct Open {
     sessions: Sessions,
     desk: Desk,
     budget: Budget,
+    audited: (OpenStore, Shards),
     remains: Remains,
 }
 
@@ -114,8 +118,9 @@ async fn open(config: &Config) -> Result<Open, ServeError> {
     announce_storage(config, &storage);
     let Storage { catalog, embedded, open_store, shards, executors, ids, budget, ticket_key, locks, .. } = storage;
     let (orders, limits) = (OrderSealer::new(ticket_key), config.sessions.clone());
-    let sessions = Sessions::new(Arc::clone(&catalog), open_store, shards.clone(), ids, orders, limits, start::wall_ns);
-    let retrieval = Retrieval::new(catalog, shards, config.reading.clone());
+    let store = open_store.clone();
+    let sessions = Sessions::new(Arc::clone(&catalog), store, shards.clone(), ids, orders, limits, start::wall_ns);
+    let retrieval = Retrieval::new(catalog, shards.clone(), config.reading.clone());
     let handlers = HandlerConfig {
         session_answer: config.compat.session_answer,
         message_bytes_max: config.connections.message_bytes_max,
@@ -124,12 +129,13 @@ async fn open(config: &Config) -> Result<Open, ServeError> {
     let desk = Desk::new(sessions.clone(), retrieval, TicketSealer::new(ticket_key), handlers);
     sessions.recover().await?;
     let remains = Remains { executors, embedded, locks };
-    Ok(Open { listener, sessions, desk, budget, remains })
+    Ok(Open { listener, sessions, desk, budget, audited: (open_store, shards), remains })
 }
 
 async fn run(config: Config, open: Open, stopping: watch::Receiver<Stop>) -> Remains {
-    let Open { listener, sessions, desk, budget, mut remains } = open;
+    let Open { listener, sessions, desk, budget, audited: (open_store, shards), mut remains } = open;
     let sweep = tokio::spawn(sessions.clone().sweep());
+    let audit = tokio::spawn(audit::run(open_store, shards));
     let sealing = tokio::spawn(seal_puts(stopping.clone(), sessions.clone()));
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
     let serving = async {
@@ -144,7 +150,7 @@ async fn run(config: Config, open: Open, stopping: watch::Receiver<Stop>) -> Rem
             process::exit(EXIT_SHARD);
         }
     }
-    for task in [sweep, sealing] {
+    for task in [sweep, audit, sealing] {
         task.abort();
         let _ = task.await;
     }

@@ -30,7 +30,6 @@ use crate::shard::ShardError;
 use crate::shard::ShardMemory;
 use crate::shard::ShardSetup;
 use crate::shard::Shards;
-use crate::store::Expected;
 use crate::store::RecoveryReport;
 
 use super::mount;
@@ -125,7 +124,7 @@ pub async fn open_storage(config: &Config) -> Result<Storage, StartError> {
     };
     // After everything that looks at the cores: a pinned thread sees one.
     let (shards, executors) = start_shards(&mut setup, config.storage.backend).await?;
-    let report = shards.recover(expected(&*catalog, &open_store).await?).await?;
+    let report = shards.recover().await?;
     Ok(Storage {
         catalog,
         embedded,
@@ -188,21 +187,6 @@ fn placement(config: &Config, usable: &[usize]) -> Vec<Option<usize>> {
 
 fn seed() -> Result<[u8; 32], StartError> {
     io::seed().map_err(StartError::Randomness)
-}
-
-/// What the catalog knows of files.
-async fn expected(catalog: &dyn Catalog, open_store: &OpenStore) -> Result<Expected, CatalogError> {
-    let mut expected = Expected::default();
-    for tombstone in catalog.tombstones(u32::MAX).await? {
-        match tombstone.topic {
-            None => drop(expected.purging.insert(tombstone.session)),
-            Some((_, records)) => expected.purging_chunks.extend(records.iter().map(|record| record.chunk)),
-        }
-    }
-    for session in open_store.sessions().await? {
-        expected.sessions.insert(session, open_store.committed_chunks(session).await?);
-    }
-    Ok(expected)
 }
 
 /// Opens a stopped server's directories for looking at them: locked, catalog open, nothing recovered, nothing made or changed

@@ -3,7 +3,7 @@
 //! | a crash after                | leaves                        | and the next start                            |
 //! |------------------------------|-------------------------------|-----------------------------------------------|
 //! | the manifest                 | an open session, a manifest   | removes it (`Sessions::recover`); the client repeats |
-//! | the catalog's commit         | a final session               | a repeated finalize answers the same          |
+//! | the catalog's commit         | a final session               | looks at its files once; a repeated finalize answers the same |
 //!
 //! The session's gate is held all the while, so that the manifest says what the catalog commits: no topic comes or goes.
 //! The catalog keeps a notification of every interrupted topic in the same transaction.
@@ -15,6 +15,7 @@ use super::gate::Gate;
 use super::manifest::Manifest;
 use super::sessions::Desk;
 use super::sessions::Sessions;
+use super::sweep::behind;
 use super::sweep::to_the_end;
 use crate::auth::token_digest;
 use crate::catalog::CatalogError;
@@ -23,10 +24,12 @@ use crate::catalog::Visibility;
 use crate::model::SequenceName;
 use crate::model::SequenceView;
 use crate::model::SessionHead;
+use crate::model::SessionId;
 use crate::model::SessionMove;
 use crate::model::SessionState;
 use crate::model::SessionView;
 use crate::model::Token;
+use crate::shard::ShardError;
 
 impl Sessions {
     /// The session of a token, when it belongs to this sequence.
@@ -78,6 +81,7 @@ impl Desk {
         match self.catalog.finalize(head.id, completed_at_ns).await {
             Ok(head) => {
                 self.admission.forget_session(head.id);
+                self.settle(head.id);
                 Ok(head)
             }
             Err(error) => {
@@ -88,6 +92,19 @@ impl Desk {
                 Err(error.into())
             }
         }
+    }
+
+    /// Behind the answer: the files of a final session need no look at the next start. What fails here waits for it.
+    fn settle(&self, session: SessionId) {
+        let shards = self.shards.clone();
+        behind(async move {
+            match shards.settle(session).await {
+                Ok(()) | Err(ShardError::Stopped) => {}
+                Err(error) => {
+                    tracing::warn!(%session, %error, "the next start looks at the files of this session again")
+                }
+            }
+        });
     }
 
     async fn write_manifest(

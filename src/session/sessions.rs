@@ -33,13 +33,15 @@ use crate::model::SequenceName;
 use crate::model::SerializationFormat;
 use crate::model::SessionHead;
 use crate::model::SessionId;
-use crate::model::SessionState;
 use crate::model::Token;
 use crate::model::TopicHead;
 use crate::model::TopicId;
 use crate::model::TopicName;
 use crate::model::UserMetadata;
 use crate::shard::Shards;
+
+/// Open sessions that a start asks for at a time.
+const RECALL_PAGE: u32 = 256;
 
 /// The write side, shared by all connections. Cheap to clone.
 #[derive(Clone)]
@@ -99,19 +101,20 @@ impl Sessions {
     }
 
     /// Takes up what the last start left, before the first request: counts the open sessions, and removes manifests of
-    /// finalizes that did not reach the catalog. Harmless to repeat.
+    /// finalizes that did not reach the catalog. Harmless to repeat. Costs what is open, not what was recorded.
     ///
     /// # Errors
     /// Of catalog or shards; the daemon should not serve then.
     pub async fn recover(&self) -> Result<(), SessionError> {
-        let mut open = 0;
-        for session in self.desk.open.sessions().await? {
-            let view = self.desk.catalog.session(session).await?;
-            if view.head.state == SessionState::Open {
-                self.desk.remove_manifest(session).await?;
-                let topics = u32::try_from(view.topics.len()).unwrap_or(u32::MAX);
-                self.desk.admission.recall(session, view.head.sequence, topics);
-                open += 1;
+        let (mut open, mut after) = (0, 0);
+        loop {
+            let page = self.desk.open.open_sessions(after, RECALL_PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = last.number;
+            open += page.len();
+            for session in &page {
+                self.desk.remove_manifest(session.id).await?;
+                self.desk.admission.recall(session.id, session.sequence, session.topics);
             }
         }
         if open > 0 {

@@ -16,7 +16,6 @@ use crate::model::TopicName;
 use crate::runtime::Receiver;
 use crate::runtime::Sender;
 use crate::runtime::mailbox;
-use crate::store::Expected;
 use crate::store::RecoveryReport;
 
 use super::config::TOPIC_MESSAGES_MAX;
@@ -26,6 +25,7 @@ use super::error::ShardError;
 use super::put_task::PutSignals;
 use super::read_budget::Loan;
 use super::read_budget::ReadBudget;
+use super::recovery::Stored;
 use super::request::Delivery;
 use super::request::PutReceipt;
 use super::request::ReadRequest;
@@ -147,12 +147,37 @@ impl Shards {
             .map_err(ShardError::Read)
     }
 
-    /// Brings the data directories in line with the catalog. Before anything else is asked of the shards.
+    /// Brings the data directories in line with the catalog, as far as a crash can have put them out of line. Before anything
+    /// else is asked of the shards. Costs what was being written, not what was recorded.
     ///
     /// # Errors
     /// [`ShardError::Io`], [`ShardError::Stopped`].
-    pub async fn recover(&self, expected: Expected) -> Result<RecoveryReport, ShardError> {
-        self.ask(0, |reply| ShardRequest::Recover { expected: Box::new(expected), reply }).await?
+    pub async fn recover(&self) -> Result<RecoveryReport, ShardError> {
+        self.ask(0, |reply| ShardRequest::Recover { reply }).await?
+    }
+
+    /// A session is final: gives its files their last names, so that the next start need not look at them.
+    ///
+    /// # Errors
+    /// [`ShardError::Io`], [`ShardError::Stopped`]; may be repeated, and the next start does it otherwise.
+    pub async fn settle(&self, session: SessionId) -> Result<(), ShardError> {
+        self.ask(0, |reply| ShardRequest::Settle { session, reply }).await?
+    }
+
+    /// Holds every file of a session against its record, also while it is written. Costs one look at each file.
+    ///
+    /// # Errors
+    /// [`ShardError::Io`], [`ShardError::Stopped`].
+    pub async fn audit(&self, session: SessionId) -> Result<RecoveryReport, ShardError> {
+        self.ask(0, |reply| ShardRequest::Audit { session, reply }).await?
+    }
+
+    /// What the data directories say they hold.
+    ///
+    /// # Errors
+    /// [`ShardError::Io`], [`ShardError::Stopped`].
+    pub async fn stored(&self) -> Result<Stored, ShardError> {
+        self.ask(0, |reply| ShardRequest::Stored { reply }).await?
     }
 
     /// Removes the files of what was deleted, on every mounted device.
@@ -172,7 +197,7 @@ impl Shards {
         self.ask(0, |reply| ShardRequest::WriteManifest { session, bytes, reply }).await?
     }
 
-    /// Removes a session's manifest, durably. One that is not there is removed already.
+    /// Removes a session's manifest and a draft of it, durably. One that is not there is removed already.
     ///
     /// # Errors
     /// [`ShardError::Io`], [`ShardError::Stopped`].

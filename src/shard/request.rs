@@ -15,7 +15,6 @@ use crate::model::TopicId;
 use crate::model::TopicName;
 use crate::runtime::Receiver;
 use crate::runtime::Sender;
-use crate::store::Expected;
 use crate::store::RecoveryReport;
 
 use super::error::PutError;
@@ -24,6 +23,7 @@ use super::error::ShardError;
 use super::put_task::PutSignals;
 use super::read_budget::Loan;
 use super::read_budget::ReadAccount;
+use super::recovery::Stored;
 
 /// A topic about to be written.
 #[derive(Clone, Debug)]
@@ -96,8 +96,18 @@ pub(super) enum ShardRequest {
         reply: oneshot::Sender<Result<Window, ReadError>>,
     },
     Recover {
-        expected: Box<Expected>,
         reply: oneshot::Sender<Result<RecoveryReport, ShardError>>,
+    },
+    Settle {
+        session: SessionId,
+        reply: oneshot::Sender<Result<(), ShardError>>,
+    },
+    Audit {
+        session: SessionId,
+        reply: oneshot::Sender<Result<RecoveryReport, ShardError>>,
+    },
+    Stored {
+        reply: oneshot::Sender<Result<Stored, ShardError>>,
     },
     Purge {
         tombstone: Box<Tombstone>,

@@ -33,8 +33,6 @@ use crate::runtime::TaskSet;
 use crate::runtime::mailbox;
 use crate::store;
 use crate::store::Directory;
-use crate::store::Expected;
-use crate::store::RecoveryReport;
 
 use super::config::ChunkConfig;
 use super::config::ShardMemory;
@@ -43,6 +41,7 @@ use super::error::ShardError;
 use super::handle::Shards;
 use super::put_task;
 use super::read_budget::ReadBudget;
+use super::recovery;
 use super::relief::Relief;
 use super::request::ReadRequest;
 use super::request::ShardRequest;
@@ -259,9 +258,24 @@ fn dispatch(context: &Rc<ShardContext>, request: ShardRequest) {
         ShardRequest::Window { request, reply } => {
             context.tasks.push("window", window::answer(own, *request, reply));
         }
-        ShardRequest::Recover { expected, reply } => {
+        ShardRequest::Recover { reply } => {
             context.tasks.push("recovery", async move {
-                let _ = reply.send(recover(&own, &expected).await);
+                let _ = reply.send(recovery::start(&own).await);
+            });
+        }
+        ShardRequest::Settle { session, reply } => {
+            context.tasks.push("settling", async move {
+                let _ = reply.send(recovery::settle(&own, session).await);
+            });
+        }
+        ShardRequest::Audit { session, reply } => {
+            context.tasks.push("audit", async move {
+                let _ = reply.send(recovery::audit(&own, session).await);
+            });
+        }
+        ShardRequest::Stored { reply } => {
+            context.tasks.push("audit", async move {
+                let _ = reply.send(recovery::stored(&own).await);
             });
         }
         ShardRequest::Purge { tombstone, reply } => {
@@ -281,16 +295,6 @@ fn dispatch(context: &Rc<ShardContext>, request: ShardRequest) {
         }
         ShardRequest::Relieve => context.memory_short.call(),
     }
-}
-
-async fn recover(context: &ShardContext, expected: &Expected) -> Result<RecoveryReport, ShardError> {
-    let mut report = RecoveryReport::default();
-    for (number, directory) in &context.directories {
-        let device = &*directory.device;
-        store::prepare(device).await.map_err(|e| context.io_error(*number, &e))?;
-        report.add(store::recover(device, *number, expected).await.map_err(|e| context.io_error(*number, &e))?);
-    }
-    Ok(report)
 }
 
 /// Removes what can be reached. With files on a device that is not mounted it fails all the same, so that the tombstone
@@ -333,25 +337,30 @@ async fn write_manifest(context: &ShardContext, session: SessionId, bytes: Vec<u
 
 async fn remove_manifest(context: &ShardContext, session: SessionId) -> Result<(), ShardError> {
     let (number, directory) = context.manifest_directory()?;
-    let path = store::manifest_file(session);
-    let removed = match directory.device.unlink(&path).await {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => directory.device.sync_directory(path.parent().unwrap_or(std::path::Path::new(""))).await,
-    };
-    removed.map_err(|e| context.io_error(number, &store::failed("removing", &path)(e)))
+    let mut changed = None;
+    for path in [store::manifest_draft(session), store::manifest_file(session)] {
+        match directory.device.unlink(&path).await {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(context.io_error(number, &store::failed("removing", &path)(error))),
+            Ok(()) => changed = Some(path),
+        }
+    }
+    let Some(path) = changed else { return Ok(()) };
+    let place = path.parent().unwrap_or(std::path::Path::new(""));
+    let synced = directory.device.sync_directory(place).await;
+    synced.map_err(|e| context.io_error(number, &store::failed("syncing", place)(e)))
 }
 
 impl ShardContext {
     /// Manifests lie in the first data directory, beside the catalog they could rebuild.
-    fn manifest_directory(&self) -> Result<(DeviceNumber, &Rc<Directory>), ShardError> {
+    pub fn manifest_directory(&self) -> Result<(DeviceNumber, &Rc<Directory>), ShardError> {
         let first = self.mounts.first().map(|(number, _)| *number).ok_or(ShardError::Stopped)?;
         let directory = self.directories.get(&first).ok_or(ShardError::DeviceMissing(first))?;
         Ok((first, directory))
     }
 
     /// Says which data directory an error comes from.
-    fn io_error(&self, number: DeviceNumber, error: &std::io::Error) -> ShardError {
+    pub fn io_error(&self, number: DeviceNumber, error: &std::io::Error) -> ShardError {
         let path = self.mounts.iter().find(|(other, _)| *other == number).map(|(_, path)| path.display());
         let path = path.map_or_else(String::new, |path| path.to_string());
         ShardError::Io(format!("{path} (number {}): {error}", number.0))

@@ -4,26 +4,33 @@
 //! handed out that its checksum does not cover; a file that saw an error is never written again.
 
 mod flight;
+mod look;
 mod path;
 mod reader;
 mod recovery;
+mod report;
 mod retention;
+mod touched;
 mod writer;
 
+pub use look::LookError;
+pub use look::audit;
+pub use look::recover;
+pub use look::remove_drafts;
+pub use look::settle;
 pub use path::CATALOG_DIRECTORY;
 pub use path::CHUNKS_DIRECTORY;
 pub use path::DEVICE_FILE;
 pub use path::DIRECTORIES;
 pub use path::failed;
+pub use path::manifest_draft;
 pub use path::manifest_file;
 pub use reader::ChunkReader;
 pub use reader::FetchError;
-pub use recovery::Expected;
-pub use recovery::RecoveryReport;
-pub use recovery::prepare;
-pub use recovery::recover;
+pub use report::RecoveryReport;
 pub use retention::remove_chunks;
 pub use retention::remove_session;
+pub use touched::stored;
 pub use writer::ChunkWriter;
 pub use writer::Directory;
 pub use writer::WriteError;

@@ -7,6 +7,7 @@
 //!   catalog/                              the embedded catalog (first data directory only)
 //!   chunks/<session id>/<chunk id>.part      being written, or committed and not renamed yet
 //!   chunks/<session id>/<chunk id>.parquet   committed
+//!   touched/<session id>/                 an empty directory: a start has to look into the session's directory
 //!   manifests/<session id>.json           what a finalized session consists of (first data directory only)
 //!   lost/                                 whole chunk files that no record knows; never removed by the server
 //! ```
@@ -25,9 +26,11 @@ pub const CATALOG_DIRECTORY: &str = "catalog";
 pub const CHUNKS_DIRECTORY: &str = "chunks";
 pub const MANIFESTS_DIRECTORY: &str = "manifests";
 pub const LOST_DIRECTORY: &str = "lost";
+pub const TOUCHED_DIRECTORY: &str = "touched";
 
 /// Every directory that the server makes in a data directory.
-pub const DIRECTORIES: [&str; 4] = [CATALOG_DIRECTORY, CHUNKS_DIRECTORY, MANIFESTS_DIRECTORY, LOST_DIRECTORY];
+pub const DIRECTORIES: [&str; 5] =
+    [CATALOG_DIRECTORY, CHUNKS_DIRECTORY, MANIFESTS_DIRECTORY, LOST_DIRECTORY, TOUCHED_DIRECTORY];
 
 /// The two names a chunk's file can have. The id decides; the suffix is for people and glob patterns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,15 +63,25 @@ pub fn manifest_file(session: SessionId) -> PathBuf {
     Path::new(MANIFESTS_DIRECTORY).join(format!("{session}.json"))
 }
 
+/// What [`manifest_file`] is called while it is written: `manifests/<session id>.json.tmp`.
+pub fn manifest_draft(session: SessionId) -> PathBuf {
+    Path::new(MANIFESTS_DIRECTORY).join(format!("{session}.json.tmp"))
+}
+
+/// `touched/<session id>`.
+pub fn mark(session: SessionId) -> PathBuf {
+    Path::new(TOUCHED_DIRECTORY).join(session.to_string())
+}
+
 /// `lost/<chunk id>.parquet`, or `lost/<chunk id>.<nth>.parquet` from the second file of a chunk on.
 pub fn lost_file(chunk: ChunkId, nth: u32) -> PathBuf {
     let name = if nth == 1 { format!("{chunk}.parquet") } else { format!("{chunk}.{nth}.parquet") };
     Path::new(LOST_DIRECTORY).join(name)
 }
 
-/// Whether a name in `manifests/` is a draft that a crash left behind: `<session id>.json.tmp`.
-pub fn is_manifest_draft(name: &str) -> bool {
-    name.strip_suffix(".json.tmp").is_some_and(|id| parse_id(id).is_some())
+/// Reads the name of a manifest's draft; `None` for every other name in `manifests/`.
+pub fn parse_manifest_draft(name: &str) -> Option<SessionId> {
+    parse_id(name.strip_suffix(".json.tmp")?).map(SessionId)
 }
 
 /// Says what was tried on which path: errors of the system name neither.
@@ -108,7 +121,9 @@ mod tests {
             assert_eq!(parse_chunk_file(foreign), None, "{foreign}");
         }
         assert_eq!(parse_session_directory("00000000-0000-0000-0000-000000000001"), None);
-        assert!(is_manifest_draft(&format!("{session}.json.tmp")));
-        assert!(!is_manifest_draft(&format!("{session}.json")) && !is_manifest_draft("notes.json.tmp"));
+        assert_eq!(parse_manifest_draft(&format!("{session}.json.tmp")), Some(session));
+        for other in [&*format!("{session}.json"), "notes.json.tmp"] {
+            assert_eq!(parse_manifest_draft(other), None, "{other}");
+        }
     }
 }

@@ -1,76 +1,49 @@
-//! What a start finds in a data directory, and what it makes of it. Idempotent: any step may be cut off and run again.
+//! What is found in a session's directory, and what is made of it. Idempotent: any step may be cut off and run again.
 //!
-//! | found                                            | made of it                                                     |
-//! |--------------------------------------------------|----------------------------------------------------------------|
-//! | `.part` with a record                            | committed, not renamed yet: renamed                            |
-//! | `.part` without a record                         | never acknowledged: unlinked                                   |
-//! | `.parquet` with a record                         | kept                                                           |
-//! | `.parquet` without a record                      | moved to `lost/`: a delete went before it, or an older catalog |
-//! | both, with a record                              | reported; kept is the one of the recorded length (`.parquet` if both are), the other is moved to `lost/` |
-//! | a file whose record names another data directory | left alone, reported: somebody moved it                        |
-//! | files of something deleted that waits for its purge | left to the purge                                           |
-//! | record without a file                            | reported; reading it is DATA_LOSS                              |
-//! | an empty directory of an unknown session         | removed; that of a known session stays                         |
-//! | `<session>.json.tmp` in `manifests/`             | a draft cut off: removed                                       |
-//! | a name we never give                             | left alone, reported                                           |
+//! A *start* looks at the sessions that a crash may have caught (see `touched`), and there only at `.part` files: a crash
+//! leaves nothing else. The *audit* looks at everything, while the server serves, and finds what people and other catalogs
+//! did. It never judges what a writer may be doing: in an open session it leaves `.part` files alone.
+//!
+//! | found                                               | made of it                                                   | by    |
+//! |-----------------------------------------------------|--------------------------------------------------------------|-------|
+//! | `.part` with a record                               | committed, not renamed yet: renamed                          | start |
+//! | `.part` without a record                            | never acknowledged: unlinked                                 | start |
+//! | both names, with a record                           | reported; kept is the one of the recorded length (`.parquet` if both are), the other is moved to `lost/` | start |
+//! | `.parquet` with a record                            | kept                                                         |       |
+//! | `.parquet` without a record                         | moved to `lost/`: a delete went before it, or an older catalog | audit |
+//! | a file whose record names another data directory    | left alone, reported: somebody moved it                      | audit |
+//! | files of something deleted that waits for its purge | left to the purge                                            |       |
+//! | record without a file, or with another length       | reported; reading it is DATA_LOSS                            | audit |
+//! | an empty directory of an unknown session            | removed; that of a known session stays                       | both  |
+//! | `<session>.json.tmp` in `manifests/`                | a draft cut off: removed                                     | audit |
+//! | a name we never give                                | left alone, reported                                         | audit |
+//!
+//! The directory is listed *before* the catalog is asked. A file gets its last name after its record is committed, so one that
+//! is listed under it and then has no record, has none.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
-use std::collections::HashSet;
 use std::io;
 use std::path::Path;
+use std::path::PathBuf;
 
+use crate::catalog::ChunkFate;
+use crate::catalog::ChunkFile;
+use crate::catalog::Standing;
 use crate::io::BlockDevice;
+use crate::io::DirectoryEntry;
 use crate::model::ChunkId;
-use crate::model::ChunkRecord;
 use crate::model::DeviceNumber;
 use crate::model::SessionId;
 
 use super::path;
 use super::path::Suffix;
 use super::path::failed;
+use super::report::RecoveryReport;
+use super::retention::gone_is_fine;
 
 /// Files that one chunk may have in `lost/`. More are an error, and stay where they are.
 const LOST_MAX: u32 = 100;
 
-/// What the catalog says should be there.
-#[derive(Default)]
-pub struct Expected {
-    /// Committed chunks of live sessions, on all devices.
-    pub sessions: HashMap<SessionId, Vec<ChunkRecord>>,
-    /// Deleted sessions whose files still wait to be removed.
-    pub purging: HashSet<SessionId>,
-    /// Chunks of deleted topics in live sessions that still wait to be removed.
-    pub purging_chunks: HashSet<ChunkId>,
-}
-
-/// What was done and what was found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RecoveryReport {
-    pub renamed: u64,
-    pub unlinked: u64,
-    pub lost: u64,
-    pub foreign: u64,
-    /// Chunks found under both of their names.
-    pub twice: Vec<ChunkId>,
-    pub missing: Vec<ChunkId>,
-    /// Files whose length is not the record's.
-    pub wrong_length: Vec<ChunkId>,
-}
-
-impl RecoveryReport {
-    pub fn add(&mut self, other: Self) {
-        self.renamed += other.renamed;
-        self.unlinked += other.unlinked;
-        self.lost += other.lost;
-        self.foreign += other.foreign;
-        self.twice.extend(other.twice);
-        self.missing.extend(other.missing);
-        self.wrong_length.extend(other.wrong_length);
-    }
-}
-
-/// Makes the fixed directories of a data directory, durably.
+/// Makes the fixed directories of a data directory, durably, all but that of the marks.
 ///
 /// # Errors
 /// Whatever the device says.
@@ -83,128 +56,169 @@ pub async fn prepare(device: &dyn BlockDevice) -> io::Result<()> {
     device.sync_directory(root).await.map_err(failed("syncing", root))
 }
 
-/// Brings one data directory in line with the catalog.
-///
-/// # Errors
-/// Whatever the device says; nothing is half-done that a second run would not finish.
-pub async fn recover(
-    device: &dyn BlockDevice,
-    number: DeviceNumber,
-    expected: &Expected,
-) -> io::Result<RecoveryReport> {
-    let mut recovery = Recovery { device, number, expected, seen: HashSet::new(), report: RecoveryReport::default() };
-    recovery.drafts().await?;
-    recovery.sessions().await?;
-    recovery.missing();
-    Ok(recovery.report)
+/// How much of a directory is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// The chunks with a `.part`, by name.
+    Parts,
+    /// Every file, and its length.
+    Whole,
 }
 
-struct Recovery<'a> {
+/// Whether writers may be at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    Start,
+    Serving,
+}
+
+/// A session's directory as it was listed, to be held against its records. Holds some 50 bytes for each file that counts.
+pub struct Listing<'a> {
     device: &'a dyn BlockDevice,
     number: DeviceNumber,
-    expected: &'a Expected,
-    /// Recorded chunks that have a file.
-    seen: HashSet<ChunkId>,
+    session: SessionId,
+    depth: Depth,
+    directory: PathBuf,
+    /// By chunk.
+    files: Vec<Found>,
+    /// Whether there is more in the directory than `files`.
+    others: bool,
     report: RecoveryReport,
 }
 
-/// The lengths of a chunk's files.
-#[derive(Clone, Copy, Default)]
+/// The files of one chunk.
 struct Found {
+    chunk: ChunkId,
     part: Option<u64>,
     parquet: Option<u64>,
+    record: Option<ChunkFile>,
 }
 
-impl Recovery<'_> {
-    async fn drafts(&mut self) -> io::Result<()> {
-        let place = Path::new(path::MANIFESTS_DIRECTORY);
-        let mut changed = false;
-        for entry in self.device.list(place).await.map_err(failed("listing", place))? {
-            if entry.name.to_str().is_some_and(path::is_manifest_draft) && !entry.is_directory {
-                self.unlink(&place.join(&entry.name)).await?;
-                changed = true;
-            }
-        }
-        if changed { self.sync(place).await } else { Ok(()) }
-    }
-
-    async fn sessions(&mut self) -> io::Result<()> {
-        let chunks = Path::new(path::CHUNKS_DIRECTORY);
-        let mut changed = false;
-        for entry in self.device.list(chunks).await.map_err(failed("listing", chunks))? {
-            let Some(session) =
-                entry.name.to_str().and_then(path::parse_session_directory).filter(|_| entry.is_directory)
-            else {
-                self.report.foreign += 1;
-                tracing::warn!(name = ?entry.name, "left alone: no session's directory has such a name");
-                continue;
-            };
-            if self.expected.purging.contains(&session) {
-                continue;
-            }
-            let emptied = self.session(session).await?;
-            if emptied && !self.expected.sessions.contains_key(&session) {
-                let directory = path::session_directory(session);
-                self.device.remove_directory(&directory).await.map_err(failed("removing", &directory))?;
-                changed = true;
-            }
-        }
-        if changed { self.sync(chunks).await } else { Ok(()) }
-    }
-
-    /// Returns whether the session's directory is empty afterwards.
-    async fn session(&mut self, session: SessionId) -> io::Result<bool> {
+impl<'a> Listing<'a> {
+    /// Lists the session's directory; one that is not there is empty.
+    ///
+    /// # Errors
+    /// Whatever the device says.
+    pub async fn take(
+        device: &'a dyn BlockDevice,
+        number: DeviceNumber,
+        session: SessionId,
+        depth: Depth,
+    ) -> io::Result<Self> {
         let directory = path::session_directory(session);
-        let records: HashMap<ChunkId, &ChunkRecord> = match self.expected.sessions.get(&session) {
-            Some(records) => records.iter().map(|record| (record.chunk, record)).collect(),
-            None => HashMap::new(),
+        let listed = match depth {
+            Depth::Parts => device.names(&directory).await,
+            Depth::Whole => device.list(&directory).await,
         };
-        let mut files: BTreeMap<ChunkId, Found> = BTreeMap::new();
-        let mut stay = 0;
-        for entry in self.device.list(&directory).await.map_err(failed("listing", &directory))? {
-            let name = entry.name.to_str().and_then(path::parse_chunk_file).filter(|_| !entry.is_directory);
-            match name {
-                Some((chunk, _)) if self.expected.purging_chunks.contains(&chunk) => stay += 1,
-                Some((chunk, Suffix::Part)) => files.entry(chunk).or_default().part = Some(entry.len),
-                Some((chunk, Suffix::Parquet)) => files.entry(chunk).or_default().parquet = Some(entry.len),
+        let entries = match listed {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            other => other.map_err(failed("listing", &directory))?,
+        };
+        let (files, report) = (Vec::new(), RecoveryReport::default());
+        let mut listing = Self { device, number, session, depth, directory, files, others: false, report };
+        listing.sort(entries);
+        Ok(listing)
+    }
+
+    fn sort(&mut self, entries: Vec<DirectoryEntry>) {
+        let mut names = Vec::new();
+        for entry in entries {
+            match entry.name.to_str().and_then(path::parse_chunk_file).filter(|_| !entry.is_directory) {
+                Some((chunk, suffix)) => names.push((chunk, suffix, entry.len)),
                 None => {
-                    self.report.foreign += 1;
-                    stay += 1;
-                    tracing::warn!(name = ?entry.name, %session, "left alone: no chunk's file has such a name");
+                    self.others = true;
+                    if self.depth == Depth::Whole {
+                        self.report.foreign += 1;
+                        tracing::warn!(name = ?entry.name, session = %self.session, "left alone: no chunk's file has such a name");
+                    }
                 }
             }
         }
-        let mut changed = false;
-        for (chunk, found) in files {
-            match records.get(&chunk) {
-                None => {
-                    self.orphan(session, chunk, found).await?;
-                    changed = true;
+        if self.depth == Depth::Parts {
+            let mut parts: Vec<ChunkId> =
+                names.iter().filter(|(_, suffix, _)| *suffix == Suffix::Part).map(|(chunk, ..)| *chunk).collect();
+            parts.sort_unstable();
+            let all = names.len();
+            names.retain(|(chunk, ..)| parts.binary_search(chunk).is_ok());
+            self.others |= names.len() < all;
+        }
+        names.sort_unstable_by_key(|(chunk, ..)| *chunk);
+        for (chunk, suffix, len) in names {
+            if self.files.last().is_none_or(|last| last.chunk != chunk) {
+                self.files.push(Found { chunk, part: None, parquet: None, record: None });
+            }
+            if let Some(found) = self.files.last_mut() {
+                let place = if suffix == Suffix::Part { &mut found.part } else { &mut found.parquet };
+                *place = Some(len);
+            }
+        }
+    }
+
+    /// Whether the catalog must be asked: there are files to judge, or records that could lack theirs.
+    pub fn needs_records(&self) -> bool {
+        self.depth == Depth::Whole || !self.files.is_empty()
+    }
+
+    /// Takes note of what the catalog says of one file.
+    pub fn note(&mut self, file: &ChunkFile) {
+        match self.files.binary_search_by_key(&file.chunk, |found| found.chunk) {
+            Ok(at) => {
+                if let Some(found) = self.files.get_mut(at) {
+                    found.record = Some(*file);
                 }
+            }
+            Err(_) if self.depth == Depth::Whole && file.device == self.number && file.fate == ChunkFate::Kept => {
+                self.report.missing.push(file.chunk);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Brings the directory in line with the records that were noted. Names changed are durable on return.
+    ///
+    /// # Errors
+    /// Whatever the device says; nothing is half-done that another run would not finish.
+    pub async fn settle(mut self, standing: Standing, moment: Moment) -> io::Result<RecoveryReport> {
+        assert!(standing != Standing::Deleted, "the files of session {} are the purge's", self.session);
+        let writing = standing == Standing::Open && moment == Moment::Serving;
+        let (mut changed, mut stay) = (false, self.others);
+        for mut found in std::mem::take(&mut self.files) {
+            match found.record {
+                _ if writing && found.part.is_some() => stay = true,
+                Some(ChunkFile { fate: ChunkFate::Purged, .. }) => stay = true,
                 Some(record) if record.device != self.number => {
                     self.report.foreign += 1;
-                    stay += 1;
+                    stay = true;
                     tracing::error!(
-                        %chunk, recorded = record.device.0, found = self.number.0,
+                        chunk = %found.chunk, recorded = record.device.0, found = self.number.0,
                         "left alone: this chunk belongs into another data directory; move it back by hand"
                     );
                 }
                 Some(record) => {
-                    changed |= self.recorded(session, record, found).await?;
-                    stay += 1;
+                    changed |= self.recorded(&record, &mut found).await?;
+                    stay = true;
+                }
+                None => {
+                    self.orphan(&found).await?;
+                    changed = true;
                 }
             }
         }
         if changed {
-            self.sync(&directory).await?;
+            self.sync(&self.directory).await?;
         }
-        Ok(stay == 0)
+        if !stay && standing == Standing::Unknown {
+            self.remove_directory().await?;
+        }
+        Ok(self.report)
     }
 
     /// Files that no record knows.
-    async fn orphan(&mut self, session: SessionId, chunk: ChunkId, found: Found) -> io::Result<()> {
+    async fn orphan(&mut self, found: &Found) -> io::Result<()> {
+        let (session, chunk) = (self.session, found.chunk);
         if found.part.is_some() {
-            self.unlink(&path::chunk_file(session, chunk, Suffix::Part)).await?;
+            let file = path::chunk_file(session, chunk, Suffix::Part);
+            gone_is_fine(self.device.unlink(&file).await).map_err(failed("removing", &file))?;
             self.report.unlinked += 1;
         }
         if found.parquet.is_some() {
@@ -215,17 +229,19 @@ impl Recovery<'_> {
     }
 
     /// Files of a committed chunk. Returns whether names changed.
-    async fn recorded(&mut self, session: SessionId, record: &ChunkRecord, found: Found) -> io::Result<bool> {
+    async fn recorded(&mut self, record: &ChunkFile, found: &mut Found) -> io::Result<bool> {
         let (chunk, length) = (record.chunk, record.file_bytes);
-        let part = path::chunk_file(session, chunk, Suffix::Part);
-        let parquet = path::chunk_file(session, chunk, Suffix::Parquet);
-        self.seen.insert(chunk);
+        let part = path::chunk_file(self.session, chunk, Suffix::Part);
+        let parquet = path::chunk_file(self.session, chunk, Suffix::Parquet);
+        if found.part.is_some() && found.parquet.is_some() && self.depth == Depth::Parts {
+            self.measure(found).await?;
+        }
         let (kept, rename) = match (found.part, found.parquet) {
             (Some(early), Some(last)) => {
                 self.report.twice.push(chunk);
                 let keep_part = early == length && last != length;
                 tracing::error!(
-                    %chunk, %session, part = early, parquet = last, recorded = length,
+                    %chunk, session = %self.session, part = early, parquet = last, recorded = length,
                     "a committed chunk has two files: the one of the recorded length is kept, the other moved to lost/"
                 );
                 self.lose(chunk, if keep_part { &parquet } else { &part }).await?;
@@ -234,27 +250,29 @@ impl Recovery<'_> {
             (Some(early), None) => (early, true),
             (None, last) => (last.unwrap_or_default(), false),
         };
-        if kept != length {
-            tracing::error!(%chunk, found = kept, recorded = length, "a chunk's file has another length");
+        if kept != length && self.depth == Depth::Whole {
             self.report.wrong_length.push(chunk);
         }
         if rename {
-            self.device.rename(&part, &parquet).await.map_err(failed("renaming", &part))?;
+            // A writer that goes about the same may be quicker.
+            gone_is_fine(self.device.rename(&part, &parquet).await).map_err(failed("renaming", &part))?;
             self.report.renamed += 1;
         }
-        Ok(rename || found.part.is_some())
+        Ok(found.part.is_some())
     }
 
-    fn missing(&mut self) {
-        for record in
-            self.expected.sessions.iter().filter(|(s, _)| !self.expected.purging.contains(s)).flat_map(|s| s.1)
-        {
-            let purging = self.expected.purging_chunks.contains(&record.chunk);
-            if record.device == self.number && !purging && !self.seen.contains(&record.chunk) {
-                tracing::error!(chunk = %record.chunk, "a committed chunk has no file: reading it will say DATA_LOSS");
-                self.report.missing.push(record.chunk);
+    /// Brings the lengths of a chunk whose names alone were listed.
+    async fn measure(&self, found: &mut Found) -> io::Result<()> {
+        let (mut part, mut parquet) = (None, None);
+        for entry in self.device.list(&self.directory).await.map_err(failed("listing", &self.directory))? {
+            match entry.name.to_str().and_then(path::parse_chunk_file) {
+                Some((chunk, Suffix::Part)) if chunk == found.chunk => part = Some(entry.len),
+                Some((chunk, Suffix::Parquet)) if chunk == found.chunk => parquet = Some(entry.len),
+                _ => {}
             }
         }
+        (found.part, found.parquet) = (part, parquet);
+        Ok(())
     }
 
     /// Moves a file to `lost/`, durably, beside what may lie there under its name.
@@ -263,7 +281,7 @@ impl Recovery<'_> {
             match self.device.rename(file, &path::lost_file(chunk, nth)).await {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && nth < LOST_MAX => {}
                 result => {
-                    result.map_err(failed("moving to lost/", file))?;
+                    gone_is_fine(result).map_err(failed("moving to lost/", file))?;
                     break;
                 }
             }
@@ -272,11 +290,23 @@ impl Recovery<'_> {
         self.sync(Path::new(path::LOST_DIRECTORY)).await
     }
 
-    async fn unlink(&self, file: &Path) -> io::Result<()> {
-        self.device.unlink(file).await.map_err(failed("removing", file))
+    async fn remove_directory(&self) -> io::Result<()> {
+        let removed = self.device.remove_directory(&self.directory).await;
+        gone_is_fine(removed).map_err(failed("removing", &self.directory))?;
+        self.sync(Path::new(path::CHUNKS_DIRECTORY)).await
     }
 
     async fn sync(&self, directory: &Path) -> io::Result<()> {
         self.device.sync_directory(directory).await.map_err(failed("syncing", directory))
     }
+}
+
+/// Sessions of whose manifest there is a draft.
+///
+/// # Errors
+/// Whatever the device says.
+pub async fn drafts(device: &dyn BlockDevice) -> io::Result<Vec<SessionId>> {
+    let place = Path::new(path::MANIFESTS_DIRECTORY);
+    let names = device.names(place).await.map_err(failed("listing", place))?;
+    Ok(names.iter().filter(|e| !e.is_directory).filter_map(|e| path::parse_manifest_draft(e.name.to_str()?)).collect())
 }

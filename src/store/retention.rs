@@ -14,9 +14,11 @@ use crate::model::SessionId;
 use super::path;
 use super::path::Suffix;
 use super::path::failed;
+use super::touched;
 use super::writer::Directory;
 
-fn gone_is_fine(result: io::Result<()>) -> io::Result<()> {
+/// What is not there need not be removed, or was renamed by somebody else.
+pub(super) fn gone_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
@@ -58,7 +60,8 @@ pub async fn remove_session(directory: &Directory, session: SessionId) -> io::Re
     }
     // Also when the directory is gone already: an earlier attempt may have ended before this.
     let parent = Path::new(path::CHUNKS_DIRECTORY);
-    device.sync_directory(parent).await.map_err(failed("syncing", parent))
+    device.sync_directory(parent).await.map_err(failed("syncing", parent))?;
+    touched::unmark(&**device, session).await
 }
 
 /// Removes single chunks of a session that lives on.

@@ -4,7 +4,7 @@
 //!
 //! | step | what                                                  | a crash after it leaves            | the next start          |
 //! |------|-------------------------------------------------------|------------------------------------|-------------------------|
-//! | 1    | session directory made, its parent synced             | an empty directory                 | leaves it               |
+//! | 1    | session marked and its directory made, parents synced | a mark, an empty directory         | removes the mark        |
 //! | 2    | `<chunk>.part` created, then the directory synced     | an orphan `.part`                  | unlinks it              |
 //! | 3    | blocks written into space allocated ahead             | an orphan `.part`                  | unlinks it              |
 //! | 4    | all writes *and* the directory sync have completed    | an orphan `.part`                  | unlinks it              |
@@ -36,6 +36,7 @@ use super::flight::Flight;
 use super::flight::Lost;
 use super::path;
 use super::path::Suffix;
+use super::touched;
 
 /// Blocks of one chunk that may be on their way to the device; more wait.
 pub const WRITES_IN_FLIGHT_MAX: usize = 8;
@@ -87,13 +88,18 @@ impl Directory {
         self.pool.acquire().await
     }
 
-    /// Makes the session's directory and its entry durable, once per start.
+    /// Makes the session's directory and its mark durable, once per start: before the first file, so that no crash can leave
+    /// a file where no start looks.
     async fn make_session(&self, session: SessionId) -> io::Result<()> {
         if self.made.borrow().contains(&session) {
             return Ok(());
         }
-        self.device.make_directory(&path::session_directory(session)).await?;
-        self.device.sync_directory(Path::new(path::CHUNKS_DIRECTORY)).await?;
+        let directory = async {
+            self.device.make_directory(&path::session_directory(session)).await?;
+            self.device.sync_directory(Path::new(path::CHUNKS_DIRECTORY)).await
+        };
+        // Side by side: a sync costs milliseconds.
+        futures::try_join!(directory, touched::mark(&*self.device, session))?;
         self.made.borrow_mut().insert(session);
         Ok(())
     }

@@ -46,7 +46,6 @@ use tessera::shard;
 use tessera::shard::ChunkConfig;
 use tessera::shard::ShardMemory;
 use tessera::shard::ShardSetup;
-use tessera::store::Expected;
 
 /// What seals the orders of this house.
 pub const ORDER_KEY: [u8; 32] = [9; 32];
@@ -95,11 +94,7 @@ impl House {
         };
         let (shards, executors) = shard::start(&setup).await.unwrap();
         drop(setup);
-        let mut expected = Expected::default();
-        for session in open_store.sessions().await.unwrap() {
-            expected.sessions.insert(session, open_store.committed_chunks(session).await.unwrap());
-        }
-        shards.recover(expected).await.unwrap();
+        shards.recover().await.unwrap();
         let orders = OrderSealer::new(ORDER_KEY);
         let sessions = Sessions::new(catalog.clone(), open_store, shards.clone(), ids, orders, config, || NOW);
         sessions.recover().await.unwrap();

@@ -26,8 +26,10 @@ use tessera::catalog::NewSession;
 use tessera::catalog::NewTopic;
 use tessera::catalog::OpenStore;
 use tessera::config::Config;
+use tessera::daemon::Pace;
 use tessera::daemon::StartError;
 use tessera::daemon::Storage;
+use tessera::daemon::audit;
 use tessera::daemon::open_storage;
 use tessera::io::Backend;
 use tessera::io::BackendChoice;
@@ -60,7 +62,6 @@ use tessera::shard::ShardSetup;
 use tessera::shard::Shards;
 use tessera::shard::TopicSpec;
 use tessera::shard::Window;
-use tessera::store::Expected;
 use tessera::store::RecoveryReport;
 
 /// A directory on a real disk: tmpfs hides errors of alignment.
@@ -130,11 +131,7 @@ impl House {
         if wanted == BackendChoice::Uring {
             assert!(matches!(backend, Backend::Uring));
         }
-        let mut expected = Expected::default();
-        for session in block_on(open.sessions()).unwrap() {
-            expected.sessions.insert(session, block_on(open.committed_chunks(session)).unwrap());
-        }
-        let report = block_on(shards.recover(expected)).unwrap();
+        let report = block_on(shards.recover()).unwrap();
         assert_eq!(report.missing, []);
         Self {
             directory: directory.to_owned(),
@@ -149,7 +146,7 @@ impl House {
         }
     }
 
-    /// Starts as the daemon does: everything but the network.
+    /// Starts as the daemon does: everything but the network, and with the look at all files behind it. Both report as one.
     pub fn start(directories: &[&Path]) -> Result<(Self, RecoveryReport), StartError> {
         let mut config = Config::default();
         config.storage.data_dirs = directories.iter().map(|path| path.to_path_buf()).collect();
@@ -157,8 +154,9 @@ impl House {
         config.memory.blocks_per_shard = 8;
         // The probe blocks on futures of its own, which two of the plain kind cannot do on one thread.
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let Storage { embedded, open_store, shards, executors, ids, budget, report, locks, .. } =
+        let Storage { embedded, open_store, shards, executors, ids, budget, mut report, locks, .. } =
             runtime.block_on(open_storage(&config))?;
+        report.add(runtime.block_on(audit(&open_store, &shards, Pace::AT_ONCE)).unwrap());
         let device = shards.place().1;
         let directory = directories[0].to_owned();
         let house =

@@ -138,7 +138,7 @@ fn a_dead_shard_is_told_of_and_the_others_go_on() {
         }
     };
     let (shards, mut executors) = block_on(start_as(&fixture.setup, made)).unwrap();
-    block_on(shards.recover(Expected::default())).unwrap();
+    block_on(shards.recover()).unwrap();
     let (dead, alive) = (fixture.topic("dead", 0), fixture.topic("alive", 1));
     let open = |topic: &TopicSpec| block_on(shards.open_writer(topic.clone()));
     let push = |sender: &mut TopicSender| block_on(sender.push(batch(), 16));
