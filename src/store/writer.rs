@@ -36,6 +36,7 @@ use super::flight::Flight;
 use super::flight::Lost;
 use super::path;
 use super::path::Suffix;
+use super::retention::gone_is_fine;
 use super::touched;
 
 /// Blocks of one chunk that may be on their way to the device; more wait.
@@ -264,8 +265,13 @@ impl ChunkWriter {
         self.directory.tasks.push("rename", async move {
             let from = path::chunk_file(session, chunk, Suffix::Part);
             let to = path::chunk_file(session, chunk, Suffix::Parquet);
-            if let Err(error) = directory.device.rename(&from, &to).await {
-                tracing::warn!(%chunk, %error, "a committed chunk keeps its .part name until the next start");
+            match directory.device.rename(&from, &to).await {
+                Ok(()) => {}
+                // Its topic or session was deleted and purged meanwhile, or it was renamed as the session was settled.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    tracing::warn!(%chunk, %error, "a committed chunk keeps its .part name until the next start");
+                }
             }
         });
     }
@@ -275,7 +281,7 @@ impl ChunkWriter {
         // Their errors no longer matter, but their buffers and the name do.
         self.flight.settled().await;
         let path = path::chunk_file(self.session, self.chunk, Suffix::Part);
-        if let Err(error) = self.directory.device.unlink(&path).await {
+        if let Err(error) = gone_is_fine(self.directory.device.unlink(&path).await) {
             tracing::warn!(chunk = %self.chunk, %error, "an abandoned chunk file stays until the next start");
         }
     }
