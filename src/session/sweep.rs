@@ -4,10 +4,12 @@
 //! the tombstone. A crash in between leaves the tombstone: the next start purges again, which is harmless on files that
 //! are gone. A tombstone whose writer has not let go yet waits for it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio::time::timeout;
 
 use super::error::SessionError;
@@ -20,7 +22,7 @@ use crate::catalog::Tombstone;
 const PAGE: u32 = 16;
 const PAGE_MAX: u32 = 4096;
 
-/// Waits between rounds that leave something behind.
+/// Waits before what failed is tried again: the first, and the longest after doublings.
 const WAIT_FIRST: Duration = Duration::from_secs(1);
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
@@ -62,13 +64,10 @@ pub(super) fn behind(work: impl Future<Output = ()> + Send + 'static) {
 
 /// Purges tombstones until it is dropped, which it may be at any time.
 pub(super) async fn run(desk: Arc<Desk>) {
-    let mut wait = WAIT_FIRST;
+    let mut later = Later::default();
     let mut page = PAGE;
     loop {
-        let round = round(&desk, page).await;
-        if round.purged > 0 {
-            wait = WAIT_FIRST;
-        }
+        let round = round(&desk, page, &mut later).await;
         if round.more && round.purged > 0 {
             continue;
         }
@@ -78,14 +77,56 @@ pub(super) async fn run(desk: Arc<Desk>) {
             continue;
         }
         page = PAGE;
-        if round.failed {
-            // Rung or not: a disk that refuses does so again at once.
-            tokio::time::sleep(wait).await;
-            wait = (2 * wait).min(WAIT_MAX);
-        } else {
-            // At the timeout it looks all the same.
-            let _ = timeout(WAIT_MAX, desk.alarm.wait()).await;
-        }
+        // At the timeout it looks all the same. Those that failed wait for their own time, rung or not.
+        let _ = timeout(later.wait(Instant::now()), desk.alarm.wait()).await;
+    }
+}
+
+/// What failed, and when it is tried again: each at its own pace, so that a device that is missing or refuses holds up
+/// nothing but its own files.
+#[derive(Default)]
+struct Later {
+    /// By the tombstone's number. Those that nobody lists any more are forgotten.
+    tombstones: HashMap<i64, Retry>,
+    /// Of the list of tombstones itself.
+    listing: Option<Retry>,
+}
+
+#[derive(Clone, Copy)]
+struct Retry {
+    at: Instant,
+    wait: Duration,
+}
+
+impl Retry {
+    fn after(earlier: Option<Self>, now: Instant) -> Self {
+        let wait = earlier.map_or(WAIT_FIRST, |earlier| (2 * earlier.wait).min(WAIT_MAX));
+        Self { at: now + wait, wait }
+    }
+}
+
+impl Later {
+    fn is_due(&self, tombstone: i64, now: Instant) -> bool {
+        self.tombstones.get(&tombstone).is_none_or(|retry| retry.at <= now)
+    }
+
+    /// Returns whether it failed for the first time.
+    fn failed(&mut self, tombstone: i64, now: Instant) -> bool {
+        let earlier = self.tombstones.get(&tombstone).copied();
+        self.tombstones.insert(tombstone, Retry::after(earlier, now));
+        earlier.is_none()
+    }
+
+    /// * `listed`: the numbers of a page, ascending; `more` when there may be others behind it.
+    fn keep(&mut self, listed: &[i64], more: bool) {
+        let last = if more { listed.last().copied().unwrap_or(i64::MAX) } else { i64::MAX };
+        self.tombstones.retain(|number, _| *number > last || listed.binary_search(number).is_ok());
+    }
+
+    /// Until something is due, at most [`WAIT_MAX`]; never less than the first wait, for what is due and is not listed.
+    fn wait(&self, now: Instant) -> Duration {
+        let times = self.tombstones.values().chain(&self.listing).map(|retry| retry.at.saturating_duration_since(now));
+        times.min().unwrap_or(WAIT_MAX).clamp(WAIT_FIRST, WAIT_MAX)
     }
 }
 
@@ -93,32 +134,44 @@ pub(super) async fn run(desk: Arc<Desk>) {
 #[derive(Default)]
 struct Round {
     purged: usize,
-    /// Something failed and is to be tried again.
-    failed: bool,
     /// The page was full: there may be more.
     more: bool,
 }
 
-async fn round(desk: &Desk, page: u32) -> Round {
+async fn round(desk: &Desk, page: u32, later: &mut Later) -> Round {
     let mut round = Round::default();
+    if later.listing.is_some_and(|retry| retry.at > Instant::now()) {
+        return round;
+    }
     let tombstones = match desk.catalog.tombstones(page).await {
         Ok(tombstones) => tombstones,
         Err(error) => {
             tracing::warn!(%error, "the deleted files to purge could not be listed; it is tried again");
-            return Round { failed: true, ..round };
+            later.listing = Some(Retry::after(later.listing, Instant::now()));
+            return round;
         }
     };
+    later.listing = None;
     round.more = tombstones.len() >= page as usize;
+    let listed: Vec<i64> = tombstones.iter().map(|tombstone| tombstone.number).collect();
+    later.keep(&listed, round.more);
     for tombstone in tombstones {
-        if desk.registry.runs(writers(&tombstone)) {
-            // It rings when it lets go.
+        if desk.registry.runs(writers(&tombstone)) || !later.is_due(tombstone.number, Instant::now()) {
+            // A writer rings when it lets go.
             continue;
         }
         match purge(desk, &tombstone).await {
-            Ok(()) => round.purged += 1,
+            Ok(()) => {
+                round.purged += 1;
+                later.tombstones.remove(&tombstone.number);
+            }
             Err(error) => {
-                round.failed = true;
-                tracing::warn!(session = %tombstone.session, %error, "deleted files could not be purged; it is tried again");
+                let (number, session) = (tombstone.number, tombstone.session);
+                if later.failed(number, Instant::now()) {
+                    tracing::warn!(%session, %error, "deleted files could not be purged; it is tried again");
+                } else {
+                    tracing::debug!(%session, %error, "deleted files could still not be purged");
+                }
             }
         }
     }
@@ -144,4 +197,44 @@ async fn purge(desk: &Desk, tombstone: &Tombstone) -> Result<(), SessionError> {
     })?;
     desk.catalog.purged(tombstone.number).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn what_fails_waits_longer_each_time_and_holds_up_nothing_else() {
+        let (mut later, mut now) = (Later::default(), Instant::now());
+        assert_eq!(later.wait(now), WAIT_MAX);
+        for wait in [1u32, 2, 4, 8, 16, 32, 60, 60] {
+            assert!(later.is_due(1, now));
+            assert_eq!(later.failed(1, now), wait == 1);
+            assert!(!later.is_due(1, now) && later.is_due(2, now), "after {wait} s");
+            assert_eq!(later.wait(now), wait * SECOND);
+            now += wait * SECOND;
+        }
+        // The second one's time comes first, however long the first one waits.
+        later.failed(1, now);
+        later.failed(2, now);
+        assert_eq!(later.wait(now), SECOND);
+    }
+
+    #[test]
+    fn what_nobody_lists_is_forgotten() {
+        let (mut later, now) = (Later::default(), Instant::now());
+        for number in [1, 5, 9] {
+            later.failed(number, now);
+        }
+        later.keep(&[1, 7], true);
+        let mut left: Vec<_> = later.tombstones.keys().copied().collect();
+        left.sort_unstable();
+        assert_eq!(left, [1, 9], "9 lies behind the page");
+        later.keep(&[1], false);
+        assert_eq!(later.tombstones.len(), 1);
+        later.keep(&[], false);
+        assert_eq!(later.wait(now), WAIT_MAX);
+    }
 }
