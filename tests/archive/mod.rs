@@ -176,6 +176,7 @@ fn record(house: &Parts<'_>, nth: usize) -> ChunkRecord {
         footer_digest: [9; 16],
         row_groups: 1,
         runs: vec![0],
+        pages: None,
         statistics: Statistics::default(),
     }
 }
