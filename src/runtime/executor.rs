@@ -25,6 +25,7 @@ use glommio::Placement;
 
 use super::cores::pin;
 use super::local::Local;
+use super::pulse::pulsed;
 use crate::io::Backend;
 use crate::io::BlockingPool;
 use crate::io::WRITE_SIZE;
@@ -167,7 +168,8 @@ fn run_uring(
     let executor = panic::catch_unwind(AssertUnwindSafe(|| builder.make()))
         .map_err(|panic| refused(message(panic.as_ref())))?
         .map_err(|error| refused(error.to_string()))?;
-    executor.run(guard(config, started, move || main(Local::uring(config.blocks, names))))
+    let ended = executor.run(pulsed(guard(config, started, move || main(Local::uring(config.blocks, names)))));
+    ended.map_err(|cause| ExecutorError::Spawn { name: config.name.clone(), cause })?
 }
 
 fn run_threads(

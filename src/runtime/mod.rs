@@ -12,6 +12,7 @@ mod gate;
 mod local;
 mod mailbox;
 mod memory_lock;
+mod pulse;
 mod tasks;
 
 pub use budget::Budget;
