@@ -43,7 +43,7 @@ const BATCHES_AHEAD_MAX: usize = 2;
 
 /// Counts one more of something for as long as it lives.
 #[derive(Debug)]
-struct Counted(Arc<AtomicUsize>);
+pub(super) struct Counted(Arc<AtomicUsize>);
 
 impl Counted {
     fn new(counter: &Arc<AtomicUsize>) -> Self {
@@ -61,6 +61,8 @@ impl Drop for Counted {
 struct Lane {
     inbox: Sender<ShardRequest>,
     writers: Arc<AtomicUsize>,
+    /// Batches of all topics that wait for their writers.
+    backlog: Arc<AtomicUsize>,
 }
 
 struct Inner {
@@ -79,7 +81,7 @@ impl Shards {
     /// Without a shard or a device: the daemon starts with at least one of each.
     pub(super) fn new(inboxes: Vec<Sender<ShardRequest>>, devices: &[DeviceNumber], read_budget: ReadBudget) -> Self {
         assert!(!inboxes.is_empty() && !devices.is_empty(), "{} shards, {} devices", inboxes.len(), devices.len());
-        let lanes = inboxes.into_iter().map(|inbox| Lane { inbox, writers: Arc::default() }).collect();
+        let lanes = inboxes.into_iter().map(|inbox| Lane { inbox, writers: Arc::default(), backlog: Arc::default() }).collect();
         let devices = devices.iter().map(|device| (*device, Arc::default())).collect();
         Self(Arc::new(Inner { lanes, devices, turn: AtomicUsize::new(0), read_budget }))
     }
@@ -108,7 +110,7 @@ impl Shards {
         };
         let lane = self.lane(usize::from(spec.head.shard.0))?;
         let (commands, inbox) = mailbox(TOPIC_MESSAGES_MAX, TOPIC_BYTES_MAX);
-        let signals = PutSignals::default();
+        let signals = PutSignals { backlog: Arc::clone(&lane.backlog), ..PutSignals::default() };
         let topic = spec.head.name.clone();
         let counted = [Counted::new(&lane.writers), Counted::new(writers)];
         let request = ShardRequest::OpenWriter { spec: Box::new(spec), inbox, signals: signals.clone() };
@@ -261,7 +263,8 @@ impl TopicSender {
     /// # Errors
     /// [`PutError`] that stopped the writer; the batch is not written then.
     pub async fn push(&mut self, batch: RecordBatch, bytes: usize) -> Result<(), PutError> {
-        let command = WriterCommand::Batch { batch, bytes };
+        let waiting = Counted::new(&self.signals.backlog);
+        let command = WriterCommand::Batch { batch, bytes, waiting };
         self.commands.send(command, bytes).await.map_err(|_| self.failure())
     }
 

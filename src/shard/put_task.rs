@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
 use futures::FutureExt;
@@ -33,6 +34,8 @@ pub struct PutSignals {
     pub failure: Arc<OnceLock<PutError>>,
     /// The topic was deleted: batches that still wait are dropped unwritten.
     pub discarded: Arc<AtomicBool>,
+    /// Batches that wait for any writer of the shard.
+    pub backlog: Arc<AtomicUsize>,
 }
 
 /// Serves one put from its first batch to its end.
@@ -58,8 +61,10 @@ async fn receive(writer: &mut TopicWriter, inbox: &mut Receiver<WriterCommand>, 
     loop {
         let step = match writer.next_event(inbox).await {
             Event::Command(Some(WriterCommand::Batch { .. })) if signals.discarded.load(Relaxed) => Ok(()),
-            Event::Command(Some(WriterCommand::Batch { batch, bytes })) => {
-                let effort = if inbox.is_empty() { Effort::Compact } else { Effort::Direct };
+            Event::Command(Some(WriterCommand::Batch { batch, bytes, waiting })) => {
+                drop(waiting);
+                // Effort follows slack: that of the shard, since all its topics share one core.
+                let effort = if signals.backlog.load(Relaxed) == 0 { Effort::Compact } else { Effort::Direct };
                 writer.push(batch, bytes, effort).await
             }
             Event::Command(Some(WriterCommand::Close { reply })) => return End::Close(reply),

@@ -20,6 +20,7 @@ use crate::store::RecoveryReport;
 use super::error::PutError;
 use super::error::ReadError;
 use super::error::ShardError;
+use super::handle::Counted;
 use super::put_task::PutSignals;
 use super::read_budget::Loan;
 use super::read_budget::ReadAccount;
@@ -65,7 +66,8 @@ pub struct Window {
 
 /// To one topic's writer.
 pub(super) enum WriterCommand {
-    Batch { batch: RecordBatch, bytes: usize },
+    /// * `waiting`: counts it in the shard's backlog until it is taken.
+    Batch { batch: RecordBatch, bytes: usize, waiting: Counted },
     Close { reply: oneshot::Sender<Result<PutReceipt, PutError>> },
     Interrupt { why: String, reply: oneshot::Sender<Result<PutReceipt, PutError>> },
     Discard { reply: oneshot::Sender<()> },
