@@ -1,12 +1,12 @@
-"""Records and reads back three kinds of streams through the real binary, with pyarrow as the client on the same machine.
+"""The second opinion: the same kinds of streams as `tessera bench`, with pyarrow as the client.
 
-    TESSERA_BIN=target/release/tessera target/venv/0.7.0/bin/python perf/streams.py [REPEATS]
+    TESSERA_BIN=target/release/tessera target/venv/0.7.0/bin/python perf/streams.py [REPEATS] [--json]
 
-For each stream: GB/s from the first byte to the durable close, and CPU-seconds per GB of the server process alone; for reading
-also the time to the first batch; then 1 % time ranges in the middle. Compare numbers within one run only: client, server and
-whatever else the machine does share its cores.
+For each stream: MB/s from the first byte to the durable close, and CPU-seconds per GB of the server process alone; for reading
+also the time to the first batch. Medians, one JSON object a line with --json. `tessera bench` has the floors to compare with.
 """
 
+import json
 import os
 import pathlib
 import statistics
@@ -60,10 +60,13 @@ def cpu_seconds(server):
 
 
 def measured(server, work):
-    """GB/s and CPU-seconds per GB of `work`, which returns its bytes."""
+    """MB/s and CPU-seconds per GB of `work`, which returns its bytes."""
     cpu, began = cpu_seconds(server), time.monotonic()
-    gigabytes = work() / 1e9
-    return gigabytes / (time.monotonic() - began), (cpu_seconds(server) - cpu) / gigabytes
+    size = work()
+    return {
+        "mb_s": size / 1e6 / (time.monotonic() - began),
+        "server_s_gb": (cpu_seconds(server) - cpu) / (size / 1e9),
+    }
 
 
 def put(client, session, name, batches):
@@ -80,40 +83,45 @@ def get(client, name, firsts):
     began, total = time.monotonic(), 0
     for chunk in client.flight.do_get(client.ticket(f"drive/{name}")):
         if total == 0:
-            firsts.append(time.monotonic() - began)
+            firsts.append((time.monotonic() - began) * 1e3)
         total += chunk.data.nbytes
     return total
 
 
+def turn(server, found):
+    """One repeat on a server of its own: its numbers are added to `found`."""
+    with Client(server.location) as client:
+        client.create_sequence("drive")
+        session = client.create_session("drive")
+        for name, make in STREAMS.items():
+            batches = list(make())
+            found.setdefault(("put", name), []).append(measured(server, lambda: put(client, session, name, batches)))
+        client.finalize(session)
+        for name in STREAMS:
+            firsts = []
+            numbers = measured(server, lambda: get(client, name, firsts))
+            found.setdefault(("get", name), []).append(numbers | {"first_ms": firsts[0]})
+
+
 def main():
-    repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    for turn in range(repeats):
+    numbers = [argument for argument in sys.argv[1:] if argument.isdigit()]
+    found = {}
+    for _ in range(int(numbers[0]) if numbers else 3):
         server = Server("perf")
         try:
             server.start()
-            with Client(server.location) as client:
-                client.create_sequence("drive")
-                session = client.create_session("drive")
-                for name, make in STREAMS.items():
-                    batches = list(make())
-                    speed, cost = measured(server, lambda: put(client, session, name, batches))
-                    print(f"run {turn}  put {name:6}  {speed:5.2f} GB/s  {cost:.3f} s/GB", flush=True)
-                client.finalize(session)
-                for name in STREAMS:
-                    firsts = []
-                    speed, cost = measured(server, lambda: get(client, name, firsts))
-                    print(f"run {turn}  get {name:6}  {speed:5.2f} GB/s  {cost:.3f} s/GB  first batch {firsts[0] * 1e3:.1f} ms")
-                for name, start, end in (("blobs", 1000, 1020), ("imu", 5_000_000, 5_100_000)):
-                    took = []
-                    for _ in range(11):
-                        began = time.monotonic()
-                        rows = client.read(f"drive/{name}", start, end).num_rows
-                        took.append(time.monotonic() - began)
-                    print(f"run {turn}  1 % of {name}: {rows} rows, median {statistics.median(took) * 1e3:.1f} ms")
-                print(f"run {turn}  memory {server.memory() >> 20} MiB")
+            turn(server, found)
             server.stop()
         finally:
             server.remove()
+    for (measure, workload), turns in found.items():
+        row = {"measure": measure, "workload": workload, "client": "pyarrow"}
+        row |= {name: statistics.median(turn[name] for turn in turns) for name in turns[0]}
+        if "--json" in sys.argv:
+            print(json.dumps(row), flush=True)
+        else:
+            first = f"  first batch {row['first_ms']:.1f} ms" if "first_ms" in row else ""
+            print(f"{measure} {workload:6}  {row['mb_s']:5.0f} MB/s  {row['server_s_gb']:.3f} s/GB{first}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@
 // Floor 9
 pub mod cli;
 // Floor 8
+pub mod bench;
 pub mod daemon;
 // Floor 7
 pub mod config;

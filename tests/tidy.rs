@@ -9,6 +9,7 @@ use std::path::PathBuf;
 const FLOORS: &[(&str, u8)] = &[
     ("cli", 9),
     ("daemon", 8),
+    ("bench", 8),
     ("config", 7),
     ("flight", 6),
     ("session", 5),
@@ -30,24 +31,25 @@ const FLOORS: &[(&str, u8)] = &[
 const FENCES: &[(&str, &[&str])] = &[
     ("glommio", &["io/dma", "io/buffer", "io/clock", "io/probe", "runtime/executor"]),
     ("rustix", &["io", "runtime"]),
-    ("h2", &["flight"]),
-    ("http", &["flight"]),
+    ("h2", &["flight", "bench/connection", "bench/error"]),
+    ("http", &["flight", "bench/connection"]),
     ("tonic", &["flight", "client"]),
     ("prost", &["flight", "client"]),
     ("arrow_flight", &["flight", "client"]),
     ("parquet", &["chunk"]),
     ("rusqlite", &["catalog/embedded"]),
-    ("tokio", &["flight", "session/sweep", "retrieval", "catalog", "daemon", "client"]),
+    ("tokio", &["flight", "session/sweep", "retrieval", "catalog", "daemon", "client", "bench"]),
     ("crossbeam", &["runtime", "io"]),
     ("twox_hash", &["io/checksum"]),
     ("sha2", &["auth"]),
     ("hmac", &["auth"]),
     ("clap", &["cli", "main.rs"]),
     ("indicatif", &["cli"]),
-    ("std::fs", &["io", "config/load", "daemon", "cli"]),
+    ("std::fs", &["io", "config/load", "daemon", "bench", "cli"]),
     ("SystemTime", &["io", "config/load", "daemon", "cli"]),
     ("getrandom", &["io"]),
     ("mimalloc", &["main.rs"]),
+    ("hdrhistogram", &["bench/latency"]),
 ];
 
 const LINES_MAX: usize = 400;

@@ -7,6 +7,8 @@ use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
 
+use super::bench::BenchArguments;
+
 #[derive(Debug, Parser)]
 #[command(name = "tessera", version, about = "Recording server for sensor data", arg_required_else_help = true)]
 pub struct Arguments {
@@ -33,6 +35,8 @@ pub enum Command {
     Discard(DiscardArguments),
     /// Check every chunk of a stopped server's data directories against the catalog and its checksums
     Verify(ConfigArguments),
+    /// Measure what this machine records and reads back, next to the floors of the same run
+    Bench(BenchArguments),
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,6 +12,7 @@ use super::arguments::Arguments;
 use super::arguments::Command;
 use super::arguments::ConfigCommand;
 use super::arguments::ServerArguments;
+use super::bench;
 use super::cat;
 use super::config;
 use super::info;
@@ -82,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Finalize(arguments) => rescue::finalize(arguments),
         Command::Discard(arguments) => rescue::discard(arguments),
         Command::Verify(arguments) => verify::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments),
     };
     let outcome = result.unwrap_or_else(|failure| {
         // Standard error may be closed; the exit code still says it.

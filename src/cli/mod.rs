@@ -1,6 +1,7 @@
 //! The command line. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but something was found, 5 no answer from the server.
 
 mod arguments;
+mod bench;
 mod cat;
 mod config;
 mod info;

@@ -13,7 +13,7 @@ mod desk;
 mod get;
 mod guard;
 mod info;
-mod ipc;
+pub mod ipc;
 mod put;
 mod service;
 mod status;

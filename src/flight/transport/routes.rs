@@ -92,6 +92,12 @@ impl Routes {
         };
         Self { put, get, rest: Arc::new(rest) }
     }
+
+    /// Routes of a server that takes the bulk calls only: every other is UNIMPLEMENTED.
+    pub fn bulk(put: PutHandler, get: GetHandler) -> Self {
+        let refused = || tonic::Status::unimplemented("only DoPut and DoGet are served here");
+        Self { put, get, rest: Arc::new(move |_| async move { refused().into_http() }.boxed()) }
+    }
 }
 
 impl Shared {

@@ -1,0 +1,52 @@
+//! Why a measurement could not be made.
+
+use std::path::PathBuf;
+
+use crate::client::ClientError;
+use crate::flight::BindError;
+use crate::flight::ipc::FrameError;
+use crate::io::ProbeError;
+use crate::runtime::ExecutorError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    #[error("cannot {what}")]
+    Io {
+        what: String,
+        #[source]
+        cause: std::io::Error,
+    },
+    #[error("the {server} did not start: {why}")]
+    Start { server: &'static str, why: String },
+    #[error("the server ended the call with code {code}: {message}")]
+    Refused { code: String, message: String },
+    #[error("connection to the server: {0}")]
+    Connection(String),
+    #[error("{what}: {found}, expected {expected}")]
+    Wrong { what: &'static str, found: String, expected: String },
+    #[error("{} has {free} bytes free, and the run needs {needed}: choose smaller --bytes or another --directory", directory.display())]
+    Space { directory: PathBuf, free: u64, needed: u64 },
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
+}
+
+impl BenchError {
+    pub(super) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |cause| Self::Io { what, cause }
+    }
+}
+
+impl From<h2::Error> for BenchError {
+    fn from(error: h2::Error) -> Self {
+        Self::Connection(error.to_string())
+    }
+}

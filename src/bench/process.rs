@@ -1,0 +1,163 @@
+//! The servers of a run: the daemon and the null sink, each the own binary in a process of its own.
+
+use std::fs;
+use std::fs::File;
+use std::io::BufRead;
+use std::io::BufReader;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+use std::time::Duration;
+use std::time::Instant;
+
+use super::connection::Endpoint;
+use super::error::BenchError;
+use super::usage::Memory;
+use super::usage::Usage;
+
+/// Over what the client talks to the servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Tcp,
+    Unix,
+}
+
+impl Transport {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Unix => "unix",
+        }
+    }
+}
+
+/// A running server. Killed when dropped.
+pub struct Server {
+    child: Child,
+    pid: String,
+    endpoint: Endpoint,
+    started_in: Duration,
+}
+
+impl Server {
+    /// Starts the daemon on `<directory>/data`, which may exist.
+    ///
+    /// # Errors
+    /// [`BenchError::Start`] with what it last said.
+    pub fn daemon(directory: &Path, transport: Transport) -> Result<Self, BenchError> {
+        Self::daemon_with(directory, transport, &[])
+    }
+
+    /// The same with keys of the configuration, as environment variables.
+    ///
+    /// # Errors
+    /// As [`Self::daemon`].
+    pub fn daemon_with(directory: &Path, transport: Transport, settings: &[(&str, &str)]) -> Result<Self, BenchError> {
+        let mut command = own_binary()?;
+        command.envs(settings.iter().copied());
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(directory.join("data"));
+        if transport == Transport::Unix {
+            command.env("TESSERA_SERVER_UNIX_SOCKET", directory.join("daemon.sock"));
+        }
+        Self::start("daemon", command, directory, transport)
+    }
+
+    /// Starts the null sink.
+    ///
+    /// # Errors
+    /// As [`Self::daemon`].
+    pub fn sink(directory: &Path, transport: Transport) -> Result<Self, BenchError> {
+        let mut command = own_binary()?;
+        command.args(["bench", "sink"]);
+        if transport == Transport::Unix {
+            command.arg("--unix-socket").arg(directory.join("sink.sock"));
+        }
+        Self::start("sink", command, directory, transport)
+    }
+
+    fn start(
+        name: &'static str,
+        mut command: Command,
+        directory: &Path,
+        transport: Transport,
+    ) -> Result<Self, BenchError> {
+        fs::create_dir_all(directory).map_err(BenchError::io(format!("make {}", directory.display())))?;
+        let log_path = directory.join(format!("{name}.log"));
+        let log = File::create(&log_path).map_err(BenchError::io(format!("make {}", log_path.display())))?;
+        let began = Instant::now();
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn();
+        let mut child = child.map_err(BenchError::io(format!("start the {name}")))?;
+        let failed = |child: &mut Child, why: String| {
+            let _ = child.kill();
+            let _ = child.wait();
+            let said = fs::read_to_string(&log_path).unwrap_or_default();
+            let last: Vec<&str> = said.lines().rev().take(3).collect();
+            BenchError::Start { server: name, why: format!("{why}; it said: {}", last.join(" | ")) }
+        };
+        let mut line = String::new();
+        let read = child.stdout.take().map(|out| BufReader::new(out).read_line(&mut line));
+        if !matches!(read, Some(Ok(1..))) {
+            return Err(failed(&mut child, "it ended".to_owned()));
+        }
+        let Some(address) = line.trim().rsplit_once("grpc://").and_then(|(_, address)| address.parse().ok()) else {
+            return Err(failed(&mut child, format!("its first line was {line:?}")));
+        };
+        let endpoint = match transport {
+            Transport::Tcp => Endpoint::Tcp(address),
+            Transport::Unix => Endpoint::Unix(directory.join(format!("{name}.sock"))),
+        };
+        Ok(Self { pid: child.id().to_string(), child, endpoint, started_in: began.elapsed() })
+    }
+
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// As the blocking client takes it.
+    pub fn address(&self) -> String {
+        match &self.endpoint {
+            Endpoint::Tcp(address) => format!("grpc://{address}"),
+            Endpoint::Unix(path) => format!("unix:{}", path.display()),
+        }
+    }
+
+    /// From the start of the process to its readiness.
+    pub fn started_in(&self) -> Duration {
+        self.started_in
+    }
+
+    /// # Errors
+    /// [`BenchError::Io`] when it is gone.
+    pub fn usage(&self) -> Result<Usage, BenchError> {
+        Usage::of(&self.pid)
+    }
+
+    /// # Errors
+    /// [`BenchError::Io`] when it is gone.
+    pub fn memory(&self) -> Result<Memory, BenchError> {
+        Memory::of(&self.pid)
+    }
+}
+
+impl Drop for Server {
+    /// As kill -9 does.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// This very binary, without what the user's environment says to a server.
+fn own_binary() -> Result<Command, BenchError> {
+    let path: PathBuf = std::env::current_exe().map_err(BenchError::io("find the own binary"))?;
+    let mut command = Command::new(path);
+    for (name, _) in std::env::vars_os() {
+        let ours = |prefix: &str| name.to_string_lossy().starts_with(prefix);
+        if ours("TESSERA_") || ours("MOSAICOD_") {
+            command.env_remove(name);
+        }
+    }
+    Ok(command)
+}

@@ -1,0 +1,89 @@
+//! The run's own directory.
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+use std::time::Instant;
+
+use super::error::BenchError;
+
+/// A fresh directory inside the one the user named. Removed when dropped, unless it is to be kept.
+pub struct Scratch {
+    path: PathBuf,
+    keep: bool,
+    /// The user's directory, when it did not exist before.
+    made: Option<PathBuf>,
+}
+
+impl Scratch {
+    /// # Errors
+    /// [`BenchError::Io`].
+    pub fn make(parent: &Path, keep: bool) -> Result<Self, BenchError> {
+        let existed = parent.exists();
+        fs::create_dir_all(parent).map_err(BenchError::io(format!("make {}", parent.display())))?;
+        let parent = parent.canonicalize().map_err(BenchError::io(format!("find {}", parent.display())))?;
+        let path = parent.join(format!("run-{}", std::process::id()));
+        fs::create_dir(&path).map_err(BenchError::io(format!("make {}", path.display())))?;
+        Ok(Self { path, keep, made: (!existed).then_some(parent) })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes a part of the run that is over, to make room for the next.
+    pub fn discard(&self, name: &str) {
+        if !self.keep {
+            // What is left is removed with everything else, or reported then.
+            let _ = fs::remove_dir_all(self.path.join(name));
+        }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if self.keep {
+            return;
+        }
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            tracing::warn!(%error, path = %self.path.display(), "not removed: remove it by hand");
+        }
+        if let Some(parent) = &self.made {
+            let _ = fs::remove_dir(parent); // only when it is empty
+        }
+    }
+}
+
+/// Longer than any deletion should take; what comes after is then measured beside it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until a deleted recording's files are gone, so that their removal is not measured as something else.
+pub fn wait_until_empty(data: &Path) {
+    let began = Instant::now();
+    while chunk_bytes(data) > 0 && began.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Bytes of all chunk files below a directory.
+pub fn chunk_bytes(directory: &Path) -> u64 {
+    chunks(directory).1
+}
+
+/// How many chunk files there are below a directory.
+pub fn chunk_files(directory: &Path) -> usize {
+    chunks(directory).0
+}
+
+fn chunks(directory: &Path) -> (usize, u64) {
+    let Ok(entries) = fs::read_dir(directory) else { return (0, 0) };
+    let one = |entry: fs::DirEntry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => chunks(&entry.path()),
+        _ if entry.path().extension().is_some_and(|suffix| suffix == "parquet" || suffix == "part") => {
+            (1, entry.metadata().map_or(0, |metadata| metadata.len()))
+        }
+        _ => (0, 0),
+    };
+    entries.flatten().map(one).fold((0, 0), |(files, bytes), (f, b)| (files + f, bytes + b))
+}
