@@ -36,6 +36,15 @@ pub enum Endpoint {
     Unix(PathBuf),
 }
 
+/// When there is room for a stream's next message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// While the last few hundred KB of the one before are still to leave: the socket never idles.
+    Early,
+    /// Once its last byte has left: exact, for measuring when it did.
+    Exact,
+}
+
 /// One connection, for many calls. Dropping it ends it.
 pub struct Connection {
     requests: SendRequest<Rope>,
@@ -56,27 +65,34 @@ pub struct GetCall {
 impl Connection {
     /// # Errors
     /// [`BenchError::Io`], [`BenchError::Connection`].
-    pub async fn open(endpoint: &Endpoint) -> Result<Self, BenchError> {
+    pub async fn open(endpoint: &Endpoint, room: Room) -> Result<Self, BenchError> {
         match endpoint {
             Endpoint::Tcp(address) => {
                 let socket = TcpStream::connect(address).await;
                 let socket = socket.map_err(BenchError::io(format!("connect to {address}")))?;
                 socket.set_nodelay(true).map_err(BenchError::io("set TCP_NODELAY"))?;
-                Self::over(socket).await
+                Self::over(socket, room).await
             }
             Endpoint::Unix(path) => {
                 let socket = UnixStream::connect(path).await;
-                Self::over(socket.map_err(BenchError::io(format!("connect to {}", path.display())))?).await
+                Self::over(socket.map_err(BenchError::io(format!("connect to {}", path.display())))?, room).await
             }
         }
     }
 
-    async fn over(socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Self, BenchError> {
+    async fn over(
+        socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        room: Room,
+    ) -> Result<Self, BenchError> {
         let mut builder = h2::client::Builder::new();
         builder
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_frame_size(FRAME_BYTES_MAX);
+        if room == Room::Exact {
+            // There is room while less than this waits to be sent.
+            builder.max_send_buffer_size(1);
+        }
         let (requests, connection) = builder.handshake::<_, Rope>(socket).await?;
         let driver = tokio::spawn(async move { drop(connection.await) });
         Ok(Self { requests, driver })
@@ -130,7 +146,7 @@ impl PutCall {
         Ok(self.stream.send_data(message, false)?)
     }
 
-    /// Returns once all that was sent has left for the socket.
+    /// Returns once what was sent has left for the socket, as far as [`Room`] says.
     ///
     /// # Errors
     /// As [`Self::send`].

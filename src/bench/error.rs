@@ -1,7 +1,5 @@
 //! Why a measurement could not be made.
 
-use std::path::PathBuf;
-
 use crate::client::ClientError;
 use crate::flight::BindError;
 use crate::flight::ipc::FrameError;
@@ -24,8 +22,6 @@ pub enum BenchError {
     Connection(String),
     #[error("{what}: {found}, expected {expected}")]
     Wrong { what: &'static str, found: String, expected: String },
-    #[error("{} has {free} bytes free, and the run needs {needed}: choose smaller --bytes or another --directory", directory.display())]
-    Space { directory: PathBuf, free: u64, needed: u64 },
     #[error(transparent)]
     Bind(#[from] BindError),
     #[error(transparent)]

@@ -8,6 +8,7 @@ use std::time::Instant;
 use tokio::task::JoinSet;
 
 use super::connection::Connection;
+use super::connection::Room;
 use super::device::Device;
 use super::error::BenchError;
 use super::latency::Latency;
@@ -128,7 +129,7 @@ fn keep(runtime: &tokio::runtime::Runtime, load: &Load, sink: &Server) -> Result
 async fn get(server: &Server, tickets: &[Vec<u8>], load: &Load) -> Result<Sample, BenchError> {
     let mut connections = Vec::new();
     for _ in 0..load.connections.min(tickets.len()) {
-        connections.push(Arc::new(Connection::open(server.endpoint()).await?));
+        connections.push(Arc::new(Connection::open(server.endpoint(), Room::Early).await?));
     }
     let (server_before, client_before) = (server.usage()?, Usage::of("self")?);
     let began = Instant::now();
@@ -174,7 +175,7 @@ pub async fn read(connection: &Connection, ticket: &[u8], messages: usize) -> Re
 }
 
 async fn first_batches(server: &Server, tickets: &[Vec<u8>]) -> Result<Latency, BenchError> {
-    let connection = Connection::open(server.endpoint()).await?;
+    let connection = Connection::open(server.endpoint(), Room::Early).await?;
     let mut latency = Latency::new();
     for ticket in tickets.iter().cycle().take(FIRST_BATCHES) {
         latency.record(read(&connection, ticket, MESSAGES_TO_FIRST_BATCH).await?.0);

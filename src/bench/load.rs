@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use super::connection::Connection;
 use super::connection::Endpoint;
 use super::connection::PutCall;
+use super::connection::Room;
 use super::error::BenchError;
 use super::latency::Latency;
 use super::message::Template;
@@ -93,7 +94,7 @@ impl Load {
     /// # Errors
     /// The first [`BenchError`] of a stream.
     pub async fn put(&self, server: &Server, commands: Vec<String>) -> Result<Sample, BenchError> {
-        let (connections, calls) = self.open(server.endpoint(), commands).await?;
+        let (connections, calls) = self.open(server.endpoint(), commands, Room::Early).await?;
         let (server_before, client_before) = (server.usage()?, Usage::of("self")?);
         let began = Instant::now();
         let mut tasks = JoinSet::new();
@@ -115,10 +116,11 @@ impl Load {
         &self,
         endpoint: &Endpoint,
         commands: Vec<String>,
+        room: Room,
     ) -> Result<(Vec<Connection>, Vec<PutCall>), BenchError> {
         let mut connections = Vec::new();
         for _ in 0..self.connections {
-            connections.push(Connection::open(endpoint).await?);
+            connections.push(Connection::open(endpoint, room).await?);
         }
         let mut calls = Vec::new();
         for (command, connection) in commands.iter().zip(connections.iter().cycle()) {
@@ -152,7 +154,7 @@ impl Load {
     /// # Errors
     /// As [`Self::put`].
     pub async fn close(&self, server: &Server, command: String) -> Result<Duration, BenchError> {
-        let (_connections, calls) = self.open(server.endpoint(), vec![command]).await?;
+        let (_connections, calls) = self.open(server.endpoint(), vec![command], Room::Exact).await?;
         let mut waited = Duration::ZERO;
         for mut call in calls {
             self.send(&mut call).await?;

@@ -12,6 +12,7 @@ use tokio::time::sleep_until;
 
 use super::connection::Connection;
 use super::connection::PutCall;
+use super::connection::Room;
 use super::device::Device;
 use super::error::BenchError;
 use super::latency::Latency;
@@ -188,7 +189,7 @@ async fn send(
 ) -> Result<(Sample, Vec<Latency>), BenchError> {
     let mut connections = Vec::new();
     for _ in 0..connections_max.clamp(1, streams.len().max(1)) {
-        connections.push(Connection::open(server.endpoint()).await?);
+        connections.push(Connection::open(server.endpoint(), Room::Exact).await?);
     }
     let mut calls = Vec::new();
     for ((stream, command), connection) in streams.into_iter().zip(commands).zip(connections.iter().cycle()) {

@@ -49,6 +49,7 @@ pub use machine::Machine;
 pub use mix::MixPlan;
 pub use mix::measure_mix;
 pub use process::Transport;
+pub use process::end_with_parent;
 pub use put::PutPlan;
 pub use put::measure_puts;
 pub use range::RangePlan;

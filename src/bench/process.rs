@@ -57,7 +57,7 @@ impl Server {
     pub fn daemon_with(directory: &Path, transport: Transport, settings: &[(&str, &str)]) -> Result<Self, BenchError> {
         let mut command = own_binary()?;
         command.envs(settings.iter().copied());
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(directory.join("data"));
+        command.args(["bench", "serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(directory.join("data"));
         if transport == Transport::Unix {
             command.env("TESSERA_SERVER_UNIX_SOCKET", directory.join("daemon.sock"));
         }
@@ -147,6 +147,14 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Lets this process, a server of a run, end as kill -9 does once whoever started it is gone: it holds our standard input.
+pub fn end_with_parent() {
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        std::process::exit(0);
+    });
 }
 
 /// This very binary, without what the user's environment says to a server.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::connection::Connection;
+use super::connection::Room;
 use super::error::BenchError;
 use super::get::read;
 use super::get::record;
@@ -68,7 +69,7 @@ fn measure(terms: &Terms, load: &Load, place: &Path) -> Result<Row, BenchError> 
             stored = bytes;
         }
     }
-    let connection = runtime.block_on(Connection::open(daemon.endpoint()))?;
+    let connection = runtime.block_on(Connection::open(daemon.endpoint(), Room::Early))?;
     let before = daemon.usage()?;
     let mut latency = Latency::new();
     let mut received = 0;

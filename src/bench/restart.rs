@@ -6,6 +6,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use super::connection::Connection;
+use super::connection::Room;
 use super::error::BenchError;
 use super::latency::Latency;
 use super::load::STEP_NS;
@@ -27,7 +28,7 @@ const ROWS_OF_A_CHUNK: usize = 100;
 const STREAMS: usize = 8;
 
 /// Longer than any chunk should take.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How much there is to recover.
 #[derive(Clone, Debug)]
@@ -53,7 +54,9 @@ pub fn measure_restart(plan: &RestartPlan, scratch: &Scratch, mut done: impl FnM
         let recording = Recording::begin(&daemon, &format!("bench-{repeat}"))?;
         // All chunks come in the first round; later ones find puts to interrupt.
         let wanted = if repeat == 0 { plan.chunks } else { STREAMS };
-        chunks += runtime.block_on(leave_open(&daemon, &recording, &templates, wanted, &place))?;
+        let topic = |stream| recording.topic(&format!("s{stream}"), Workload::Imu100);
+        let commands = (0..STREAMS).map(topic).collect::<Result<Vec<_>, _>>()?;
+        chunks += runtime.block_on(leave_open(&daemon, &commands, &templates, wanted, &place))?;
         drop(daemon); // as kill -9
         daemon = start()?;
         latency.record(daemon.started_in());
@@ -78,17 +81,16 @@ pub fn measure_restart(plan: &RestartPlan, scratch: &Scratch, mut done: impl FnM
 /// Writes until so many chunks more are there, and leaves the puts open: the chunks.
 async fn leave_open(
     daemon: &Server,
-    recording: &Recording,
+    commands: &[String],
     templates: &Arc<[Template]>,
     chunks: usize,
     place: &Path,
 ) -> Result<usize, BenchError> {
-    let connection = Connection::open(daemon.endpoint()).await?;
+    let connection = Connection::open(daemon.endpoint(), Room::Early).await?;
     let before = chunk_files(&place.join("data"));
     let mut calls = Vec::new();
-    for stream in 0..STREAMS {
-        let command = recording.topic(&format!("s{stream}"), Workload::Imu100)?;
-        calls.push(connection.put(first_message(Workload::Imu100, &command)?).await?);
+    for command in commands {
+        calls.push(connection.put(first_message(Workload::Imu100, command)?).await?);
     }
     let mut first_ns = 0;
     for (_, template) in (0..chunks.div_ceil(STREAMS)).zip(templates.iter().cycle()) {

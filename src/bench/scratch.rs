@@ -8,6 +8,10 @@ use std::time::Instant;
 
 use super::error::BenchError;
 
+/// Before the number of the process, in the names of directories.
+const RUN: &str = "run-";
+const KEPT: &str = "kept-";
+
 /// A fresh directory inside the one the user named. Removed when dropped, unless it is to be kept.
 pub struct Scratch {
     path: PathBuf,
@@ -23,7 +27,9 @@ impl Scratch {
         let existed = parent.exists();
         fs::create_dir_all(parent).map_err(BenchError::io(format!("make {}", parent.display())))?;
         let parent = parent.canonicalize().map_err(BenchError::io(format!("find {}", parent.display())))?;
-        let path = parent.join(format!("run-{}", std::process::id()));
+        remove_abandoned(&parent);
+        let kind = if keep { KEPT } else { RUN };
+        let path = parent.join(format!("{kind}{}", std::process::id()));
         fs::create_dir(&path).map_err(BenchError::io(format!("make {}", path.display())))?;
         Ok(Self { path, keep, made: (!existed).then_some(parent) })
     }
@@ -51,6 +57,18 @@ impl Drop for Scratch {
         }
         if let Some(parent) = &self.made {
             let _ = fs::remove_dir(parent); // only when it is empty
+        }
+    }
+}
+
+/// Removes what runs left behind that were killed.
+fn remove_abandoned(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(RUN)).and_then(|pid| pid.parse::<u32>().ok());
+        if process.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }
@@ -86,4 +104,28 @@ fn chunks(directory: &Path) -> (usize, u64) {
         _ => (0, 0),
     };
     entries.flatten().map(one).fold((0, 0), |(files, bytes), (f, b)| (files + f, bytes + b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_leaves_nothing_and_removes_what_a_killed_one_left() {
+        let parent = tempfile::tempdir().unwrap();
+        let inside = |name: &str| parent.path().join(name);
+        // No process has this number: the kernel's largest is 2^22.
+        for name in ["run-99999999", "kept-99999999", "run-mine", "drives"] {
+            fs::create_dir(inside(name)).unwrap();
+        }
+        let scratch = Scratch::make(parent.path(), false).unwrap();
+        fs::create_dir_all(scratch.path().join("data/chunks")).unwrap();
+        fs::write(scratch.path().join("data/chunks/a.part"), [7; 10]).unwrap();
+        fs::write(scratch.path().join("data/other"), [7; 10]).unwrap();
+        assert_eq!((chunk_files(scratch.path()), chunk_bytes(scratch.path())), (1, 10));
+        drop(scratch);
+        let mut left: Vec<_> = fs::read_dir(parent.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["drives", "kept-99999999", "run-mine"]);
+    }
 }

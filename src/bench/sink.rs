@@ -8,15 +8,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::FutureExt;
-use tokio::sync::oneshot;
 use tokio::sync::watch;
 
 use super::error::BenchError;
+use super::process::end_with_parent;
 use crate::flight::ListenConfig;
 use crate::flight::Listener;
 use crate::flight::Stop;
@@ -64,9 +63,7 @@ pub fn serve_sink(options: &SinkOptions) -> Result<(), BenchError> {
     let threads = std::thread::available_parallelism().map_or(2, |n| n.get().div_ceil(4).max(2));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let runtime = runtime.map_err(BenchError::io("start a runtime"))?;
-    runtime.block_on(serve(options))?;
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    Ok(())
+    runtime.block_on(serve(options))
 }
 
 async fn serve(options: &SinkOptions) -> Result<(), BenchError> {
@@ -84,21 +81,9 @@ async fn serve(options: &SinkOptions) -> Result<(), BenchError> {
     );
     let (_stop, stopping) = watch::channel(Stop::Run);
     println!("tessera bench sink ready on grpc://{address}");
-    tokio::select! {
-        () = listener.serve(config, routes, Budget::new(RECEIVE_BYTES), stopping) => {}
-        _ = parent_gone() => {}
-    }
+    end_with_parent();
+    listener.serve(config, routes, Budget::new(RECEIVE_BYTES), stopping).await;
     Ok(())
-}
-
-/// Resolves when whoever started us has closed our standard input, as the end of a process does.
-fn parent_gone() -> oneshot::Receiver<()> {
-    let (gone, wait) = oneshot::channel();
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
-        let _ = gone.send(());
-    });
-    wait
 }
 
 async fn put(stream: PutStream, reply: PutReply, limits: DecodeLimits, kept: Arc<Mutex<Kept>>) {

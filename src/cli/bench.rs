@@ -24,11 +24,13 @@ use crate::bench::Terms;
 use crate::bench::Transport;
 use crate::bench::Workload;
 
+use super::arguments::ConfigArguments;
 use super::main::Failure;
 use super::main::Outcome;
 use super::output;
 use super::output::Cell;
 use super::output::Table;
+use super::serve;
 
 #[derive(Debug, Args)]
 pub struct BenchArguments {
@@ -57,6 +59,9 @@ pub enum BenchCommand {
     /// The null sink, as a server
     #[command(hide = true)]
     Sink(SinkArguments),
+    /// The daemon under test: as `tessera serve`, until its standard input ends
+    #[command(hide = true)]
+    Serve(ConfigArguments),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -105,9 +110,12 @@ pub struct CommonArguments {
     /// Bytes of one repeat, all streams together, as 20MB or 2GB
     #[arg(long, global = true, value_name = "SIZE", value_parser = size)]
     pub bytes: Option<u64>,
-    /// Repeats, in which the daemon and its floors take turns
-    #[arg(long, global = true, value_name = "COUNT", default_value = "5")]
-    pub repeats: u16,
+    /// Repeats, in which the daemon and its floors take turns [default: 5]
+    #[arg(long, global = true, value_name = "COUNT")]
+    pub repeats: Option<u16>,
+    /// Little data, once: shows that it works, not how fast it is
+    #[arg(long, global = true)]
+    pub quick: bool,
     /// Write all results, with the facts of the machine, into a file
     #[arg(long, global = true, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -115,15 +123,25 @@ pub struct CommonArguments {
 
 /// Of one repeat, when nothing is said.
 const BYTES: u64 = 1_000_000_000;
-/// Without a subcommand there is a minute for everything.
-const QUICK_BYTES: u64 = 400_000_000;
-const QUICK_MIX_SECONDS: u32 = 5;
+const REPEATS: u16 = 5;
+/// Without a subcommand there is a minute or two for everything.
+const TOUR_BYTES: u64 = 400_000_000;
+const TOUR_MIX_SECONDS: u32 = 5;
+/// With `--quick`.
+const QUICK_BYTES: u64 = 50_000_000;
 
 pub fn run(arguments: &BenchArguments) -> Result<Outcome, Failure> {
     let common = &arguments.common;
-    if let Some(BenchCommand::Sink(SinkArguments { unix_socket })) = &arguments.what {
-        bench::serve_sink(&SinkOptions { unix_socket: unix_socket.clone() })?;
-        return Ok(Outcome::Done);
+    match &arguments.what {
+        Some(BenchCommand::Sink(SinkArguments { unix_socket })) => {
+            bench::serve_sink(&SinkOptions { unix_socket: unix_socket.clone() })?;
+            return Ok(Outcome::Done);
+        }
+        Some(BenchCommand::Serve(arguments)) => {
+            bench::end_with_parent();
+            return serve::run(arguments);
+        }
+        _ => {}
     }
     let scratch = Scratch::make(&common.directory, common.keep)?;
     let device = Device::of(scratch.path())?;
@@ -157,12 +175,12 @@ impl Run<'_> {
             Some(BenchCommand::Restart(arguments)) => self.restart(arguments.chunks),
             Some(BenchCommand::Mix(arguments)) => self.mix(arguments.seconds, arguments.rate),
             Some(BenchCommand::Shard) => self.shard(),
-            Some(BenchCommand::Sink(_)) => Ok(()), // serves, see `run`
+            Some(BenchCommand::Sink(_) | BenchCommand::Serve(_)) => Ok(()), // these serve, see `run`
             None => {
-                self.put(&[W::Blobs, W::Lidar, W::Image4k, W::Imu10k], &[1, 4], QUICK_BYTES)?;
-                self.get(&[W::Blobs, W::Imu10k], &[1], QUICK_BYTES)?;
-                self.range(QUICK_BYTES)?;
-                self.mix(QUICK_MIX_SECONDS, None)
+                self.put(&[W::Blobs, W::Lidar, W::Image4k, W::Imu10k], &[1, 4], TOUR_BYTES)?;
+                self.get(&[W::Blobs, W::Imu10k], &[1], TOUR_BYTES)?;
+                self.range(TOUR_BYTES)?;
+                self.mix(if self.common.quick { 1 } else { TOUR_MIX_SECONDS }, None)
             }
         }
     }
@@ -207,10 +225,11 @@ impl Run<'_> {
     }
 
     fn terms(&self, bytes: u64) -> Terms {
+        let quick = self.common.quick;
         Terms {
             transport: if self.common.unix { Transport::Unix } else { Transport::Tcp },
-            repeats: usize::from(self.common.repeats.max(1)),
-            bytes: self.common.bytes.unwrap_or(bytes).max(1),
+            repeats: usize::from(self.common.repeats.unwrap_or(if quick { 1 } else { REPEATS }).max(1)),
+            bytes: self.common.bytes.unwrap_or(if quick { QUICK_BYTES } else { bytes }).max(1),
             connections: usize::from(self.common.connections),
         }
     }

@@ -79,6 +79,12 @@ def test_the_mix_keeps_its_rate():
     assert total["bytes"] > 190_000_000 and total["mb_s"] < 220
 
 
+def test_without_a_subcommand_everything_is_shown():
+    found = rows(bench("--quick", "--bytes", "20MB"))
+    assert {row["measure"] for row in found} == {"put", "get", "range", "mix"}
+    assert {row["workload"] for row in found if row["measure"] == "put"} == {"blobs", "lidar", "4k-image", "imu10k"}
+
+
 def test_results_go_into_a_file_and_into_a_report():
     out = scratch("results") / "results.json"
     bench("put", "--workload", "blobs", "--streams", "1", *SMALL, "--json", str(out))
