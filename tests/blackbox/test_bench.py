@@ -43,8 +43,10 @@ def test_put_says_speed_floor_cost_and_memory(transport):
     for row in found:
         assert row["transport"] == transport and row["measure"] == "put"
         assert row["bytes"] >= 20_000_000 * 0.99
-        for number in ("mb_s", "rows_s", "sink_mb_s", "device_mb_s", "ratio", "server_s_gb", "client_s_gb"):
+        for number in ("mb_s", "rows_s", "sink_mb_s", "device_mb_s", "ratio"):
             assert row[number] > 0, (number, row)
+        # Ticks of 10 ms: so few bytes may cost none.
+        assert row["server_s_gb"] >= 0 and row["sink_s_gb"] >= 0 and row["client_s_gb"] >= 0
         assert row["peak_rss"] >= row["anonymous_rss"] > 1 << 20
         assert 0 < row["p50_ms"] <= row["p99_ms"] <= row["p999_ms"] <= row["max_ms"]
 
