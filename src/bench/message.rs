@@ -50,7 +50,8 @@ impl Template {
         let needle: Vec<u8> = markers.iter().flat_map(|marker| marker.to_le_bytes()).collect();
         let batch = workload.batch(seed, markers).map_err(FrameError::from)?;
         let (mut framer, _) = Framer::begin(&batch.schema())?;
-        let message = grpc(&framer.batch(&batch)?);
+        // Plain columns: one message.
+        let message = grpc(&framer.batch(&batch)?.concat());
         // The time column is the first: a short way in.
         let found = message.windows(needle.len()).position(|window| window == needle.as_slice());
         let at = found.ok_or(BenchError::Wrong {
@@ -165,13 +166,13 @@ mod tests {
             let mut first = first.copy_to_bytes(first.len()).slice(GRPC_PREFIX_BYTES..);
             let (number, header) = field(&mut first);
             assert_eq!((number, field(&mut first).0), (2, 1));
-            let decoder = StreamDecoder::begin(header, DecodeLimits { message_bytes_max: 64 << 20 }).unwrap();
+            let mut decoder = StreamDecoder::begin(header, DecodeLimits { message_bytes_max: 64 << 20 }).unwrap();
             for (seed, template) in Template::all(workload, None).unwrap().iter().enumerate().take(2) {
                 let mut message = template.message(5_000, 10);
                 let mut message = message.copy_to_bytes(message.len()).slice(GRPC_PREFIX_BYTES..);
                 let ((_, header), (_, body)) = (field(&mut message), field(&mut message));
                 assert!(message.is_empty());
-                let batch = decoder.batch(&header, body).unwrap();
+                let batch = decoder.receive(&header, body).unwrap().unwrap().batch;
                 let times: Vec<i64> = (0..workload.rows() as i64).map(|row| 5_000 + 10 * row).collect();
                 assert_eq!(batch.column(0).as_primitive::<Int64Type>().values(), times.as_slice());
                 assert_eq!(batch, workload.batch(seed as u64, times).unwrap());

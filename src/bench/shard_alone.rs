@@ -48,7 +48,6 @@ use crate::shard::ShardMemory;
 use crate::shard::ShardSetup;
 use crate::shard::Shards;
 use crate::shard::TopicSpec;
-use crate::store::Expected;
 
 /// Which streams to hand to the shard, one at a time.
 #[derive(Clone, Debug)]
@@ -144,9 +143,10 @@ impl House {
             incarnation: boot.incarnation,
             chunk: config.chunk,
             memory: ShardMemory { blocks: bytes(config.memory.blocks_per_shard), read_bytes: config.memory.read_bytes },
+            faults: None,
         };
         let (shards, executors) = shard::start(&setup).await.map_err(broken)?;
-        shards.recover(Expected::default()).await.map_err(broken)?;
+        shards.recover().await.map_err(broken)?;
         Ok(Self { catalog, open, shards, executors, ids, device })
     }
 

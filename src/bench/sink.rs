@@ -97,13 +97,13 @@ async fn receive(mut stream: PutStream, limits: DecodeLimits, kept: &Mutex<Kept>
         None => return Err(invalid("no message".to_owned())),
     };
     let keep = first.descriptor.as_deref().is_some_and(|bytes| bytes.ends_with(KEEP.as_bytes()));
-    let decoder = StreamDecoder::begin(first.header, limits).map_err(|error| invalid(error.to_string()))?;
+    let mut decoder = StreamDecoder::begin(first.header, limits).map_err(|error| invalid(error.to_string()))?;
     let mut batches = Vec::new();
     while let Some(message) = stream.next().await {
         let message = message.map_err(|error| Status::from(&error))?;
-        let batch = decoder.batch(&message.header, message.body).map_err(|error| invalid(error.to_string()))?;
+        let received = decoder.receive(&message.header, message.body).map_err(|error| invalid(error.to_string()))?;
         if keep {
-            batches.push(batch);
+            batches.extend(received.map(|received| received.batch).filter(|batch| batch.num_rows() > 0));
         }
     }
     if keep {
@@ -132,8 +132,9 @@ async fn send(schema: &SchemaRef, batches: &[RecordBatch], count: usize, reply: 
     let (mut framer, first) = Framer::begin(schema).map_err(|error| failed(error.to_string()))?;
     reply.send(first.into_iter().collect()).await.map_err(|gone| failed(gone.to_string()))?;
     for batch in batches.iter().cycle().take(count) {
-        let message = framer.batch(batch).map_err(|error| failed(error.to_string()))?;
-        reply.send(message.into_iter().collect()).await.map_err(|gone| failed(gone.to_string()))?;
+        for message in framer.batch(batch).map_err(|error| failed(error.to_string()))? {
+            reply.send(message.into_iter().collect()).await.map_err(|gone| failed(gone.to_string()))?;
+        }
     }
     Ok(())
 }
