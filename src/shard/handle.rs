@@ -81,7 +81,8 @@ impl Shards {
     /// Without a shard or a device: the daemon starts with at least one of each.
     pub(super) fn new(inboxes: Vec<Sender<ShardRequest>>, devices: &[DeviceNumber], read_budget: ReadBudget) -> Self {
         assert!(!inboxes.is_empty() && !devices.is_empty(), "{} shards, {} devices", inboxes.len(), devices.len());
-        let lanes = inboxes.into_iter().map(|inbox| Lane { inbox, writers: Arc::default(), backlog: Arc::default() }).collect();
+        let lanes =
+            inboxes.into_iter().map(|inbox| Lane { inbox, writers: Arc::default(), backlog: Arc::default() }).collect();
         let devices = devices.iter().map(|device| (*device, Arc::default())).collect();
         Self(Arc::new(Inner { lanes, devices, turn: AtomicUsize::new(0), read_budget }))
     }

@@ -14,6 +14,7 @@ mod recovery;
 mod relief;
 mod request;
 mod seal;
+mod slack;
 mod source;
 mod topic_reader;
 mod topic_writer;

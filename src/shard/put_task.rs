@@ -15,7 +15,6 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 
 use crate::catalog::PutOutcome;
-use crate::chunk::Effort;
 use crate::runtime::Receiver;
 use crate::store::Directory;
 
@@ -63,9 +62,7 @@ async fn receive(writer: &mut TopicWriter, inbox: &mut Receiver<WriterCommand>, 
             Event::Command(Some(WriterCommand::Batch { .. })) if signals.discarded.load(Relaxed) => Ok(()),
             Event::Command(Some(WriterCommand::Batch { batch, bytes, waiting })) => {
                 drop(waiting);
-                // Effort follows slack: that of the shard, since all its topics share one core.
-                let effort = if signals.backlog.load(Relaxed) == 0 { Effort::Compact } else { Effort::Direct };
-                writer.push(batch, bytes, effort).await
+                writer.push(batch, bytes, signals.backlog.load(Relaxed)).await
             }
             Event::Command(Some(WriterCommand::Close { reply })) => return End::Close(reply),
             Event::Command(Some(WriterCommand::Interrupt { why, reply })) => return End::Interrupt(why, Some(reply)),

@@ -67,10 +67,21 @@ pub struct Window {
 /// To one topic's writer.
 pub(super) enum WriterCommand {
     /// * `waiting`: counts it in the shard's backlog until it is taken.
-    Batch { batch: RecordBatch, bytes: usize, waiting: Counted },
-    Close { reply: oneshot::Sender<Result<PutReceipt, PutError>> },
-    Interrupt { why: String, reply: oneshot::Sender<Result<PutReceipt, PutError>> },
-    Discard { reply: oneshot::Sender<()> },
+    Batch {
+        batch: RecordBatch,
+        bytes: usize,
+        waiting: Counted,
+    },
+    Close {
+        reply: oneshot::Sender<Result<PutReceipt, PutError>>,
+    },
+    Interrupt {
+        why: String,
+        reply: oneshot::Sender<Result<PutReceipt, PutError>>,
+    },
+    Discard {
+        reply: oneshot::Sender<()>,
+    },
 }
 
 /// A batch on its way to a reader's client, and the memory it is in.

@@ -142,7 +142,9 @@ impl TopicWriter {
     }
 
     /// Takes one batch. Returns once it is buffered or in the file; durable only after its chunk's commit.
-    pub async fn push(&mut self, batch: RecordBatch, bytes: usize, effort: Effort) -> Result<(), PutError> {
+    ///
+    /// * `backlog`: batches that wait for this shard.
+    pub async fn push(&mut self, batch: RecordBatch, bytes: usize, backlog: usize) -> Result<(), PutError> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
@@ -152,7 +154,7 @@ impl TopicWriter {
         self.pending_bytes += bytes;
         self.pending.push(batch);
         if self.pending_bytes >= self.row_group_bytes() || self.fills_chunk() {
-            self.close_row_group(effort).await?;
+            self.close_row_group(self.effort(backlog)).await?;
             self.cut_if_due().await?;
         }
         Ok(())
@@ -192,7 +194,7 @@ impl TopicWriter {
     }
 
     pub async fn deadline_passed(&mut self) -> Result<(), PutError> {
-        self.close_row_group(Effort::Compact).await?;
+        self.close_row_group(self.effort(0)).await?;
         self.cut_if_due().await
     }
 
@@ -203,6 +205,10 @@ impl TopicWriter {
         let age = config.age().map(|age| first + age);
         let idle = config.idle().map(|idle| self.last_row + idle);
         age.into_iter().chain(idle).min()
+    }
+
+    fn effort(&self, backlog: usize) -> Effort {
+        self.context.slack.borrow().effort(self.context.clock.monotonic(), backlog)
     }
 
     /// Encodes what is pending and hands it to the file.
@@ -216,7 +222,12 @@ impl TopicWriter {
         };
         let batches = std::mem::take(&mut self.pending);
         (self.pending_bytes, self.pending_rows) = (0, 0);
-        let result = match chunk.encoder.row_group(&batches, effort) {
+        let began = self.context.clock.monotonic();
+        let encoded = chunk.encoder.row_group(&batches, effort);
+        if effort == Effort::Compact {
+            self.context.slack.borrow_mut().spend(began, self.context.clock.monotonic());
+        }
+        let result = match encoded {
             Ok(pieces) => {
                 drop(batches);
                 self.append(&mut chunk, pieces).await
@@ -339,7 +350,7 @@ impl TopicWriter {
     }
 
     async fn try_end(&mut self, outcome: PutOutcome) -> Result<(), PutError> {
-        self.close_row_group(Effort::Compact).await?;
+        self.close_row_group(self.effort(0)).await?;
         self.release_block().await?;
         self.sealed_if_any().await?;
         let end = PutEnd { outcome, at_ns: self.context.clock.wall_ns() };

@@ -1,6 +1,7 @@
 //! One shard: what it owns, and the loop that takes requests.
 
 use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -45,6 +46,7 @@ use super::recovery;
 use super::relief::Relief;
 use super::request::ReadRequest;
 use super::request::ShardRequest;
+use super::slack::Slack;
 use super::topic_reader;
 use super::window;
 
@@ -88,6 +90,7 @@ pub struct ShardContext {
     pub blocks_short: Relief,
     /// Puts running on this shard.
     pub writers: Cell<usize>,
+    pub slack: RefCell<Slack>,
     pub incarnation: u64,
     pub chunk_config: ChunkConfig,
     /// How many shards there are.
@@ -225,6 +228,7 @@ async fn run(
         memory_short,
         blocks_short,
         writers: Cell::new(0),
+        slack: RefCell::default(),
         incarnation: setup.incarnation,
         chunk_config: setup.chunk,
         shards: setup.cores.len().max(1),
