@@ -26,6 +26,7 @@ use tessera::chunk::ChunkLayout;
 use tessera::chunk::Columns;
 use tessera::chunk::Effort;
 use tessera::chunk::SparseBytes;
+use tessera::io::Recycler;
 use tessera::io::digest128;
 use tessera::io::hash_blocks;
 use tessera::model::ChunkId;
@@ -91,7 +92,7 @@ fn run(what: &str, count: i64, make: fn(i64) -> RecordBatch) {
         for range in layout.needs(&selection) {
             bytes.insert(range.start, file.slice(range.start as usize..range.end as usize));
         }
-        rows += layout.decode(&selection, &bytes).expect("decodable rows").num_rows();
+        rows += layout.decode(&selection, &bytes, &Recycler::new(0)).expect("decodable rows").num_rows();
     }
     let decoded = began.elapsed().as_secs_f64();
     let digest: String = digest128(&file).iter().map(|byte| format!("{byte:02x}")).collect();

@@ -31,6 +31,7 @@ use bytes::Bytes;
 use tessera::chunk::ChunkLayout;
 use tessera::chunk::Columns;
 use tessera::chunk::SparseBytes;
+use tessera::io::Recycler;
 use tessera::model::ChunkId;
 use tessera::model::ChunkRecord;
 use tessera::model::DeviceNumber;
@@ -122,7 +123,7 @@ fn check(file: &'static [u8], record: &ChunkRecord, expected: &[RecordBatch]) {
         for range in layout.needs(&selection) {
             sparse.insert(range.start, Bytes::from_static(&file[range.start as usize..range.end as usize]));
         }
-        assert_eq!(&layout.decode(&selection, &sparse).unwrap(), expected, "row group {group}");
+        assert_eq!(&layout.decode(&selection, &sparse, &Recycler::new(0)).unwrap(), expected, "row group {group}");
     }
 }
 

@@ -1,6 +1,5 @@
 //! A chunk's footer, parsed and proven, and rows decoded from what was read.
 
-use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use arrow::datatypes::Int64Type;
 use arrow::datatypes::Schema;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
+use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
@@ -23,20 +23,19 @@ use parquet::arrow::arrow_reader::RowSelector;
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
-use parquet::file::metadata::page_index::PageIndexProvider;
-use parquet::file::page_index::column_index::ColumnIndexMetaData;
-use parquet::file::page_index::offset_index::PageLocation;
 
 use super::exact;
 use super::footer;
 use super::layout::TIME_COLUMN;
 use super::lift;
 use super::page::LevelsMax;
+use super::parts::Parts;
 use super::selection::Columns;
 use super::selection::Selection;
 use super::selection::merged;
 use super::sparse::SparseBytes;
 use crate::io::CHECKSUM_BLOCK;
+use crate::io::Recycler;
 use crate::io::hash_block;
 use crate::model::ChunkId;
 use crate::model::ChunkRecord;
@@ -85,14 +84,14 @@ pub struct RowGroupInfo {
 /// A parsed, verified footer.
 #[derive(Clone, Debug)]
 pub struct ChunkLayout {
-    chunk: ChunkId,
-    body_bytes: u64,
-    checksums: Vec<u64>,
-    schema: SchemaRef,
-    time_schema: SchemaRef,
-    arrow: ArrowReaderMetadata,
-    time_leaf: usize,
-    row_groups: Vec<RowGroupInfo>,
+    pub(super) chunk: ChunkId,
+    pub(super) body_bytes: u64,
+    pub(super) checksums: Vec<u64>,
+    pub(super) schema: SchemaRef,
+    pub(super) time_schema: SchemaRef,
+    pub(super) arrow: ArrowReaderMetadata,
+    pub(super) time_leaf: usize,
+    pub(super) row_groups: Vec<RowGroupInfo>,
 }
 
 impl ChunkLayout {
@@ -140,71 +139,6 @@ impl ChunkLayout {
         &self.row_groups
     }
 
-    /// Rows of one row group that may lie in `range`, as whole pages of the timestamps tell, within `rows` of it. `None` when
-    /// there are none.
-    pub fn select(&self, row_group: usize, rows: Range<u64>, range: &TimeRange, columns: Columns) -> Option<Selection> {
-        let info = self.row_groups.get(row_group)?;
-        let ColumnIndexMetaData::INT64(index) = self.index()?.column_index(row_group, self.time_leaf)? else {
-            return None;
-        };
-        let pages = self.pages(row_group, self.time_leaf);
-        let ends = pages.iter().skip(1).map(|page| page.first_row_index as u64).chain([info.rows]);
-        let mut wanted: Option<Range<u64>> = None;
-        for (number, (page, end)) in pages.iter().zip(ends).enumerate() {
-            let bounds = TimeBounds { first: *index.min_value(number)?, last: *index.max_value(number)? };
-            if range.overlaps(&bounds) {
-                wanted = Some(wanted.map_or(page.first_row_index as u64, |rows| rows.start)..end);
-            }
-        }
-        let wanted = wanted?;
-        let rows = rows.start.max(wanted.start)..rows.end.min(wanted.end);
-        (rows.start < rows.end).then_some(Selection { row_group, rows, range: *range, columns })
-    }
-
-    /// About how many Arrow bytes some rows of a row group have: what the group has, spread over its rows as their pages are.
-    /// Exact for the whole group, and nearly so for rows with a page of their own.
-    ///
-    /// Cost: one look at each page of the group.
-    pub fn logical_bytes(&self, row_group: usize, rows: &Range<u64>) -> u64 {
-        let Some(info) = self.row_groups.get(row_group) else { return 0 };
-        let (mut stored, mut wanted) = (0u128, 0u128);
-        for leaf in 0..self.metadata().file_metadata().schema_descr().num_columns() {
-            let pages = self.pages(row_group, leaf);
-            let ends = pages.iter().skip(1).map(|page| page.first_row_index as u64).chain([info.rows]);
-            for (page, end) in pages.iter().zip(ends) {
-                let (first, bytes) = (page.first_row_index as u64, page.compressed_page_size as u128);
-                let inside = rows.end.min(end).saturating_sub(rows.start.max(first));
-                stored += bytes;
-                wanted += bytes * u128::from(inside) / u128::from(end.saturating_sub(first).max(1));
-            }
-        }
-        u64::try_from(wanted * u128::from(info.logical_bytes) / stored.max(1)).unwrap_or(u64::MAX)
-    }
-
-    /// Byte ranges of the file that [`Self::decode`] will ask for: ascending, touching ones merged.
-    pub fn needs(&self, selection: &Selection) -> Vec<Range<u64>> {
-        let Some(group) = self.metadata().row_groups().get(selection.row_group) else {
-            return Vec::new();
-        };
-        let mut ranges = Vec::new();
-        for (leaf, column) in group.columns().iter().enumerate() {
-            if selection.columns == Columns::TimeOnly && leaf != self.time_leaf {
-                continue;
-            }
-            let pages = self.pages(selection.row_group, leaf);
-            let (start, _) = column.byte_range();
-            // What lies before the first page is the dictionary.
-            ranges.extend(pages.first().map(|page| start..page.offset as u64).filter(|range| !range.is_empty()));
-            let ends = pages.iter().skip(1).map(|page| page.first_row_index as u64).chain([group.num_rows() as u64]);
-            for (page, end) in pages.iter().zip(ends) {
-                if (page.first_row_index as u64) < selection.rows.end && selection.rows.start < end {
-                    ranges.push(page.offset as u64..page.offset as u64 + page.compressed_page_size as u64);
-                }
-            }
-        }
-        merged(ranges)
-    }
-
     /// Compares one 64 KiB block of the file (the last one before the checksum list is shorter) with its checksum.
     ///
     /// # Errors
@@ -225,21 +159,32 @@ impl ChunkLayout {
     /// The selected rows that lie in the time range, in the schema they came with. May have no rows.
     ///
     /// * `bytes`: verified bytes that cover [`Self::needs`].
+    /// * `memory`: where the rows are put.
     ///
     /// # Errors
     /// [`DecodeError`] when bytes are missing or make no sense.
-    pub fn decode(&self, selection: &Selection, bytes: &SparseBytes) -> Result<RecordBatch, DecodeError> {
-        contained(self.chunk, || self.decode_trusting(selection, bytes))
+    pub fn decode(
+        &self,
+        selection: &Selection,
+        bytes: &SparseBytes,
+        memory: &Recycler,
+    ) -> Result<RecordBatch, DecodeError> {
+        contained(self.chunk, || self.decode_trusting(selection, bytes, memory))
     }
 
-    fn decode_trusting(&self, selection: &Selection, bytes: &SparseBytes) -> Result<RecordBatch, DecodeError> {
+    fn decode_trusting(
+        &self,
+        selection: &Selection,
+        bytes: &SparseBytes,
+        memory: &Recycler,
+    ) -> Result<RecordBatch, DecodeError> {
         let chunk = self.chunk;
         let schema = match selection.columns {
             Columns::All => &self.schema,
             Columns::TimeOnly => &self.time_schema,
         };
         let lifted: Vec<Option<ArrayRef>> =
-            schema.fields().iter().map(|field| self.lifted(selection, field, bytes)).collect();
+            schema.fields().iter().map(|field| self.lifted(selection, field, bytes, memory)).collect();
         let missing = schema.fields().iter().zip(&lifted).filter(|(_, lifted)| lifted.is_none());
         let missing: Vec<&str> = missing.map(|(field, _)| field.name().as_str()).collect();
         let cause = |cause| DecodeError::Arrow { chunk, cause };
@@ -268,37 +213,49 @@ impl ChunkLayout {
     }
 
     /// A column out of direct pages; `None` when it has others, or bytes are missing.
-    pub(super) fn lifted(&self, selection: &Selection, field: &Field, bytes: &SparseBytes) -> Option<ArrayRef> {
+    pub(super) fn lifted(
+        &self,
+        selection: &Selection,
+        field: &Field,
+        bytes: &SparseBytes,
+        memory: &Recycler,
+    ) -> Option<ArrayRef> {
         if !lift::may_lift(field.data_type()) {
             return None;
         }
         let root = self.schema.index_of(field.name()).ok()?;
         let parquet = self.arrow.parquet_schema();
-        let leaf = (0..parquet.num_columns()).find(|leaf| parquet.get_column_root_idx(*leaf) == root)?;
-        let group = self.metadata().row_groups().get(selection.row_group)?;
-        let chunk = group.columns().get(leaf)?;
+        let of_field = (0..parquet.num_columns()).filter(|leaf| parquet.get_column_root_idx(*leaf) == root);
+        let (mut leaves, mut first) = (Vec::new(), None);
+        for leaf in of_field {
+            let (row, leaf) = self.leaf(selection, leaf, bytes)?;
+            // All leaves are cut at the same rows.
+            (*first.get_or_insert(row) == row).then_some(())?;
+            leaves.push(leaf);
+        }
+        let info = self.row_groups.get(selection.row_group)?;
+        let source = lift::Source { leaves, bytes_max: usize::try_from(info.logical_bytes).ok()?, memory };
+        lift::cut(&lift::lift(field, &source)?, first?, &selection.rows)
+    }
+
+    /// The direct pages of one leaf that cover the selected rows, and the first row of theirs.
+    fn leaf<'a>(&self, selection: &Selection, leaf: usize, bytes: &'a SparseBytes) -> Option<(u64, lift::Leaf<'a>)> {
+        let chunk = self.metadata().row_groups().get(selection.row_group)?.columns().get(leaf)?;
         if chunk.compression() != Compression::UNCOMPRESSED || chunk.dictionary_page_offset().is_some() {
             return None;
         }
-        let locations = self.pages(selection.row_group, leaf);
-        let ends = locations.iter().skip(1).map(|page| page.first_row_index as u64).chain([group.num_rows() as u64]);
         let (mut pages, mut first) = (Vec::new(), None);
-        for (page, end) in locations.iter().zip(ends) {
-            let start = page.first_row_index as u64;
-            if start < selection.rows.end && selection.rows.start < end {
-                first.get_or_insert(start);
-                pages
-                    .push(((end - start) as usize, bytes.get(page.offset as u64, page.compressed_page_size as usize)?));
-            }
+        for (page, rows) in self.pages_with(selection, leaf) {
+            first.get_or_insert(rows.start);
+            let span = bytes.span(page.offset as u64, page.compressed_page_size as usize)?;
+            pages.push((usize::try_from(rows.end.checked_sub(rows.start)?).ok()?, span));
         }
-        let column = parquet.column(leaf);
+        let column = self.arrow.parquet_schema().column(leaf);
         let max = LevelsMax {
             definition: column.max_def_level().unsigned_abs(),
             repetition: column.max_rep_level().unsigned_abs(),
         };
-        let info = self.row_groups.get(selection.row_group)?;
-        let source = lift::Source { max, pages, bytes_max: usize::try_from(info.logical_bytes).ok()? };
-        lift::cut(&lift::lift(field, &source)?, first?, &selection.rows)
+        Some((first?, lift::Leaf { max, pages }))
     }
 
     /// The top-level columns `names`, in the order of the schema, through the Parquet reader.
@@ -309,8 +266,17 @@ impl ChunkLayout {
         bytes: &SparseBytes,
     ) -> Result<Vec<RecordBatch>, ParquetError> {
         let (start, end) = (selection.rows.start as usize, selection.rows.end as usize);
-        let roots = names.iter().filter_map(|name| self.schema.index_of(name).ok());
-        ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), self.arrow.clone())
+        let roots: Vec<usize> = names.iter().filter_map(|name| self.schema.index_of(name).ok()).collect();
+        let parquet = self.arrow.parquet_schema();
+        let leaves = (0..parquet.num_columns()).filter(|leaf| roots.contains(&parquet.get_column_root_idx(*leaf)));
+        let mut parts = Parts::new();
+        for range in merged(leaves.flat_map(|leaf| self.leaf_needs(selection, leaf)).collect()) {
+            // What is missing here is missed by the reader.
+            if let Some(span) = bytes.span(range.start, (range.end - range.start) as usize) {
+                parts.insert(range.start, Bytes::from(span.peek(span.len()).into_owned()));
+            }
+        }
+        ParquetRecordBatchReaderBuilder::new_with_metadata(parts, self.arrow.clone())
             .with_row_groups(vec![selection.row_group])
             .with_row_selection(RowSelection::from(vec![RowSelector::skip(start), RowSelector::select(end - start)]))
             .with_batch_size(end - start)
@@ -337,16 +303,8 @@ impl ChunkLayout {
         DecodeError::Rows { chunk: self.chunk, row_group: selection.row_group, rows, expected }
     }
 
-    fn metadata(&self) -> &ParquetMetaData {
+    pub(super) fn metadata(&self) -> &ParquetMetaData {
         self.arrow.metadata()
-    }
-
-    fn index(&self) -> Option<&dyn PageIndexProvider> {
-        self.metadata().page_index().map(|index| index.as_ref())
-    }
-
-    fn pages(&self, row_group: usize, leaf: usize) -> &[PageLocation] {
-        self.index().and_then(|index| index.page_locations(row_group, leaf)).map_or(&[], Vec::as_slice)
     }
 }
 

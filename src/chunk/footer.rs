@@ -22,7 +22,7 @@ use parquet::file::page_index::offset_index::PageLocation;
 use super::decoder::DecodeError;
 use super::decoder::RowGroupInfo;
 use super::layout::*;
-use super::sparse::SparseBytes;
+use super::parts::Parts;
 use super::thrift;
 use super::trailer;
 use crate::io::CHECKSUM_BLOCK;
@@ -85,7 +85,7 @@ pub(super) fn parse(record: &ChunkRecord, footer: &[u8]) -> Result<Parsed, Decod
             .ok_or_else(|| wrong(format!("that column {} is outside the file", column.column_path())))?;
     }
 
-    let mut file = SparseBytes::new();
+    let mut file = Parts::new();
     file.insert(record.footer_offset, Bytes::copy_from_slice(footer));
     let mut reader =
         ParquetMetaDataReader::new_with_metadata(metadata).with_page_index_policy(PageIndexPolicy::Required);

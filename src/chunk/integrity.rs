@@ -26,6 +26,7 @@ use super::tests::layout;
 use super::tests::read;
 use super::*;
 use crate::io::CHECKSUM_BLOCK;
+use crate::io::Recycler;
 use crate::model::ChunkRecord;
 use crate::model::TimeRange;
 
@@ -135,7 +136,7 @@ fn survive(seed: u64, flips: &[(u16, u8)], effort: Effort, place: Place) {
                 let mut sparse = SparseBytes::new();
                 sparse.insert(0, Bytes::copy_from_slice(&file[..body]));
                 let _ = layout.needs(&selection);
-                let _ = layout.decode(&selection, &sparse);
+                let _ = layout.decode(&selection, &sparse, &Recycler::new(0));
             }
         }
     }
@@ -202,9 +203,12 @@ fn a_range_needs_the_pages_it_touches_and_no_more() {
     assert_eq!(layout.select(0, 0..20, &after, Columns::All), None);
     assert_eq!(layout.select(1, 0..20, &range, Columns::All), None);
     let sparse = SparseBytes::new();
-    assert!(layout.decode(&selection, &sparse).is_err(), "bytes that were not read");
+    assert!(layout.decode(&selection, &sparse, &Recycler::new(0)).is_err(), "bytes that were not read");
     assert_eq!(decode(&file, &record, &range, Columns::All), [batch.slice(5, 2)]);
-    assert_eq!(layout.decode(&selection, &read(&file, &layout, &selection)).unwrap(), batch.slice(5, 2));
+    assert_eq!(
+        layout.decode(&selection, &read(&file, &layout, &selection), &Recycler::new(0)).unwrap(),
+        batch.slice(5, 2)
+    );
 }
 
 #[test]
@@ -215,7 +219,11 @@ fn payloads_and_points_are_lifted_out_of_direct_pages() {
     let selection = layout.select(0, 3..28, &TimeRange::ALL, Columns::All).unwrap();
     let bytes = read(&file, &layout, &selection);
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-        assert_eq!(&layout.lifted(&selection, field, &bytes).unwrap(), &column.slice(3, 25), "{field}");
+        assert_eq!(
+            &layout.lifted(&selection, field, &bytes, &Recycler::new(0)).unwrap(),
+            &column.slice(3, 25),
+            "{field}"
+        );
     }
 }
 

@@ -20,7 +20,10 @@ mod integrity;
 mod layout;
 mod levels;
 mod lift;
+mod lift_values;
 mod page;
+mod page_map;
+mod parts;
 mod profile;
 #[cfg(test)]
 mod random;
@@ -31,6 +34,7 @@ mod sink;
 mod size;
 mod sort;
 mod sparse;
+mod stored_page;
 mod support;
 #[cfg(test)]
 mod tests;

@@ -3,10 +3,7 @@
 use arrow::array::ArrayRef;
 use parquet::basic::Encoding;
 
-use super::hybrid::decode_lengths;
-use super::hybrid::decode_runs;
 use super::hybrid::encode_runs;
-use super::hybrid::take_zigzag;
 use super::hybrid::zigzag;
 use super::levels::Levels;
 use super::levels::Run;
@@ -20,11 +17,11 @@ use super::values::Part;
 pub(super) const PAGE_MAX: u64 = i32::MAX as u64;
 
 // Thrift's compact protocol: types of fields, and numbers of Parquet's enums.
-const STOP: u8 = 0;
-const I32: u8 = 5;
-const STRUCT: u8 = 12;
-const DATA_PAGE: i64 = 0;
-const RLE: i64 = 3;
+pub(super) const STOP: u8 = 0;
+pub(super) const I32: u8 = 5;
+pub(super) const STRUCT: u8 = 12;
+pub(super) const DATA_PAGE: i64 = 0;
+pub(super) const RLE: i64 = 3;
 
 /// What goes into one page of one column; rows may come from several batches.
 #[derive(Default)]
@@ -111,76 +108,4 @@ fn header(entries: u64, bytes: u64, encoding: Encoding) -> Vec<u8> {
     field(RLE); // 4: repetition_level_encoding
     out.extend([STOP, STOP]);
     out
-}
-
-/// A written page, taken apart.
-pub(super) struct PageBytes<'a> {
-    pub(super) entries: usize,
-    encoding: Encoding,
-    /// One run of the highest level where the column has no levels.
-    pub(super) definitions: Vec<Run>,
-    pub(super) repetitions: Vec<Run>,
-    pub(super) values: &'a [u8],
-}
-
-impl<'a> PageBytes<'a> {
-    /// `None` for anything that [`Page::write`] does not make.
-    pub(super) fn parse(page: &'a [u8], max: LevelsMax) -> Option<Self> {
-        let (entries, len, encoding, mut body) = parse_header(page)?;
-        (body.len() == len).then_some(())?;
-        let repetitions = take_levels(&mut body, entries, max.repetition)?;
-        let definitions = take_levels(&mut body, entries, max.definition)?;
-        Some(Self { entries, encoding, definitions, repetitions, values: body })
-    }
-
-    /// Values one behind the other.
-    pub(super) fn plain(&self) -> Option<&'a [u8]> {
-        (self.encoding == Encoding::PLAIN).then_some(self.values)
-    }
-
-    /// Lengths of `count` byte strings, and their bytes.
-    pub(super) fn lengths(&self, count: usize) -> Option<(Vec<usize>, &'a [u8])> {
-        match (self.encoding, count) {
-            (Encoding::PLAIN, 0) => Some((Vec::new(), self.values)),
-            (Encoding::PLAIN, 1) => {
-                let (len, bytes) = self.values.split_at_checked(size_of::<u32>())?;
-                let len = u32::from_le_bytes(len.try_into().ok()?) as usize;
-                Some((vec![len], bytes))
-            }
-            (Encoding::DELTA_LENGTH_BYTE_ARRAY, 2..) => decode_lengths(self.values, count),
-            _ => None,
-        }
-    }
-}
-
-/// Entries, length of what follows, encoding of the values, and what follows. See [`header`].
-fn parse_header(mut page: &[u8]) -> Option<(usize, usize, Encoding, &[u8])> {
-    let rest = &mut page;
-    let mut field = |step: u8, kind: u8| {
-        let (head, behind) = rest.split_first()?;
-        *rest = behind;
-        (*head == step << 4 | kind).then_some(())?;
-        if kind == STRUCT { Some(0) } else { take_zigzag(rest) }
-    };
-    (field(1, I32)? == DATA_PAGE).then_some(())?;
-    let (bytes, compressed) = (field(1, I32)?, field(1, I32)?);
-    field(2, STRUCT)?;
-    let (entries, encoding, levels) = (field(1, I32)?, field(1, I32)?, (field(1, I32)?, field(1, I32)?));
-    (bytes == compressed && levels == (RLE, RLE)).then_some(())?;
-    let encodings = [Encoding::PLAIN, Encoding::DELTA_LENGTH_BYTE_ARRAY];
-    let encoding = encodings.into_iter().find(|known| *known as i64 == encoding)?;
-    let body = page.strip_prefix(&[STOP, STOP])?;
-    Some((usize::try_from(entries).ok()?, usize::try_from(bytes).ok()?, encoding, body))
-}
-
-fn take_levels(body: &mut &[u8], entries: usize, max: u16) -> Option<Vec<Run>> {
-    if max == 0 {
-        let mut runs = Vec::new();
-        push(&mut runs, 0, entries);
-        return Some(runs);
-    }
-    let (len, rest) = body.split_at_checked(size_of::<u32>())?;
-    let (levels, rest) = rest.split_at_checked(u32::from_le_bytes(len.try_into().ok()?) as usize)?;
-    *body = rest;
-    decode_runs(levels, entries, max)
 }

@@ -19,6 +19,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::io::CHECKSUM_BLOCK;
+use crate::io::Recycler;
 use crate::io::hash_blocks;
 use crate::model::ChunkId;
 use crate::model::ChunkRecord;
@@ -90,7 +91,9 @@ pub(super) fn decode(file: &[u8], record: &ChunkRecord, range: &TimeRange, colum
     let layout = layout(file, record);
     let groups = layout.row_groups().iter().enumerate();
     let selections = groups.filter_map(|(group, info)| layout.select(group, 0..info.rows, range, columns));
-    selections.map(|selection| layout.decode(&selection, &read(file, &layout, &selection)).unwrap()).collect()
+    selections
+        .map(|selection| layout.decode(&selection, &read(file, &layout, &selection), &Recycler::new(0)).unwrap())
+        .collect()
 }
 
 fn imu(times: &[i64]) -> RecordBatch {

@@ -17,6 +17,7 @@ use crate::daemon;
 use crate::daemon::AtRest;
 use crate::io::BlockDevice;
 use crate::io::BlockingPool;
+use crate::io::Recycler;
 use crate::io::ThreadDevice;
 use crate::model::ChunkRecord;
 use crate::model::DeviceNumber;
@@ -157,7 +158,8 @@ async fn verify_chunk(device: &Rc<dyn BlockDevice>, session: SessionId, record: 
         let whole = chunk.layout().select(index, 0..group.rows, &TimeRange::ALL, Columns::TimeOnly);
         let Some(selection) = whole else { continue };
         let bytes = chunk.fetch(&selection).await.map_err(text)?;
-        rows += chunk.layout().decode(&selection, &bytes).map_err(|e| e.to_string())?.num_rows() as u64;
+        rows +=
+            chunk.layout().decode(&selection, &bytes, &Recycler::new(0)).map_err(|e| e.to_string())?.num_rows() as u64;
     }
     match rows == record.rows {
         true => Ok(()),

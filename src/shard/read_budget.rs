@@ -17,7 +17,8 @@
 //!
 //! Formula: readers hold at most `read_bytes`, but for two things. A row larger than a part of the budget counts as that whole
 //! part. A portion whose rows turn out larger than the footer says is paid from the next ones ([`Hold::settle`]). Not in it: the
-//! footers of open chunks and the directories of segments, which their formats bound.
+//! footers of open chunks and the directories of segments, which their formats bound, and what lies idle for the next batches,
+//! at most an eighth more ([`ReadBudget::recycler`]).
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use std::task::Poll;
 
 use futures::task::AtomicWaker;
 
+use crate::io::Recycler;
 use crate::runtime::Budget;
 use crate::runtime::Permit;
 
@@ -41,6 +43,9 @@ pub const SHARE_BYTES: usize = 128 << 10;
 
 /// How much a row may exceed the mean without more than the share.
 const ROW_MARGIN_MAX: usize = 1 << 20;
+
+/// Bytes that one shard keeps for the next batches when nobody reads.
+const IDLE_BYTES_MAX: usize = 64 << 20;
 
 /// Eighths of the memory for fetching and for shares; the rest is for speed.
 const FETCHING_EIGHTHS: usize = 1;
@@ -104,6 +109,11 @@ impl ReadBudget {
     /// A fair part of the memory for speed at this moment.
     pub fn fair_bytes(&self) -> usize {
         self.speed.total() / self.readers().max(1)
+    }
+
+    /// Where one of `shards` finds memory for decoded rows again.
+    pub fn recycler(&self, shards: usize) -> Recycler {
+        Recycler::new((self.fetching.total() / shards.max(1)).min(IDLE_BYTES_MAX))
     }
 
     pub fn readers(&self) -> usize {
@@ -312,84 +322,4 @@ impl Drop for Loan {
 }
 
 #[cfg(test)]
-mod tests {
-    use futures::FutureExt;
-
-    use super::*;
-
-    #[test]
-    fn a_share_is_there_when_everything_else_is_taken() {
-        let budget = ReadBudget::new(8 << 20);
-        let greedy = budget.open(0).unwrap();
-        let half = greedy.try_hold((4 << 20) + SHARE_BYTES).unwrap();
-        let modest = budget.open(0).unwrap();
-        assert!(modest.try_hold(SHARE_BYTES + 1).is_none());
-        let own = modest.try_hold(SHARE_BYTES).unwrap();
-        assert!(modest.try_hold(1).is_none() && modest.try_hold_extra(1).is_none());
-        let open: Vec<_> = std::iter::from_fn(|| budget.open(0).ok()).collect();
-        assert_eq!(open.len(), (3 << 20) / SHARE_BYTES - 2);
-        assert!(matches!(budget.open(0), Err(ShardError::ReadMemory { readers: 24, .. })));
-        drop((open, half, own));
-        assert_eq!((budget.in_use(), budget.readers()), (2 * SHARE_BYTES, 2));
-        drop((greedy, modest));
-        assert_eq!((budget.in_use(), budget.readers()), (0, 0));
-    }
-
-    #[test]
-    fn readers_of_large_rows_are_refused_before_they_hold_any() {
-        let budget = ReadBudget::new(256 << 20);
-        let open: Vec<_> = std::iter::from_fn(|| budget.open(25 << 20).ok()).collect();
-        assert_eq!(open.len(), 3);
-        assert!(budget.open(1000).is_ok(), "one of small rows still has a place");
-        drop(open);
-        // A row larger than all there is counts as all there is.
-        let alone = budget.open(usize::MAX).unwrap();
-        assert!(alone.try_hold(usize::MAX).is_some() && budget.open(0).is_err());
-        drop(alone);
-        let small = budget.open(0).unwrap();
-        assert!(small.try_hold(usize::MAX).is_some());
-        assert_eq!(budget.in_use(), SHARE_BYTES);
-    }
-
-    #[test]
-    fn what_is_given_back_leaves_the_share_and_nothing_more() {
-        let budget = ReadBudget::new(8 << 20);
-        let account = budget.open(0).unwrap();
-        let mut hold = account.try_hold(1 << 20).unwrap();
-        assert_eq!(budget.in_use(), 1 << 20);
-        hold.settle(1000);
-        assert_eq!((budget.in_use(), account.free()), (SHARE_BYTES, SHARE_BYTES - 1000));
-        hold.settle(2 << 20);
-        assert_eq!((budget.in_use(), account.free()), (2 << 20, 0));
-        // Owed: there is not as much, so nothing more is to be had until it is back.
-        let other = budget.open(0).unwrap();
-        let _rest = other.try_hold(2 << 20).unwrap();
-        hold.settle(3 << 20);
-        assert!(account.try_hold(1).is_none());
-        drop(hold);
-        assert_eq!(account.free(), SHARE_BYTES);
-    }
-
-    #[test]
-    fn a_batch_that_comes_back_wakes_its_reader_with_the_memory_free() {
-        let budget = ReadBudget::new(8 << 20);
-        let account = budget.open(0).unwrap();
-        let loan = account.lend(vec![Arc::new(account.try_hold(SHARE_BYTES).unwrap())]);
-        let lent = account.lent();
-        let mut back = Box::pin(account.returned(lent));
-        assert!((&mut back).now_or_never().is_none());
-        drop(loan);
-        assert!(back.now_or_never().is_some() && account.free() == SHARE_BYTES);
-        assert!(account.returned(lent).now_or_never().is_some(), "it came back before the wait began");
-    }
-
-    #[test]
-    fn fetching_waits_in_line_and_a_huge_row_goes_alone() {
-        let budget = ReadBudget::new(8 << 20);
-        let first = budget.fetch(usize::MAX).now_or_never().unwrap();
-        let mut second = Box::pin(budget.fetch(1));
-        assert!((&mut second).now_or_never().is_none());
-        drop(first);
-        assert!(second.now_or_never().is_some());
-    }
-}
+mod tests;

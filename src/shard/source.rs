@@ -9,6 +9,7 @@ use futures::channel::oneshot;
 use crate::chunk::Columns;
 use crate::chunk::Selection;
 use crate::chunk::SparseBytes;
+use crate::io::Recycler;
 use crate::model::ChunkRecord;
 use crate::model::TimeRange;
 use crate::runtime::TaskSet;
@@ -178,11 +179,17 @@ impl Source {
     ///
     /// # Errors
     /// [`SourceError`] of reading or of verifying.
-    pub async fn load(&mut self, portion: Portion, room: Hold, budget: &ReadBudget) -> Result<(), SourceError> {
+    pub async fn load(
+        &mut self,
+        portion: Portion,
+        room: Hold,
+        budget: &ReadBudget,
+        memory: &Recycler,
+    ) -> Result<(), SourceError> {
         let raw = self.chunk.fetch_bytes(&portion.selection);
         let permit = budget.fetch(usize::try_from(raw).unwrap_or(usize::MAX)).await;
         let bytes = self.chunk.fetch(&portion.selection).await?;
-        self.decode(portion, room, &bytes)?;
+        self.decode(portion, room, &bytes, memory)?;
         drop((bytes, permit));
         Ok(())
     }
@@ -191,20 +198,26 @@ impl Source {
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub async fn load_ahead(&mut self) -> Result<(), SourceError> {
+    pub async fn load_ahead(&mut self, memory: &Recycler) -> Result<(), SourceError> {
         let Some(Ahead { portion, room, raw, bytes }) = self.ahead.take() else { return Ok(()) };
         let bytes = match bytes.await {
             Ok(bytes) => bytes?,
             // A task that panicked has been logged; its bytes are read again here.
             Err(_) => self.chunk.fetch(&portion.selection).await?,
         };
-        self.decode(portion, room, &bytes)?;
+        self.decode(portion, room, &bytes, memory)?;
         drop((bytes, raw));
         Ok(())
     }
 
-    fn decode(&mut self, portion: Portion, mut room: Hold, bytes: &SparseBytes) -> Result<(), SourceError> {
-        let batch = self.chunk.layout().decode(&portion.selection, bytes).map_err(FetchError::from)?;
+    fn decode(
+        &mut self,
+        portion: Portion,
+        mut room: Hold,
+        bytes: &SparseBytes,
+        memory: &Recycler,
+    ) -> Result<(), SourceError> {
+        let batch = self.chunk.layout().decode(&portion.selection, bytes, memory).map_err(FetchError::from)?;
         room.settle(batch.get_array_memory_size());
         self.position = portion.next;
         self.cursor = Cursor::new(batch, room)?;

@@ -170,11 +170,14 @@ impl TopicReader {
         let single = self.sources.len() == 1;
         let Some(source) = self.sources.get_mut(index) else { return Ok(Loaded::Yes) };
         let result = if source.has_ahead() {
-            source.load_ahead().await
+            source.load_ahead(&self.context.recycler).await
         } else {
             match self.room(index, bytes_max, alone).await? {
                 Room::Found(portion, room) => match self.sources.get_mut(index) {
-                    Some(source) => source.load(portion, room, &self.context.read_budget).await,
+                    Some(source) => {
+                        let context = &self.context;
+                        source.load(portion, room, &context.read_budget, &context.recycler).await
+                    }
                     None => return Ok(Loaded::Yes),
                 },
                 Room::Short => return Ok(Loaded::Short),

@@ -94,7 +94,10 @@ async fn measure_chunk(
         let permit = context.read_budget.fetch(bytes).await;
         let wrap = |cause| ReadError::Fetch { topic: request.name.clone(), cause };
         let bytes = chunk.fetch(&selection).await.map_err(wrap)?;
-        let batch = chunk.layout().decode(&selection, &bytes).map_err(|error| wrap(FetchError::from(error)))?;
+        let batch = chunk
+            .layout()
+            .decode(&selection, &bytes, &context.recycler)
+            .map_err(|error| wrap(FetchError::from(error)))?;
         let bounds = bounds(&batch).map_err(|cause| ReadError::NoTimes { topic: request.name.clone(), cause })?;
         if let Some(bounds) = bounds {
             add(window, bounds, batch.num_rows() as u64);

@@ -19,6 +19,7 @@ use crate::io::BlockDevice;
 use crate::io::Clock;
 use crate::io::FaultDevice;
 use crate::io::FaultScript;
+use crate::io::Recycler;
 use crate::model::DeviceNumber;
 use crate::model::IdSource;
 use crate::model::SessionId;
@@ -97,6 +98,8 @@ pub struct ShardContext {
     pub shards: usize,
     /// Of the readers of all shards.
     pub read_budget: ReadBudget,
+    /// What batches for readers are decoded into.
+    pub recycler: Recycler,
     /// One for each window that may be measured at a time.
     pub windows: Budget,
 }
@@ -232,6 +235,7 @@ async fn run(
         incarnation: setup.incarnation,
         chunk_config: setup.chunk,
         shards: setup.cores.len().max(1),
+        recycler: read_budget.recycler(setup.cores.len()),
         read_budget,
         windows: Budget::new(window::WINDOWS_MAX),
     });

@@ -1,5 +1,5 @@
-//! Reads from one chunk's file. Every byte handed out was verified first: each block of 64 KiB is hashed where the device
-//! put it and then copied out while it is hot, because a direct-I/O buffer cannot leave its thread.
+//! Reads from one chunk's file. Every byte handed out was verified first, where the device put it; it stays there until the
+//! decoder copies it to where it is sent from.
 //!
 //! A read that fails is repeated twice, bytes that do not match their checksum are read once more: a cable or a controller
 //! may have a bad moment. What fails after that is damage, and an error.
@@ -9,7 +9,6 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures::StreamExt;
 use futures::TryStreamExt;
 use futures::stream;
@@ -95,7 +94,7 @@ impl ChunkReader {
         while at < tail.end {
             let end = tail.end.min(at / BLOCK_SIZE as u64 * BLOCK_SIZE as u64 + WRITE_SIZE as u64);
             let read = Aligned::read(file, record.chunk, at..end).await?;
-            bytes.extend_from_slice(read.bytes()?);
+            bytes.extend_from_slice(read.as_ref());
             at = end;
         }
         Ok(ChunkLayout::parse(record, &bytes)?)
@@ -141,25 +140,22 @@ impl ChunkReader {
     }
 
     /// One piece: begins at a checksum block, ends at one or at the end of the body, at most [`WRITE_SIZE`] long.
-    async fn fetch_piece(&self, piece: Range<u64>) -> Result<(u64, Bytes), FetchError> {
+    async fn fetch_piece(&self, piece: Range<u64>) -> Result<(u64, Aligned), FetchError> {
         let offset = piece.start;
-        let bytes = match self.fetch_once(piece.clone()).await {
+        let read = match self.fetch_once(piece.clone()).await {
             Err(FetchError::Damaged(_)) => self.fetch_once(piece).await?,
             read => read?,
         };
-        Ok((offset, Bytes::from(bytes)))
+        Ok((offset, read))
     }
 
-    async fn fetch_once(&self, piece: Range<u64>) -> Result<Vec<u8>, FetchError> {
+    async fn fetch_once(&self, piece: Range<u64>) -> Result<Aligned, FetchError> {
         let first = piece.start / CHECKSUM_BLOCK as u64;
         let read = Aligned::read(&*self.file, self.chunk, piece).await?;
-        let source = read.bytes()?;
-        let mut bytes = Vec::with_capacity(source.len());
-        for (block, number) in source.chunks(CHECKSUM_BLOCK).zip(first..) {
+        for (block, number) in read.as_ref().chunks(CHECKSUM_BLOCK).zip(first..) {
             self.layout.verify_block(number, block)?;
-            bytes.extend_from_slice(block);
         }
-        Ok(bytes)
+        Ok(read)
     }
 }
 
@@ -181,10 +177,8 @@ async fn open_either(
 
 /// What one read of the device brought: the wanted range and what lies around it in its blocks.
 struct Aligned {
-    chunk: ChunkId,
     buffer: AlignedBuf,
-    /// Offset in the file at which the buffer begins.
-    begin: u64,
+    /// Inside the buffer.
     wanted: Range<usize>,
 }
 
@@ -209,15 +203,17 @@ impl Aligned {
                 }
             }
         };
-        Ok(Self { chunk, buffer, begin, wanted })
+        if buffer.len() < wanted.end {
+            let cause = format!("{} bytes at offset {begin}, {} expected", buffer.len(), wanted.end);
+            return Err(FetchError::Short { chunk, cause });
+        }
+        Ok(Self { buffer, wanted })
     }
+}
 
-    fn bytes(&self) -> Result<&[u8], FetchError> {
-        self.buffer.as_slice().get(self.wanted.clone()).ok_or_else(|| {
-            let (found, wanted) = (self.buffer.len(), self.wanted.end);
-            let cause = format!("{found} bytes at offset {}, {wanted} expected", self.begin);
-            FetchError::Short { chunk: self.chunk, cause }
-        })
+impl AsRef<[u8]> for Aligned {
+    fn as_ref(&self) -> &[u8] {
+        self.buffer.as_slice().get(self.wanted.clone()).unwrap_or_default()
     }
 }
 

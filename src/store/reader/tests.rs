@@ -22,6 +22,7 @@ use crate::io::FaultScript;
 use crate::io::Faults;
 use crate::io::IoFuture;
 use crate::io::Operation;
+use crate::io::Recycler;
 use crate::io::Space;
 use crate::io::ThreadDevice;
 use crate::io::hash_blocks;
@@ -99,7 +100,7 @@ impl Fixture {
             let chunk = ChunkReader::open(&device, self.session, &self.record).await?;
             let selection = chunk.layout().select(0, 0..3, &TimeRange::ALL, Columns::All).unwrap();
             let bytes = chunk.fetch(&selection).await?;
-            Ok(chunk.layout().decode(&selection, &bytes)?)
+            Ok(chunk.layout().decode(&selection, &bytes, &Recycler::new(0))?)
         })
     }
 }

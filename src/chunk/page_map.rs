@@ -1,0 +1,103 @@
+//! Which pages hold which rows: what of a file a selection needs, and how large it is.
+
+use std::ops::Range;
+
+use parquet::file::metadata::page_index::PageIndexProvider;
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use parquet::file::page_index::offset_index::PageLocation;
+
+use super::decoder::ChunkLayout;
+use super::selection::Columns;
+use super::selection::Selection;
+use super::selection::merged;
+use crate::model::TimeBounds;
+use crate::model::TimeRange;
+
+impl ChunkLayout {
+    /// Rows of one row group that may lie in `range`, as whole pages of the timestamps tell, within `rows` of it. `None` when
+    /// there are none.
+    pub fn select(&self, row_group: usize, rows: Range<u64>, range: &TimeRange, columns: Columns) -> Option<Selection> {
+        let info = self.row_groups.get(row_group)?;
+        let ColumnIndexMetaData::INT64(index) = self.index()?.column_index(row_group, self.time_leaf)? else {
+            return None;
+        };
+        let pages = self.pages(row_group, self.time_leaf);
+        let ends = pages.iter().skip(1).map(|page| page.first_row_index as u64).chain([info.rows]);
+        let mut wanted: Option<Range<u64>> = None;
+        for (number, (page, end)) in pages.iter().zip(ends).enumerate() {
+            let bounds = TimeBounds { first: *index.min_value(number)?, last: *index.max_value(number)? };
+            if range.overlaps(&bounds) {
+                wanted = Some(wanted.map_or(page.first_row_index as u64, |rows| rows.start)..end);
+            }
+        }
+        let wanted = wanted?;
+        let rows = rows.start.max(wanted.start)..rows.end.min(wanted.end);
+        (rows.start < rows.end).then_some(Selection { row_group, rows, range: *range, columns })
+    }
+
+    /// About how many Arrow bytes some rows of a row group have: what the group has, spread over its rows as their pages are.
+    /// Exact for the whole group, and nearly so for rows with a page of their own.
+    ///
+    /// Cost: one look at each page of the group.
+    pub fn logical_bytes(&self, row_group: usize, rows: &Range<u64>) -> u64 {
+        let Some(info) = self.row_groups.get(row_group) else { return 0 };
+        let (mut stored, mut wanted) = (0u128, 0u128);
+        for leaf in 0..self.metadata().file_metadata().schema_descr().num_columns() {
+            let pages = self.pages(row_group, leaf);
+            let ends = pages.iter().skip(1).map(|page| page.first_row_index as u64).chain([info.rows]);
+            for (page, end) in pages.iter().zip(ends) {
+                let (first, bytes) = (page.first_row_index as u64, page.compressed_page_size as u128);
+                let inside = rows.end.min(end).saturating_sub(rows.start.max(first));
+                stored += bytes;
+                wanted += bytes * u128::from(inside) / u128::from(end.saturating_sub(first).max(1));
+            }
+        }
+        u64::try_from(wanted * u128::from(info.logical_bytes) / stored.max(1)).unwrap_or(u64::MAX)
+    }
+
+    /// Byte ranges of the file that [`Self::decode`] will ask for: ascending, touching ones merged.
+    pub fn needs(&self, selection: &Selection) -> Vec<Range<u64>> {
+        let leaves = 0..self.arrow.parquet_schema().num_columns();
+        let wanted = leaves.filter(|leaf| selection.columns == Columns::All || *leaf == self.time_leaf);
+        merged(wanted.flat_map(|leaf| self.leaf_needs(selection, leaf)).collect())
+    }
+
+    /// The same of one leaf column, not merged.
+    pub(super) fn leaf_needs(&self, selection: &Selection, leaf: usize) -> Vec<Range<u64>> {
+        let groups = self.metadata().row_groups();
+        let Some(column) = groups.get(selection.row_group).and_then(|group| group.columns().get(leaf)) else {
+            return Vec::new();
+        };
+        let (start, _) = column.byte_range();
+        let first = self.pages(selection.row_group, leaf).first().map(|page| page.offset as u64);
+        // What lies before the first page is the dictionary.
+        let dictionary = first.map(|first| start..first).filter(|range| !range.is_empty());
+        let pages = self.pages_with(selection, leaf);
+        let pages = pages.map(|(page, _)| page.offset as u64..page.offset as u64 + page.compressed_page_size as u64);
+        dictionary.into_iter().chain(pages).collect()
+    }
+
+    /// The pages of one leaf that have selected rows, and which rows they have.
+    pub(super) fn pages_with(
+        &self,
+        selection: &Selection,
+        leaf: usize,
+    ) -> impl Iterator<Item = (&PageLocation, Range<u64>)> {
+        let rows = self.row_groups.get(selection.row_group).map_or(0, |group| group.rows);
+        let pages = self.pages(selection.row_group, leaf);
+        let wanted = selection.rows.clone();
+        let first = pages.partition_point(|page| page.first_row_index as u64 <= wanted.start).saturating_sub(1);
+        let pages = pages.get(first..).unwrap_or_default();
+        let ends = pages.iter().skip(1).map(|page| page.first_row_index as u64).chain([rows]);
+        let with_rows = pages.iter().zip(ends).map(|(page, end)| (page, page.first_row_index as u64..end));
+        with_rows.filter(move |(_, rows)| wanted.start < rows.end).take_while(move |(_, rows)| rows.start < wanted.end)
+    }
+
+    fn index(&self) -> Option<&dyn PageIndexProvider> {
+        self.metadata().page_index().map(|index| index.as_ref())
+    }
+
+    pub(super) fn pages(&self, row_group: usize, leaf: usize) -> &[PageLocation] {
+        self.index().and_then(|index| index.page_locations(row_group, leaf)).map_or(&[], Vec::as_slice)
+    }
+}
