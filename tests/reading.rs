@@ -231,6 +231,23 @@ fn segments_are_listed_as_the_reading_goes_on() {
     house.close();
 }
 
+/// Goal: a client has its first rows before megabytes are read, and large batches soon after.
+#[test]
+fn batches_begin_small_and_grow() {
+    let directory = scratch();
+    let house = House::open(directory.path(), 64 << 20, ChunkConfig { rows_max: 20, ..ChunkConfig::default() });
+    let spec = house.topic("growing", &schema());
+    write(&house, &spec, (0..6).map(|at| batch(&(at * 10..at * 10 + 10).collect::<Vec<_>>(), 100_000)).collect());
+    assert_eq!(house.records(&spec).len(), 3);
+    let mut receiver = house.reader(house.request(&spec, TimeRange::ALL)).unwrap();
+    let batches = rest(&mut receiver);
+    assert_eq!(times(&batches), (0..60).collect::<Vec<_>>());
+    let rows: Vec<usize> = batches.iter().map(RecordBatch::num_rows).collect();
+    assert!(rows[0] <= 3 && rows[1] <= 6 && rows.iter().any(|rows| *rows >= 7), "{rows:?}");
+    drop(receiver);
+    house.close();
+}
+
 #[test]
 fn a_topic_deleted_meanwhile_is_gone_and_not_damaged() {
     let directory = scratch();

@@ -55,6 +55,13 @@ impl ChunkLayout {
         u64::try_from(wanted * u128::from(info.logical_bytes) / stored.max(1)).unwrap_or(u64::MAX)
     }
 
+    /// The first row of the page of timestamps that `row` is in.
+    pub fn page_start(&self, row_group: usize, row: u64) -> Option<u64> {
+        let pages = self.pages(row_group, self.time_leaf);
+        let at = pages.partition_point(|page| page.first_row_index as u64 <= row).checked_sub(1)?;
+        pages.get(at).map(|page| page.first_row_index as u64)
+    }
+
     /// Byte ranges of the file that [`Self::decode`] will ask for: ascending, touching ones merged.
     pub fn needs(&self, selection: &Selection) -> Vec<Range<u64>> {
         let leaves = 0..self.arrow.parquet_schema().num_columns();

@@ -18,6 +18,7 @@ mod slack;
 mod source;
 mod topic_reader;
 mod topic_writer;
+mod upcoming;
 mod window;
 mod worker;
 

@@ -125,6 +125,11 @@ impl Source {
         self.ahead.is_some()
     }
 
+    /// Whether at most one row group is left that nobody has begun with.
+    pub fn ends_soon(&self) -> bool {
+        self.position.group + 1 >= self.group_end
+    }
+
     /// The next rows, one at least and about `bytes_max` at most; `None` at the end of the run. Skips what lies outside
     /// the range.
     pub fn portion(&mut self, bytes_max: usize) -> Option<Portion> {
@@ -167,6 +172,8 @@ impl Source {
             let middle = end + (exceeds - end) / 2;
             if fits(middle, bytes_max) { end = middle } else { exceeds = middle }
         }
+        // What is left of a page would be read and taken apart twice.
+        end = layout.page_start(position.group, end).filter(|start| *start > position.row).unwrap_or(end);
         let next = if end >= rows {
             Position { group: position.group + 1, row: 0 }
         } else {

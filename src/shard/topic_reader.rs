@@ -18,7 +18,6 @@ use crate::catalog::Visibility;
 use crate::io::Clock;
 use crate::model::ChunkRecord;
 use crate::runtime::Sender;
-use crate::store::ChunkReader;
 use crate::store::FetchError;
 
 use super::error::ReadError;
@@ -31,10 +30,11 @@ use super::read_budget::ReadAccount;
 use super::request::Delivery;
 use super::request::ReadRequest;
 use super::request::Served;
-use super::source;
 use super::source::Portion;
 use super::source::Source;
 use super::source::SourceError;
+use super::upcoming::Upcoming;
+use super::upcoming::Wanted;
 use super::worker::ShardContext;
 
 /// Readers up to which each may read ahead.
@@ -42,6 +42,9 @@ const READ_AHEAD_READERS_MAX: usize = 16;
 
 /// Batches smaller than this cost more than they carry; less memory than that gives smaller ones all the same.
 const BATCH_BYTES_MIN: usize = 64 << 10;
+
+/// Bytes of the first batch; each one after it may have twice as many. A client gets its first rows before megabytes are read.
+const FIRST_BATCH_BYTES: usize = 256 << 10;
 
 /// A reader with its share alone makes portions of one in so many parts of it at the least, and waits for its client first.
 const PORTIONS_MAX: usize = 16;
@@ -76,6 +79,10 @@ struct TopicReader {
     /// Chunks that are not open yet, by first time, with their place in the order of arrival.
     chunks: VecDeque<(u64, ChunkRecord)>,
     sources: Vec<Source>,
+    /// The first of the chunks, once the end of the one before is near.
+    upcoming: Option<Upcoming>,
+    /// What the next batch may have at the most.
+    bytes_max: usize,
 }
 
 /// Whether rows could be loaded.
@@ -90,13 +97,23 @@ impl TopicReader {
     fn new(context: Rc<ShardContext>, mut request: ReadRequest, account: ReadAccount, outbox: Sender<Served>) -> Self {
         let mut segments = std::mem::take(&mut request.segments);
         segments.sort_by_key(|segment| segment.bounds.first);
-        let (chunks, sources) = (VecDeque::new(), Vec::new());
-        Self { context, request, account, outbox, segments: segments.into(), chunks, sources }
+        Self {
+            context,
+            request,
+            account,
+            outbox,
+            segments: segments.into(),
+            chunks: VecDeque::new(),
+            sources: Vec::new(),
+            upcoming: None,
+            bytes_max: FIRST_BATCH_BYTES,
+        }
     }
 
     /// The next batch; `None` at the end.
     async fn next_batch(&mut self) -> Result<Option<Built>, ReadError> {
         let mut batch = BatchBuilder::new(self.batch_bytes(), self.request.batch_rows);
+        self.bytes_max = self.bytes_max.saturating_mul(2);
         loop {
             match self.next_step() {
                 Step::List => self.list_segment().await?,
@@ -124,10 +141,10 @@ impl TopicReader {
         batch.build().map_err(|error| assemble(error.to_string()))
     }
 
-    /// Bytes of a batch: the target, or less when many read at once.
+    /// Bytes of a batch: the target, or less at the beginning and when many read at once.
     fn batch_bytes(&self) -> usize {
         let share = self.context.read_budget.fair_bytes() / 4;
-        self.request.batch_bytes.min(share.max(BATCH_BYTES_MIN))
+        self.request.batch_bytes.min(share.max(BATCH_BYTES_MIN)).min(self.bytes_max)
     }
 
     fn next_step(&mut self) -> Step {
@@ -152,13 +169,34 @@ impl TopicReader {
 
     async fn open_chunk(&mut self) -> Result<(), ReadError> {
         let Some((order, record)) = self.chunks.pop_front() else { return Ok(()) };
-        let directory = self.context.directory(&self.request, record.device)?;
-        let chunk = match ChunkReader::open(&directory.device, self.request.session, &record).await {
-            Ok(chunk) => Rc::new(chunk),
-            Err(cause) => return Err(self.context.fetch_error(&self.request, cause).await),
+        let ahead = match self.upcoming.take_if(|upcoming| upcoming.order == order) {
+            Some(upcoming) => upcoming.sources().await,
+            None => None,
         };
-        self.sources.extend(source::sources(&chunk, &record, order, &self.request.range));
+        let opened = match ahead {
+            Some(opened) => opened,
+            None => self.wanted(order, record)?.open().await,
+        };
+        match opened {
+            Ok(sources) => self.sources.extend(sources),
+            Err(cause) => return Err(self.context.fetch_error(&self.request, cause).await),
+        }
         Ok(())
+    }
+
+    fn wanted(&self, order: u64, record: ChunkRecord) -> Result<Wanted, ReadError> {
+        let device = Rc::clone(&self.context.directory(&self.request, record.device)?.device);
+        Ok(Wanted { device, session: self.request.session, record, order, range: self.request.range })
+    }
+
+    /// Begins with the next chunk while the rest of the one before is read.
+    fn open_ahead(&mut self, bytes_max: usize) {
+        if self.upcoming.is_none()
+            && let Some((order, record)) = self.chunks.front()
+            && let Ok(wanted) = self.wanted(*order, record.clone())
+        {
+            self.upcoming = Some(Upcoming::begin(wanted, bytes_max, &self.context.tasks, &self.account));
+        }
     }
 
     /// Loads the next rows of a source.
@@ -191,7 +229,10 @@ impl TopicReader {
             && self.context.read_budget.readers() <= READ_AHEAD_READERS_MAX
             && let Some(source) = self.sources.get_mut(index)
         {
-            source.read_ahead(bytes_max, &self.context.tasks, &self.account);
+            source.read_ahead(self.request.batch_bytes.min(bytes_max * 2), &self.context.tasks, &self.account);
+            if source.ends_soon() {
+                self.open_ahead(bytes_max);
+            }
         }
         Ok(Loaded::Yes)
     }
@@ -226,6 +267,7 @@ impl TopicReader {
     /// Waits for memory that only others can give back.
     async fn wait_in_line(&mut self, portion: Portion) -> Result<Room, ReadError> {
         self.sources.iter_mut().for_each(Source::forget_ahead);
+        self.upcoming = None;
         let gone = || self.outbox.is_closed();
         match hold_in_line(&self.account, &*self.context.clock, portion.bytes, gone).await {
             Waited::Found(hold) => Ok(Room::Found(portion, hold)),
