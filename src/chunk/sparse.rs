@@ -3,12 +3,15 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+/// Bytes wherever they lie.
+type Piece = Rc<dyn AsRef<[u8]>>;
+
 /// Pieces of one file, by offset. Pieces may touch; where they overlap the one with the larger offset wins. Stays on its
 /// thread, as direct-I/O buffers do.
 #[derive(Clone, Default)]
 pub struct SparseBytes {
     /// Ascending, none empty.
-    pieces: Vec<(u64, Rc<dyn AsRef<[u8]>>)>,
+    pieces: Vec<(u64, Piece)>,
 }
 
 impl SparseBytes {

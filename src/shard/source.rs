@@ -1,6 +1,7 @@
 //! The sources a read merges: one per run of a chunk. Inside a run row groups ascend in time, so a source gives its rows
 //! in order; sources may overlap.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -29,6 +30,9 @@ const COLUMN_SLACK: usize = 256;
 
 /// All columns together are not asked more for than leaves a reader with its share alone room for rows.
 const SLACK_MAX: usize = SHARE_BYTES / 16;
+
+/// Portions on their way ahead of the one that is decoded: the device has the next one to read while the shard is busy.
+const AHEAD_MAX: usize = 2;
 
 /// What can go wrong with a source.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +77,8 @@ pub struct Source {
     group_end: usize,
     range: TimeRange,
     pub cursor: Option<Cursor>,
-    ahead: Option<Ahead>,
+    /// In the order of their rows, one behind the other.
+    ahead: VecDeque<Ahead>,
 }
 
 /// The sources of a chunk, in the order of their rows.
@@ -88,7 +93,7 @@ pub fn sources(chunk: &Rc<ChunkReader>, record: &ChunkRecord, order: u64, range:
         group_end: end,
         range: *range,
         cursor: None,
-        ahead: None,
+        ahead: VecDeque::new(),
     };
     starts.zip(ends).enumerate().map(run).collect()
 }
@@ -117,17 +122,22 @@ impl Source {
 
     /// Gives up what was read ahead; it is read again later.
     pub fn forget_ahead(&mut self) {
-        self.ahead = None;
+        self.ahead.clear();
     }
 
     /// Whether the next rows are on their way, with room for them.
     pub fn has_ahead(&self) -> bool {
-        self.ahead.is_some()
+        !self.ahead.is_empty()
     }
 
     /// Whether at most one row group is left that nobody has begun with.
     pub fn ends_soon(&self) -> bool {
-        self.position.group + 1 >= self.group_end
+        self.fetched().group + 1 >= self.group_end
+    }
+
+    /// What comes behind all that is on its way.
+    fn fetched(&self) -> Position {
+        self.ahead.back().map_or(self.position, |ahead| ahead.portion.next)
     }
 
     /// The next rows, one at least and about `bytes_max` at most; `None` at the end of the run. Skips what lies outside
@@ -206,7 +216,7 @@ impl Source {
     /// # Errors
     /// As [`Self::load`].
     pub async fn load_ahead(&mut self, memory: &Recycler) -> Result<(), SourceError> {
-        let Some(Ahead { portion, room, raw, bytes }) = self.ahead.take() else { return Ok(()) };
+        let Some(Ahead { portion, room, raw, bytes }) = self.ahead.pop_front() else { return Ok(()) };
         let bytes = match bytes.await {
             Ok(bytes) => bytes?,
             // A task that panicked has been logged; its bytes are read again here.
@@ -233,18 +243,18 @@ impl Source {
 
     /// Fetches the next rows while those before are sent, when there is memory to spare.
     pub fn read_ahead(&mut self, bytes_max: usize, tasks: &TaskSet, account: &ReadAccount) {
-        if self.ahead.is_some() {
-            return;
+        while self.ahead.len() < AHEAD_MAX
+            && let Some(portion) = self.portion_at(self.fetched(), bytes_max)
+        {
+            let raw = usize::try_from(self.chunk.fetch_bytes(&portion.selection)).unwrap_or(usize::MAX);
+            let Some(room) = account.try_hold_extra(portion.bytes) else { return };
+            let Some(raw) = account.try_hold_extra(raw) else { return };
+            let (sender, bytes) = oneshot::channel();
+            let (chunk, wanted) = (Rc::clone(&self.chunk), portion.selection.clone());
+            tasks.push("read ahead", async move {
+                let _ = sender.send(chunk.fetch(&wanted).await);
+            });
+            self.ahead.push_back(Ahead { portion, room, raw, bytes });
         }
-        let Some(portion) = self.portion_at(self.position, bytes_max) else { return };
-        let raw = usize::try_from(self.chunk.fetch_bytes(&portion.selection)).unwrap_or(usize::MAX);
-        let Some(room) = account.try_hold_extra(portion.bytes) else { return };
-        let Some(raw) = account.try_hold_extra(raw) else { return };
-        let (sender, bytes) = oneshot::channel();
-        let (chunk, wanted) = (Rc::clone(&self.chunk), portion.selection.clone());
-        tasks.push("read ahead", async move {
-            let _ = sender.send(chunk.fetch(&wanted).await);
-        });
-        self.ahead = Some(Ahead { portion, room, raw, bytes });
     }
 }

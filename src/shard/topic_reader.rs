@@ -43,7 +43,7 @@ const READ_AHEAD_READERS_MAX: usize = 16;
 /// Batches smaller than this cost more than they carry; less memory than that gives smaller ones all the same.
 const BATCH_BYTES_MIN: usize = 64 << 10;
 
-/// Bytes of the first batch; each one after it may have twice as many. A client gets its first rows before megabytes are read.
+/// Bytes of the first batch; each one after it may have four times as many. A client gets its first rows before megabytes are read.
 const FIRST_BATCH_BYTES: usize = 256 << 10;
 
 /// A reader with its share alone makes portions of one in so many parts of it at the least, and waits for its client first.
@@ -113,7 +113,7 @@ impl TopicReader {
     /// The next batch; `None` at the end.
     async fn next_batch(&mut self) -> Result<Option<Built>, ReadError> {
         let mut batch = BatchBuilder::new(self.batch_bytes(), self.request.batch_rows);
-        self.bytes_max = self.bytes_max.saturating_mul(2);
+        self.bytes_max = self.bytes_max.saturating_mul(4);
         loop {
             match self.next_step() {
                 Step::List => self.list_segment().await?,
@@ -229,7 +229,7 @@ impl TopicReader {
             && self.context.read_budget.readers() <= READ_AHEAD_READERS_MAX
             && let Some(source) = self.sources.get_mut(index)
         {
-            source.read_ahead(self.request.batch_bytes.min(bytes_max * 2), &self.context.tasks, &self.account);
+            source.read_ahead(self.request.batch_bytes.min(bytes_max * 4), &self.context.tasks, &self.account);
             if source.ends_soon() {
                 self.open_ahead(bytes_max);
             }
