@@ -7,6 +7,7 @@ use futures::FutureExt;
 use tonic::codec::CompressionEncoding;
 
 use super::get;
+use super::guard;
 use super::ipc::DecodeLimits;
 use super::put;
 use super::service::Service;
@@ -46,8 +47,8 @@ impl Desk {
         let desk = Arc::new(self);
         let (puts, gets) = (Arc::clone(&desk), Arc::clone(&desk));
         let rest = FlightServiceServer::new(Service::new(desk))
-            // The transport has measured the request already, against connections.request_bytes_max.
-            .max_decoding_message_size(usize::MAX)
+            // The transport measures what comes, against connections.request_bytes_max; this is for what it inflates to.
+            .max_decoding_message_size(guard::REQUEST_BYTES_MAX)
             .accept_compressed(CompressionEncoding::Gzip);
         Routes::new(
             Arc::new(move |stream, reply| put::serve(Arc::clone(&puts), stream, reply).boxed()),

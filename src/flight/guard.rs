@@ -7,6 +7,8 @@ use crate::wire::DescriptorKind;
 
 /// Bytes of an action's body.
 pub(super) const ACTION_BYTES_MAX: usize = 1 << 20;
+/// Bytes of any request but a DoPut's once it is inflated: an action's, with room to say by how much it is too large.
+pub(super) const REQUEST_BYTES_MAX: usize = 2 * ACTION_BYTES_MAX;
 /// Bytes of a ticket.
 pub(super) const TICKET_BYTES_MAX: usize = 4 << 10;
 /// Bytes of a descriptor, or of criteria.

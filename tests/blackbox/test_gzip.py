@@ -1,13 +1,17 @@
 """Clients may gzip their requests. What they inflate to is held to the message limit."""
 
+import functools
 import gzip
+import zlib
 
 import grpc
 import pytest
 
+from harness import frames
 from harness import rows
 from harness import wire
 from harness.flight import Client
+from harness.watch import unharmed
 
 GZIP = 2
 
@@ -42,6 +46,24 @@ def test_a_bomb_is_refused(server, client, name):
     assert code in ("RESOURCE_EXHAUSTED", "INVALID_ARGUMENT")
     assert server.memory() - before < 256 << 20
     client.action("info", {})
+
+
+@functools.cache
+def bomb():
+    """A quarter of a megabyte that inflates to 256."""
+    head = wire.field(1, b"info") + wire.varint(2 << 3 | 2) + wire.varint(256 << 20)
+    packer = zlib.compressobj(wbits=31)
+    return b"".join([packer.compress(head), *(packer.compress(bytes(1 << 20)) for _ in range(256)), packer.flush()])
+
+
+@pytest.mark.parametrize("method", ["DoAction", "DoGet", "GetFlightInfo", "ListFlights"])
+def test_a_bomb_in_any_other_request_is_refused(server, client, method):
+    message = b"\1" + len(bomb()).to_bytes(4, "big") + bomb()
+    pieces = [message[at : at + 16_000] for at in range(0, len(message), 16_000)]
+    with unharmed(server, mib=64), frames.Http2(server) as attacker:
+        attacker.acknowledge()
+        stream = attacker.open(method, *pieces, extra=[("grpc-encoding", "gzip")], end=True)
+        assert frames.status(attacker.until(stream)) in (3, 8)  # INVALID_ARGUMENT, RESOURCE_EXHAUSTED
 
 
 def test_an_unknown_encoding_is_named(server):

@@ -7,6 +7,7 @@ use std::task::Poll;
 use std::task::ready;
 use std::time::Duration;
 
+use bytes::Buf;
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::SendStream;
@@ -21,11 +22,17 @@ use super::rope::Rope;
 use super::status::Refusal;
 use super::status::Status;
 
+/// gRPC's flag and length before a message.
+const PREFIX_BYTES: usize = 5;
+
 /// A request body with limits on size and time. Frames count as taken when tonic takes them.
+///
+/// The length that the request's message declares is held to the same limit, before tonic reserves memory for it.
 pub(super) struct RequestBody {
     receive: RecvStream,
     data_ended: bool,
-    left: usize,
+    prefix: Vec<u8>,
+    received: usize,
     max: usize,
     patience: Duration,
     deadline: Pin<Box<Sleep>>,
@@ -35,19 +42,31 @@ impl RequestBody {
     /// * `max`: bytes of the whole request.
     /// * `patience`: time until its end.
     pub fn new(receive: RecvStream, max: usize, patience: Duration) -> Self {
-        Self { receive, data_ended: false, left: max, max, patience, deadline: Box::pin(sleep(patience)) }
+        let (prefix, deadline) = (Vec::with_capacity(PREFIX_BYTES), Box::pin(sleep(patience)));
+        Self { receive, data_ended: false, prefix, received: 0, max, patience, deadline }
     }
 
     fn take(&mut self, bytes: Bytes) -> Result<Frame<Bytes>, tonic::Status> {
         let released = self.receive.flow_control().release_capacity(bytes.len());
         released.map_err(|error| tonic::Status::cancelled(error.to_string()))?;
-        match self.left.checked_sub(bytes.len()) {
-            Some(left) => {
-                self.left = left;
-                Ok(Frame::data(bytes))
-            }
-            None => Err(refused(&Refusal::RequestTooLarge { max: self.max })),
+        self.received = self.received.saturating_add(bytes.len());
+        let missing = PREFIX_BYTES - self.prefix.len();
+        self.prefix.extend(bytes.iter().take(missing));
+        if self.received > self.max || self.declared().is_some_and(|len| len > self.max) {
+            return Err(refused(&Refusal::RequestTooLarge { max: self.max }));
         }
+        Ok(Frame::data(bytes))
+    }
+
+    /// Bytes of the request up to the end of its first message, once its prefix is there.
+    fn declared(&self) -> Option<usize> {
+        let mut len = self.prefix.get(1..PREFIX_BYTES)?;
+        Some((len.get_u32() as usize).saturating_add(PREFIX_BYTES))
+    }
+
+    /// Whether the message that was begun, or should have been, is there.
+    fn is_whole(&self) -> bool {
+        self.declared().is_some_and(|len| len <= self.received)
     }
 }
 
@@ -62,7 +81,12 @@ impl Body for RequestBody {
             match this.receive.poll_data(cx) {
                 Poll::Ready(Some(Ok(bytes))) => return Poll::Ready(Some(this.take(bytes))),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(lost(error)))),
-                Poll::Ready(None) => this.data_ended = true,
+                Poll::Ready(None) => {
+                    this.data_ended = true;
+                    if !this.is_whole() {
+                        return Poll::Ready(Some(Err(refused(&Refusal::RequestCut { received: this.received }))));
+                    }
+                }
                 Poll::Pending => {
                     ready!(this.deadline.as_mut().poll(cx));
                     let ms = this.patience.as_millis() as u64;

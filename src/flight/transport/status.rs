@@ -53,6 +53,8 @@ pub enum Refusal {
     Held { held: usize, max: usize },
     #[error("request of more than {max} bytes: raise connections.request_bytes_max")]
     RequestTooLarge { max: usize },
+    #[error("the request ends inside its message, after {received} bytes")]
+    RequestCut { received: usize },
     #[error("request incomplete after {ms} ms")]
     RequestStalled { ms: u64 },
     #[error("call ended without a status: a bug of the server, its log says more")]
@@ -117,6 +119,7 @@ impl From<&Refusal> for Status {
         let code = match refusal {
             R::Draining => tonic::Code::Unavailable,
             R::Held { .. } | R::RequestTooLarge { .. } => tonic::Code::ResourceExhausted,
+            R::RequestCut { .. } => tonic::Code::InvalidArgument,
             R::RequestStalled { .. } => tonic::Code::DeadlineExceeded,
             R::NoStatus => tonic::Code::Internal,
         };
