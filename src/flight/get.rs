@@ -39,6 +39,9 @@ async fn send(desk: &Desk, ticket: &[u8], reply: &mut GetReply) -> Result<(), St
     let (mut framer, first) = Framer::begin(&schema).map_err(|error| status(&error))?;
     reply.send(first.into_iter().collect()).await.map_err(|gone| status(&gone))?;
     loop {
+        // Asking for the next batch gives the memory of the last one to others, so that one must have left: a client that takes
+        // nothing would otherwise keep it for free, as often as it likes.
+        reply.room().await.map_err(|gone| status(&gone))?;
         // A reader that goes away must not keep a shard busy until the next batch.
         let next = match select(pin!(batches.next()), pin!(reply.gone())).await {
             Either::Left((next, _)) => next,

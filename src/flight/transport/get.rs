@@ -49,8 +49,16 @@ impl GetReply {
     /// # Errors
     /// [`Gone`] when the client reset the stream or the connection is lost.
     pub async fn send(&mut self, message: Rope) -> Result<(), Gone> {
-        poll_fn(|cx| self.answer.poll_room(cx)).await?;
+        self.room().await?;
         self.answer.send(message)
+    }
+
+    /// Waits until most of what was sent has left: from then on its memory is not held for this client.
+    ///
+    /// # Errors
+    /// [`Gone`] when the client reset the stream or the connection is lost.
+    pub async fn room(&mut self) -> Result<(), Gone> {
+        poll_fn(|cx| self.answer.poll_room(cx)).await
     }
 
     /// Waits until the client is gone; for use beside whatever prepares the next message.
