@@ -1,5 +1,6 @@
 //! What clients that break the rules, or leave, can cost: raw HTTP/2 and raw bytes.
 
+use arrow_flight::flight_service_client::FlightServiceClient;
 use bytes::BufMut;
 use bytes::Bytes;
 use bytes::BytesMut;
@@ -15,9 +16,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
+use tonic::transport::Endpoint;
 
 use crate::harness::MIB;
 use crate::harness::Server;
+use crate::harness::action;
 use crate::harness::start;
 use crate::harness::start_on;
 use crate::harness::until;
@@ -179,6 +182,29 @@ async fn connections_beyond_the_limit_are_closed_and_the_others_live() {
     let mut second = tcp(&server).await;
     assert_eq!(within("the close", second.read_to_end(&mut Vec::new())).await.unwrap(), 0);
     assert!(!first.connection.is_finished());
+}
+
+/// Whether a new client gets an answer.
+async fn is_served(server: &Server) -> bool {
+    match Endpoint::from_shared(format!("http://{}", server.address)).unwrap().connect().await {
+        Ok(channel) => action(FlightServiceClient::new(channel), "hello").await.is_ok(),
+        Err(_) => false,
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_makes_room_and_a_working_one_stays() {
+    let server = start(8 * MIB, TransportConfig { connections_max: 2, ..TransportConfig::default() }).await;
+    let working = raw_put(tcp(&server).await).await;
+    let idle = server.client().await;
+    assert_eq!(action(idle, "hello").await.unwrap(), "hello");
+    within("a place for the third client", async {
+        while !is_served(&server).await {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(!working.connection.is_finished(), "the one with a call was closed");
 }
 
 #[tokio::test]

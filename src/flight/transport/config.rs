@@ -26,7 +26,8 @@ pub struct ListenConfig {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TransportConfig {
-    /// Connections open at once. One more is closed as soon as it is accepted.
+    /// Connections open at once. For one more, the one that has had no call running for the longest time is closed, if it
+    /// has had none for two seconds; otherwise the new one is.
     pub connections_max: usize,
     /// Streams (running calls) open at once per connection. More wait in the client.
     pub streams_max: u32,

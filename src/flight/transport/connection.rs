@@ -23,6 +23,7 @@ use tokio::time::timeout;
 use super::config::TransportConfig;
 use super::config::ms;
 use super::listener::Stop;
+use super::places::Place;
 use super::rope::Rope;
 use super::routes;
 use super::routes::Kind;
@@ -55,6 +56,7 @@ struct Connection {
     h2: h2::server::Connection<Socket, Rope>,
     shared: Shared,
     peer: Peer,
+    place: Place,
     windows: Windows,
     held: Held,
     life: Life,
@@ -71,16 +73,22 @@ enum Event {
     Ended(Kind),
     Tick,
     Stop,
+    /// Another client needs the place.
+    Wanted,
     Closed,
 }
 
 /// Serves until the client leaves, breaks a rule, or the server stops; returns when every call's task has ended.
-pub(super) async fn serve(socket: Socket, peer: Peer, shared: Shared, mut stop: watch::Receiver<Stop>) {
+pub(super) async fn serve(socket: Socket, peer: Peer, place: Place, shared: Shared, mut stop: watch::Receiver<Stop>) {
     let opened_at = Instant::now();
     let received = socket.received();
     let patience = ms(shared.config.first_request_ms);
     let handshake = timeout(patience, builder(&shared.config).handshake::<_, Rope>(socket));
-    let Ok(Ok(mut h2)) = handshake.await else {
+    let handshake = tokio::select! {
+        handshake = handshake => handshake,
+        () = place.wanted() => return,
+    };
+    let Ok(Ok(mut h2)) = handshake else {
         tracing::debug!(%peer, "no HTTP/2 handshake");
         return;
     };
@@ -88,6 +96,7 @@ pub(super) async fn serve(socket: Socket, peer: Peer, shared: Shared, mut stop: 
         life: Life::new(received, h2.ping_pong(), opened_at),
         h2,
         peer,
+        place,
         windows: Windows::new(opened_at),
         held: Held::default(),
         calls: JoinSet::new(),
@@ -129,30 +138,45 @@ impl Connection {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let Self { h2, windows, life, calls, puts, draining, .. } = &mut *self;
+            let Self { h2, place, windows, life, calls, puts, draining, .. } = &mut *self;
             let event = tokio::select! {
                 event = poll_fn(|cx| poll(h2, windows, life, *puts, cx)) => event,
                 Some(ended) = calls.join_next() => Event::Ended(ended.unwrap_or(Kind::Other)),
                 _ = tick.tick() => Event::Tick,
                 () = stopping(stop), if !*draining => Event::Stop,
+                () = place.wanted() => Event::Wanted,
             };
             match event {
                 Event::Call(incoming) => self.call(*incoming),
-                Event::Ended(kind) => self.puts -= usize::from(kind == Kind::Put),
+                Event::Ended(kind) => {
+                    self.puts -= usize::from(kind == Kind::Put);
+                    if self.calls.is_empty() {
+                        self.place.idle(Instant::now());
+                    }
+                }
                 Event::Stop => {
                     self.draining = true;
                     self.h2.graceful_shutdown();
                 }
                 Event::Tick => {
                     if let Err((reason, why)) = self.check(stop) {
-                        self.h2.abrupt_shutdown(reason);
-                        let _ = timeout(FAREWELL, poll_fn(|cx| self.h2.poll_closed(cx))).await;
-                        return why;
+                        return self.farewell(reason, why).await;
                     }
                 }
+                // It was idle when it was chosen; a call that came since then is worth more than one that may come.
+                Event::Wanted if self.calls.is_empty() => {
+                    return self.farewell(Reason::NO_ERROR, "idle while all places were taken").await;
+                }
+                Event::Wanted => {}
                 Event::Closed => return "closed",
             }
         }
+    }
+
+    async fn farewell(&mut self, reason: Reason, why: &'static str) -> &'static str {
+        self.h2.abrupt_shutdown(reason);
+        let _ = timeout(FAREWELL, poll_fn(|cx| self.h2.poll_closed(cx))).await;
+        why
     }
 
     fn call(&mut self, (request, respond): Incoming) {
@@ -162,6 +186,7 @@ impl Connection {
             return;
         }
         if let Ok(call) = self.shared.open(request, respond, self.peer, &self.held) {
+            self.place.busy();
             self.puts += usize::from(call.kind == Kind::Put);
             self.calls.spawn(async move {
                 call.run.await; // contains panics itself: the kind always comes back

@@ -18,13 +18,13 @@ const PREFIX_BYTES: usize = 5;
 
 /// How a client compresses the messages it marks as compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub enum Encoding {
     Identity,
     Gzip,
 }
 
 /// What one step came to.
-pub(super) enum Step {
+pub enum Step {
     /// The frame is used up.
     Dry,
     /// A body of so many bytes follows: [`Deframer::body`] must be called before the next step.
@@ -34,7 +34,7 @@ pub(super) enum Step {
     Message(PutMessage),
 }
 
-pub(super) struct Deframer {
+pub struct Deframer {
     encoding: Encoding,
     message_bytes_max: usize,
     stage: Stage,

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use super::config::ListenConfig;
 use super::config::TransportConfig;
 use super::connection;
+use super::places::Places;
 use super::pool::Pool;
 use super::routes::Routes;
 use super::routes::Shared;
@@ -27,6 +28,9 @@ use crate::runtime::Budget;
 /// After a failed accept (no file descriptor left, say), doubled up to the maximum while it goes on failing.
 const BACK_OFF: Duration = Duration::from_millis(10);
 const BACK_OFF_MAX: Duration = Duration::from_secs(1);
+
+/// Connections that may be on their way out while others take their places.
+const LEAVING_MAX: usize = 16;
 
 /// Bound sockets, not yet served.
 pub struct Listener {
@@ -113,6 +117,7 @@ impl Listener {
         let shared = Shared { config: Arc::new(config), routes, budget, pool };
         let mut connections = JoinSet::new();
         let mut back_off = BACK_OFF;
+        let (mut complaint, places) = (Complaint::default(), Places::default());
         let connection_stop = stop.clone();
         loop {
             let accepted = tokio::select! {
@@ -121,12 +126,24 @@ impl Listener {
                 () = connection::stopping(&mut stop) => break,
             };
             match accepted {
-                Ok((_, peer)) if connections.len() >= connections_max => {
-                    tracing::warn!(%peer, connections_max, "connection refused: connections.connections_max are open");
+                // One that makes room leaves within a second: so long there may be a few more.
+                Ok((_, peer))
+                    if connections.len() >= connections_max
+                        && !(connections.len() < connections_max + LEAVING_MAX && places.free(Instant::now())) =>
+                {
+                    if let Some(before) = complaint.due(Instant::now()) {
+                        tracing::warn!(
+                            %peer,
+                            connections_max,
+                            refused_before = before,
+                            "connection refused: connections.connections_max are open, and in use"
+                        );
+                    }
                 }
                 Ok((socket, peer)) => {
                     back_off = BACK_OFF;
-                    connections.spawn(connection::serve(socket, peer, shared.clone(), connection_stop.clone()));
+                    let place = places.take(Instant::now());
+                    connections.spawn(connection::serve(socket, peer, place, shared.clone(), connection_stop.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, ?back_off, "cannot accept a connection: waiting");
@@ -153,6 +170,27 @@ impl Listener {
     }
 }
 
+/// Says that something goes wrong as often as anyone reads it, not as often as it happens: clients decide about that.
+#[derive(Default)]
+struct Complaint {
+    said_at: Option<Instant>,
+    silent: u64,
+}
+
+impl Complaint {
+    const EVERY: Duration = Duration::from_secs(1);
+
+    /// How many went unsaid when it is time to say it again.
+    fn due(&mut self, now: Instant) -> Option<u64> {
+        if self.said_at.is_some_and(|said_at| now.duration_since(said_at) < Self::EVERY) {
+            self.silent += 1;
+            return None;
+        }
+        self.said_at = Some(now);
+        Some(std::mem::take(&mut self.silent))
+    }
+}
+
 async fn bind_unix(path: PathBuf) -> Result<UnixListener, BindError> {
     match UnixListener::bind(&path) {
         Ok(listener) => Ok(listener),
@@ -161,5 +199,19 @@ async fn bind_unix(path: PathBuf) -> Result<UnixListener, BindError> {
             _ => Err(BindError::UnixInUse { path }),
         },
         Err(cause) => Err(BindError::Unix { path, cause }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_complaint_is_made_once_a_second_and_counts_the_others() {
+        let (mut complaint, begun) = (Complaint::default(), Instant::now());
+        assert_eq!(complaint.due(begun), Some(0));
+        assert_eq!([complaint.due(begun), complaint.due(begun + Duration::from_millis(999))], [None, None]);
+        assert_eq!(complaint.due(begun + Complaint::EVERY), Some(2));
+        assert_eq!(complaint.due(begun + Complaint::EVERY * 2), Some(0));
     }
 }

@@ -7,7 +7,8 @@
 //! * streams that wait (for memory, for a slow shard) never fill the connection window: calls beside them go on;
 //! * sizes are checked before anything is allocated, and a permit of the memory budget is taken before a body's buffer;
 //! * every call ends with a status, whatever its handler does; a panic ends its own call only;
-//! * every wait for the client has a deadline, except that of an open put for its next message.
+//! * every wait for the client has a deadline, except that of an open put for its next message and that of a get for its reader,
+//!   who may take as long as it likes: what waits for it is counted.
 
 mod answer;
 mod body;
@@ -18,6 +19,7 @@ mod fields;
 mod get;
 mod inflate;
 mod listener;
+mod places;
 mod pool;
 mod put;
 mod rope;
@@ -29,6 +31,9 @@ mod windows;
 pub use config::ConfigError;
 pub use config::ListenConfig;
 pub use config::TransportConfig;
+pub use deframer::Deframer;
+pub use deframer::Encoding;
+pub use deframer::Step;
 pub use fields::PutMessage;
 pub use get::GetReply;
 pub use get::GetRequest;
@@ -36,6 +41,7 @@ pub use listener::BindError;
 pub use listener::Listener;
 pub use listener::Stop;
 pub use pool::Pool;
+pub use pool::PoolBuffer;
 pub use put::PutReply;
 pub use put::PutStream;
 pub use rope::Rope;
