@@ -22,6 +22,7 @@ use crate::io::DirectoryLock;
 use crate::retrieval::Retrieval;
 use crate::runtime::Budget;
 use crate::runtime::Executor;
+use crate::runtime::raise_descriptor_limit;
 use crate::session::SessionError;
 use crate::session::Sessions;
 use crate::shard::Shards;
@@ -37,6 +38,9 @@ use super::stop;
 /// dead. Both as a crash would: the next start finds everything that was acknowledged.
 const EXIT_CATALOG: i32 = 74;
 const EXIT_SHARD: i32 = 70;
+
+/// Files of the catalog, rings, sockets, chunks being read.
+const DESCRIPTORS_OWN: u64 = 256;
 
 /// How often the shards are looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -63,7 +67,8 @@ pub enum ServeError {
 ///
 /// # Errors
 /// [`ServeError`] when it cannot start, or did not stop cleanly.
-pub fn serve(config: Config) -> Result<(), ServeError> {
+pub fn serve(mut config: Config) -> Result<(), ServeError> {
+    share_descriptors(&mut config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().div_ceil(4).max(2)))
         .thread_name("control")
@@ -88,6 +93,24 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// As many descriptors as the system gives. Connections may take half of them: clients must not be able to take those that
+/// their rows are stored with.
+fn share_descriptors(config: &mut Config) {
+    let Some(limit) = raise_descriptor_limit() else { return };
+    let (connections, puts) = (config.connections.connections_max, u64::from(config.sessions.puts_max));
+    let connections_max = usize::try_from(limit / 2).unwrap_or(usize::MAX).min(connections).max(1);
+    config.connections.connections_max = connections_max;
+    let wanted = 2 * (connections as u64).max(puts.saturating_add(DESCRIPTORS_OWN));
+    if limit < wanted {
+        tracing::warn!(
+            limit,
+            wanted,
+            connections_max,
+            "too few file descriptors for all connections and puts that are allowed: raise LimitNOFILE, or lower both"
+        );
+    }
 }
 
 /// Everything that serving takes.

@@ -7,6 +7,7 @@
 
 mod budget;
 mod cores;
+mod descriptors;
 mod executor;
 mod gate;
 mod local;
@@ -19,6 +20,7 @@ pub use budget::Budget;
 pub use budget::BudgetError;
 pub use budget::Permit;
 pub use cores::cores;
+pub use descriptors::raise_descriptor_limit;
 pub use executor::Executor;
 pub use executor::ExecutorConfig;
 pub use executor::ExecutorError;

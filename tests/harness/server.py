@@ -63,6 +63,7 @@ class Server:
         self.port = free_port()
         self.options = list(options)
         self.environment = environment or {}
+        self.under = []  # a command to start it under
         if config is not None:
             path = self.directory / "config.toml"
             path.write_text(config.replace("{directory}", str(self.directory)))
@@ -82,7 +83,7 @@ class Server:
 
     def launch(self):
         """Starts the process without waiting for it to answer."""
-        command = [str(binary()), "serve", "--listen", f"127.0.0.1:{self.port}", "--data-dir", str(self.data)]
+        command = [*self.under, str(binary()), "serve", "--listen", f"127.0.0.1:{self.port}", "--data-dir", str(self.data)]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 command + self.options,

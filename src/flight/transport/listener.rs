@@ -146,7 +146,9 @@ impl Listener {
                     connections.spawn(connection::serve(socket, peer, place, shared.clone(), connection_stop.clone()));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, ?back_off, "cannot accept a connection: waiting");
+                    if let Some(before) = complaint.due(Instant::now()) {
+                        tracing::warn!(%error, ?back_off, failed_before = before, "cannot accept a connection: waiting");
+                    }
                     tokio::time::sleep(back_off).await;
                     back_off = (back_off * 2).min(BACK_OFF_MAX);
                 }
