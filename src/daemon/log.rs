@@ -1,4 +1,12 @@
 //! The log: one line per event on standard error, plain for people or JSON for machines.
+//!
+//! Texts of clients may be in it. Whatever they hold, a line stays a line and a terminal shows it as it is: see [`escape`].
+
+use std::borrow::Cow;
+use std::io;
+use std::io::Write;
+use std::panic;
+use std::panic::PanicHookInfo;
 
 use tracing_subscriber::EnvFilter;
 
@@ -25,11 +33,77 @@ pub fn start(config: &LogConfig) -> Result<(), LogError> {
         Ok(directive) => filter.add_directive(directive),
         Err(_) => filter,
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Escaped);
     // Somebody else's subscriber (a test's) may be there already: then that one stays.
-    let _ = match config.format {
+    let started = match config.format {
         LogFormat::Plain => builder.with_ansi(false).try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
+    if started.is_ok() {
+        panic::set_hook(Box::new(log_panic));
+    }
     Ok(())
+}
+
+/// A panic is an event like any other: one line, in the form that was asked for.
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    let what = info.payload_as_str().unwrap_or("no text");
+    let thread = std::thread::current();
+    tracing::error!(thread = thread.name().unwrap_or_default(), place, what, "panicked: a bug");
+}
+
+/// Standard error, one whole event at a time.
+struct Escaped;
+
+impl Write for Escaped {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        io::stderr().lock().write_all(escape(&String::from_utf8_lossy(event)).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+/// The event with everything that ends a line, moves a cursor or turns text around written out, in the way of JSON, which is
+/// right inside its texts too. The line break that ends the event stays.
+fn escape(event: &str) -> Cow<'_, str> {
+    let (text, end) = event.strip_suffix('\n').map_or((event, ""), |text| (text, "\n"));
+    if !text.contains(hidden) {
+        return Cow::Borrowed(event);
+    }
+    let mut line = String::with_capacity(event.len() + 16);
+    for character in text.chars() {
+        match hidden(character) {
+            true => character.encode_utf16(&mut [0; 2]).iter().for_each(|unit| line += &format!("\\u{unit:04x}")),
+            false => line.push(character),
+        }
+    }
+    Cow::Owned(line + end)
+}
+
+/// Control characters of both kinds, line and paragraph separators, marks of direction, tags, and the mark of byte order.
+fn hidden(character: char) -> bool {
+    let directions =
+        ['\u{200e}'..='\u{200f}', '\u{2028}'..='\u{202e}', '\u{2066}'..='\u{2069}', '\u{e0000}'..='\u{e007f}'];
+    character.is_control()
+        || matches!(character, '\u{61c}' | '\u{feff}')
+        || directions.iter().any(|range| range.contains(&character))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_line_that_moves_nothing() {
+        assert_eq!(escape("INFO ready: m/s², 日本\n"), "INFO ready: m/s², 日本\n");
+        assert_eq!(escape("a\nERROR made up\r\x1b[2J\u{9b}2J\n"), "a\\u000aERROR made up\\u000d\\u001b[2J\\u009b2J\n");
+        assert_eq!(escape("\u{202e}txt\u{e0041}"), "\\u202etxt\\udb40\\udc41");
+        let json = format!("{{\"name\":{}}}", serde_json::json!("a\n\u{202e}b"));
+        let read: serde_json::Value = serde_json::from_str(&escape(&json)).unwrap();
+        assert_eq!(read["name"], "a\n\u{202e}b", "still the same JSON");
+    }
 }
