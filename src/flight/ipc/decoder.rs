@@ -25,6 +25,7 @@ use super::dictionaries::Dictionaries;
 use super::layout::Layout;
 use super::schema::kind;
 use super::schema::message;
+use super::values;
 
 /// A batch message is three tables deep; its vectors hold plain structs.
 const VERIFIER: VerifierOptions = VerifierOptions {
@@ -105,6 +106,9 @@ impl StreamDecoder {
             Err(_) => return Err(DecodeError::Batch("its values contradict its lengths".to_owned())),
         };
         let Some((batch, copied)) = read else { return Ok(None) };
+        for (field, column) in self.plain.fields().iter().zip(batch.columns()) {
+            values::check(field, column)?;
+        }
         let nulls = self.timestamp.and_then(|at| batch.columns().get(at)).map_or(0, |times| times.null_count());
         if nulls > 0 {
             return Err(DecodeError::TimestampNull { nulls });

@@ -17,6 +17,7 @@ mod layout;
 mod limits;
 mod nest;
 mod schema;
+mod values;
 
 #[cfg(test)]
 mod samples;
