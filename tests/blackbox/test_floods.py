@@ -153,22 +153,27 @@ def test_more_streams_than_allowed(server):
 
 
 def test_readers_without_a_window(server, client, name):
-    """They ask for 5 MB rows and take the schema and not much more of them: each holds its part of `read_bytes` or is refused,
-    also those whose rows have all been read."""
+    """One after the other asks for a row of 5 MB and takes the schema and a little more: each holds its part of `read_bytes` for as
+    long as its row waits, and when that is used up the next one is refused."""
     client.record_sequence(name, {"a": [rows.blobs(range(1), 5 << 20)]})
     ticket = wire.field(1, client.ticket(f"{name}/a").ticket)
     with Http2(server, {frames.INITIAL_WINDOW: 6000}) as attacker:
         attacker.acknowledge()
-        streams = [attacker.open("DoGet", frames.grpc(ticket), end=True) for _ in range(200)]
-        waiting, ended = {*streams}, set()
-        while waiting:
-            kind, flags, stream, payload = attacker.read()
-            if kind in (frames.DATA, frames.HEADERS) and (flags & frames.END_STREAM or len(payload) > 2000):
-                waiting.discard(stream)
-                ended.update([stream] if flags & frames.END_STREAM else [])
-        # A reader that ends makes room for the next one.
-        assert 150 < len(ended) < 200, "about ten readers of such rows fit"
-        for stream in {*streams} - ended:
+        attacker.send(frame(frames.WINDOW_UPDATE, 0, (1 << 30).to_bytes(4, "big")))
+        held = []
+        while len(held) < 60:
+            stream = attacker.open("DoGet", frames.grpc(ticket), end=True)
+            taken = 0
+            while taken < 6000:
+                kind, flags, number, payload = attacker.read()
+                if number == stream and flags & frames.END_STREAM:
+                    break
+                taken += len(payload) if (kind, number) == (frames.DATA, stream) else 0
+            if taken < 6000:
+                break
+            held.append(stream)
+        assert 4 < len(held) < 12, "readers of such rows that fit"
+        for stream in held:
             attacker.send(attacker.reset(stream))
         until(lambda: readable(client, f"{name}/a"), "room for a reader that reads")
 

@@ -148,6 +148,18 @@ def test_requests_that_begin_and_stop(server, method):
             assert status(attacker.until(stream)) == 4
 
 
+def test_large_requests_that_never_end(server):
+    """A gigabyte of requests, each a byte short of its end: together they may hold 64 MiB."""
+    message = b"\0" + struct.pack(">I", 2_000_000) + bytes(1_000_000)
+    pieces = [message[at : at + 16_000] for at in range(0, len(message), 16_000)]
+    codes = []
+    for _ in range(4):
+        with greeted(server) as attacker:
+            streams = [attacker.open("DoAction", *pieces) for _ in range(100)]
+            codes += [status(attacker.until(stream)) for stream in streams]
+    assert {*codes} == {4, 8}, codes  # DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED
+
+
 def test_a_client_that_goes_silent(server, client):
     """It called, so it is no stranger; then it answers no ping."""
     before = server.descriptors()

@@ -21,18 +21,25 @@ use tokio::time::sleep;
 use super::rope::Rope;
 use super::status::Refusal;
 use super::status::Status;
+use crate::runtime::Budget;
+use crate::runtime::Permit;
 
 /// gRPC's flag and length before a message.
 const PREFIX_BYTES: usize = 5;
+/// A request of so many bytes is free: an ordinary one, no more than its stream costs anyway.
+const SMALL_BYTES: usize = 4 << 10;
 
 /// A request body with limits on size and time. Frames count as taken when tonic takes them.
 ///
-/// The length that the request's message declares is held to the same limit, before tonic reserves memory for it.
+/// The length that the request's message declares is held to the same limit, before tonic reserves memory for it, and takes
+/// its part of what all requests together may hold.
 pub(super) struct RequestBody {
     receive: RecvStream,
     data_ended: bool,
     prefix: Vec<u8>,
     received: usize,
+    permit: Option<Permit>,
+    all: Budget,
     max: usize,
     patience: Duration,
     deadline: Pin<Box<Sleep>>,
@@ -40,10 +47,11 @@ pub(super) struct RequestBody {
 
 impl RequestBody {
     /// * `max`: bytes of the whole request.
+    /// * `all`: bytes of all requests under way.
     /// * `patience`: time until its end.
-    pub fn new(receive: RecvStream, max: usize, patience: Duration) -> Self {
+    pub fn new(receive: RecvStream, max: usize, all: Budget, patience: Duration) -> Self {
         let (prefix, deadline) = (Vec::with_capacity(PREFIX_BYTES), Box::pin(sleep(patience)));
-        Self { receive, data_ended: false, prefix, received: 0, max, patience, deadline }
+        Self { receive, data_ended: false, prefix, received: 0, permit: None, all, max, patience, deadline }
     }
 
     fn take(&mut self, bytes: Bytes) -> Result<Frame<Bytes>, tonic::Status> {
@@ -52,8 +60,16 @@ impl RequestBody {
         self.received = self.received.saturating_add(bytes.len());
         let missing = PREFIX_BYTES - self.prefix.len();
         self.prefix.extend(bytes.iter().take(missing));
-        if self.received > self.max || self.declared().is_some_and(|len| len > self.max) {
+        let declared = self.declared().unwrap_or_default();
+        if self.received.max(declared) > self.max {
             return Err(refused(&Refusal::RequestTooLarge { max: self.max }));
+        }
+        // What follows a message is as good as declared: tonic keeps it all until the end.
+        let held = self.received.max(declared);
+        if held > SMALL_BYTES && self.permit.as_ref().is_none_or(|permit| permit.bytes() < held) {
+            drop(self.permit.take());
+            let permit = self.all.try_acquire(held).ok().flatten();
+            self.permit = Some(permit.ok_or_else(|| refused(&Refusal::Requests { total: self.all.total() }))?);
         }
         Ok(Frame::data(bytes))
     }

@@ -29,6 +29,9 @@ use crate::runtime::Budget;
 const BACK_OFF: Duration = Duration::from_millis(10);
 const BACK_OFF_MAX: Duration = Duration::from_secs(1);
 
+/// Bytes that the requests of all calls but puts may hold while they come in. More large ones at once are RESOURCE_EXHAUSTED.
+const REQUESTS_BYTES_MAX: usize = 64 << 20;
+
 /// Connections that may be on their way out while others take their places.
 const LEAVING_MAX: usize = 16;
 
@@ -114,7 +117,8 @@ impl Listener {
     pub async fn serve(self, config: TransportConfig, routes: Routes, budget: Budget, mut stop: watch::Receiver<Stop>) {
         let pool = Pool::new(config.idle_buffer_bytes_max);
         let connections_max = config.connections_max;
-        let shared = Shared { config: Arc::new(config), routes, budget, pool };
+        let requests = Budget::new(REQUESTS_BYTES_MAX.max(config.request_bytes_max));
+        let shared = Shared { config: Arc::new(config), routes, budget, requests, pool };
         let mut connections = JoinSet::new();
         let mut back_off = BACK_OFF;
         let (mut complaint, places) = (Complaint::default(), Places::default());

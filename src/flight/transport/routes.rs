@@ -62,6 +62,8 @@ pub(super) struct Shared {
     pub config: Arc<TransportConfig>,
     pub routes: Routes,
     pub budget: Budget,
+    /// Bytes of the requests of all calls but puts and gets.
+    pub requests: Budget,
     pub pool: Pool,
 }
 
@@ -193,9 +195,9 @@ impl Shared {
         peer: Peer,
     ) -> BoxFuture<'static, ()> {
         let rest = Arc::clone(&self.routes.rest);
-        let (max, patience) = (self.config.request_bytes_max, ms(self.config.stall_ms));
+        let (max, all, patience) = (self.config.request_bytes_max, self.requests.clone(), ms(self.config.stall_ms));
         async move {
-            let mut request = request.map(|receive| Body::new(RequestBody::new(receive, max, patience)));
+            let mut request = request.map(|receive| Body::new(RequestBody::new(receive, max, all, patience)));
             request.extensions_mut().insert(peer);
             let handling = AssertUnwindSafe(async move { rest(request).await }).catch_unwind();
             let reset = std::future::poll_fn(|cx| respond.poll_reset(cx));

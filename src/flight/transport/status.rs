@@ -53,6 +53,8 @@ pub enum Refusal {
     Held { held: usize, max: usize },
     #[error("request of more than {max} bytes: raise connections.request_bytes_max")]
     RequestTooLarge { max: usize },
+    #[error("requests under way hold all of the {total} bytes that they may: try again")]
+    Requests { total: usize },
     #[error("the request ends inside its message, after {received} bytes")]
     RequestCut { received: usize },
     #[error("request incomplete after {ms} ms")]
@@ -118,7 +120,7 @@ impl From<&Refusal> for Status {
         use Refusal as R;
         let code = match refusal {
             R::Draining => tonic::Code::Unavailable,
-            R::Held { .. } | R::RequestTooLarge { .. } => tonic::Code::ResourceExhausted,
+            R::Held { .. } | R::RequestTooLarge { .. } | R::Requests { .. } => tonic::Code::ResourceExhausted,
             R::RequestCut { .. } => tonic::Code::InvalidArgument,
             R::RequestStalled { .. } => tonic::Code::DeadlineExceeded,
             R::NoStatus => tonic::Code::Internal,
