@@ -28,11 +28,12 @@ pub fn start(config: &LogConfig) -> Result<(), LogError> {
     let filter = EnvFilter::builder()
         .parse(&config.level)
         .map_err(|cause| LogError { level: config.level.clone(), cause: cause.to_string() })?;
-    // glommio reports its probe for polled I/O as an error once per file opened for writing; it is what we want.
-    let filter = match "glommio=off".parse() {
-        Ok(directive) => filter.add_directive(directive),
-        Err(_) => filter,
-    };
+    // glommio reports its probe for polled I/O as an error once per file opened for writing; it is what we want. h2 warns of
+    // each connection that breaks its rules, so that clients would decide how fast the log grows.
+    let quiet = [("glommio", "glommio=off"), ("h2", "h2=error")];
+    let unnamed = quiet.iter().filter(|(target, _)| !config.level.contains(target));
+    let directives = unnamed.filter_map(|(_, directive)| directive.parse().ok());
+    let filter = directives.fold(filter, EnvFilter::add_directive);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Escaped);
     // Somebody else's subscriber (a test's) may be there already: then that one stays.
     let started = match config.format {

@@ -46,6 +46,19 @@ def test_streams_reset_as_soon_as_they_are_opened(server):
             raise AssertionError("20 000 calls were opened and reset, and nobody minded")
 
 
+def test_the_log_does_not_grow_with_the_attacks(server):
+    """A connection that breaks the rules is news to nobody."""
+    before = server.log().count("\n")
+    for _ in range(50):
+        with Http2(server) as attacker:
+            attacker.acknowledge()
+            head = frames.request("DoAction")
+            attacker.try_send(b"".join(
+                frame(frames.HEADERS, stream, head, frames.END_HEADERS) + attacker.reset(stream) for stream in range(1, 401, 2)))
+            ends(attacker, frames.ENHANCE_YOUR_CALM)
+    assert server.log().count("\n") - before < 10, server.log()[-2000:]
+
+
 def test_streams_the_server_must_reset(server):
     """The same, but the resets are drawn out of the server: a window update of 0 is an error of the stream."""
     with Http2(server) as attacker:
