@@ -26,7 +26,7 @@ use crate::runtime::Permit;
 
 /// gRPC's flag and length before a message.
 const PREFIX_BYTES: usize = 5;
-/// A request of so many bytes is free: an ordinary one, no more than its stream costs anyway.
+/// A request or an answer of so many bytes is free: an ordinary one, no more than its stream costs anyway.
 const SMALL_BYTES: usize = 4 << 10;
 
 /// A request body with limits on size and time. Frames count as taken when tonic takes them.
@@ -120,9 +120,12 @@ impl Body for RequestBody {
 }
 
 /// Sends the response of tonic's service. A client that resets the stream ends it.
+///
+/// * `all`: bytes of all answers that wait for their clients.
 pub(super) async fn respond(
     mut respond: SendResponse<Rope>,
     response: Response<tonic::body::Body>,
+    all: &Budget,
 ) -> Result<(), h2::Error> {
     let (head, mut body) = response.into_parts();
     let ended = body.is_end_stream();
@@ -144,8 +147,20 @@ pub(super) async fn respond(
         match frame.into_data() {
             Ok(bytes) if bytes.is_empty() => {}
             Ok(bytes) => {
-                room(&mut stream).await?;
+                // Held until most of it has left: the client may take as long as it likes.
+                let permit = match bytes.len() {
+                    ..=SMALL_BYTES => None,
+                    len => match all.try_acquire(len.min(all.total())) {
+                        Ok(Some(permit)) => Some(permit),
+                        _ => {
+                            let status = refused(&Refusal::Answers { total: all.total() });
+                            return stream.send_trailers(status_trailers(&status));
+                        }
+                    },
+                };
                 stream.send_data(Rope::from(bytes), false)?;
+                room(&mut stream).await?;
+                drop(permit);
             }
             Err(frame) => match frame.into_trailers() {
                 Ok(trailers) => return stream.send_trailers(trailers),

@@ -32,6 +32,9 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(1);
 /// Bytes that the requests of all calls but puts may hold while they come in. More large ones at once are RESOURCE_EXHAUSTED.
 const REQUESTS_BYTES_MAX: usize = 64 << 20;
 
+/// Bytes of the answers of those calls that clients have not taken yet. More large ones at once are RESOURCE_EXHAUSTED.
+const ANSWERS_BYTES_MAX: usize = 128 << 20;
+
 /// Connections that may be on their way out while others take their places.
 const LEAVING_MAX: usize = 16;
 
@@ -118,7 +121,8 @@ impl Listener {
         let pool = Pool::new(config.idle_buffer_bytes_max);
         let connections_max = config.connections_max;
         let requests = Budget::new(REQUESTS_BYTES_MAX.max(config.request_bytes_max));
-        let shared = Shared { config: Arc::new(config), routes, budget, requests, pool };
+        let answers = Budget::new(ANSWERS_BYTES_MAX);
+        let shared = Shared { config: Arc::new(config), routes, budget, requests, answers, pool };
         let mut connections = JoinSet::new();
         let mut back_off = BACK_OFF;
         let (mut complaint, places) = (Complaint::default(), Places::default());

@@ -62,8 +62,9 @@ pub(super) struct Shared {
     pub config: Arc<TransportConfig>,
     pub routes: Routes,
     pub budget: Budget,
-    /// Bytes of the requests of all calls but puts and gets.
+    /// Bytes of the requests of all calls but puts and gets, and of their answers.
     pub requests: Budget,
+    pub answers: Budget,
     pub pool: Pool,
 }
 
@@ -194,7 +195,7 @@ impl Shared {
         mut respond: SendResponse<Rope>,
         peer: Peer,
     ) -> BoxFuture<'static, ()> {
-        let rest = Arc::clone(&self.routes.rest);
+        let (rest, answers) = (Arc::clone(&self.routes.rest), self.answers.clone());
         let (max, all, patience) = (self.config.request_bytes_max, self.requests.clone(), ms(self.config.stall_ms));
         async move {
             let mut request = request.map(|receive| Body::new(RequestBody::new(receive, max, all, patience)));
@@ -207,7 +208,7 @@ impl Shared {
             };
             match response {
                 // An error here means that the client is gone.
-                Ok(response) => drop(body::respond(respond, response).await),
+                Ok(response) => drop(body::respond(respond, response, &answers).await),
                 Err(panic) => {
                     drop(Answer::new(respond)); // ends the call
                     std::panic::resume_unwind(panic);

@@ -55,6 +55,8 @@ pub enum Refusal {
     RequestTooLarge { max: usize },
     #[error("requests under way hold all of the {total} bytes that they may: try again")]
     Requests { total: usize },
+    #[error("answers that wait for their clients hold all of the {total} bytes that they may: try again")]
+    Answers { total: usize },
     #[error("the request ends inside its message, after {received} bytes")]
     RequestCut { received: usize },
     #[error("request incomplete after {ms} ms")]
@@ -120,7 +122,9 @@ impl From<&Refusal> for Status {
         use Refusal as R;
         let code = match refusal {
             R::Draining => tonic::Code::Unavailable,
-            R::Held { .. } | R::RequestTooLarge { .. } | R::Requests { .. } => tonic::Code::ResourceExhausted,
+            R::Held { .. } | R::RequestTooLarge { .. } | R::Requests { .. } | R::Answers { .. } => {
+                tonic::Code::ResourceExhausted
+            }
             R::RequestCut { .. } => tonic::Code::InvalidArgument,
             R::RequestStalled { .. } => tonic::Code::DeadlineExceeded,
             R::NoStatus => tonic::Code::Internal,
