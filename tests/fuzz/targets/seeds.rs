@@ -9,6 +9,7 @@ use arrow::array::BooleanArray;
 use arrow::array::Date64Array;
 use arrow::array::Decimal128Array;
 use arrow::array::Decimal256Array;
+use arrow::array::DictionaryArray;
 use arrow::array::DurationSecondArray;
 use arrow::array::FixedSizeBinaryArray;
 use arrow::array::FixedSizeListArray;
@@ -179,7 +180,14 @@ pub fn ipc() -> Vec<Vec<u8>> {
         };
         messages(batch).into_iter().flat_map(message).collect()
     };
-    batches().iter().map(stream).collect()
+    batches().iter().chain([&coded()]).map(stream).collect()
+}
+
+/// A batch whose texts travel as a dictionary.
+fn coded() -> RecordBatch {
+    let texts: DictionaryArray<Int16Type> = [Some("left"), None, Some("right")].into_iter().collect();
+    let time = Arc::new(Int64Array::from(vec![1, 2, 7])) as ArrayRef;
+    RecordBatch::try_from_iter_with_nullable([("timestamp_ns", time, false), ("a", Arc::new(texts), true)]).unwrap()
 }
 
 fn command() -> FlightDescriptor {
