@@ -29,6 +29,7 @@ use tessera::catalog::SegmentKey;
 use tessera::catalog::SegmentView;
 use tessera::catalog::Tombstone;
 use tessera::catalog::Visibility;
+use tessera::io::BackendChoice;
 use tessera::model::ChunkRecord;
 use tessera::model::Notification;
 use tessera::model::NotificationTarget;
@@ -235,7 +236,8 @@ fn segments_are_listed_as_the_reading_goes_on() {
 #[test]
 fn batches_begin_small_and_grow() {
     let directory = scratch();
-    let house = House::open(directory.path(), 64 << 20, ChunkConfig { rows_max: 20, ..ChunkConfig::default() });
+    let cut = ChunkConfig { rows_max: 20, ..ChunkConfig::default() };
+    let house = House::open(directory.path(), BackendChoice::Auto, cut);
     let spec = house.topic("growing", &schema());
     write(&house, &spec, (0..6).map(|at| batch(&(at * 10..at * 10 + 10).collect::<Vec<_>>(), 100_000)).collect());
     assert_eq!(house.records(&spec).len(), 3);

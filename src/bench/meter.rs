@@ -42,9 +42,9 @@ impl Meter {
         let count = piece.len().min(PREFIX_BYTES - self.prefix.len());
         self.prefix.extend(piece.iter().take(count));
         if let [_, len @ ..] = self.prefix.as_slice()
-            && let Ok(len) = <[u8; 4]>::try_from(len)
+            && len.len() + 1 == PREFIX_BYTES
         {
-            self.missing = u32::from_be_bytes(len) as usize;
+            self.missing = len.iter().fold(0, |len, byte| len << 8 | usize::from(*byte));
             self.messages += usize::from(self.missing == 0);
             self.prefix.clear();
         }
@@ -54,6 +54,8 @@ impl Meter {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BufMut;
+
     use super::*;
 
     #[test]
@@ -61,7 +63,7 @@ mod tests {
         let mut stream = Vec::new();
         for len in [3u32, 0, 300] {
             stream.push(0);
-            stream.extend(len.to_be_bytes());
+            stream.put_u32(len);
             stream.resize(stream.len() + len as usize, 7);
         }
         for size in 1..40 {

@@ -76,7 +76,7 @@ async fn serve(options: &SinkOptions) -> Result<(), BenchError> {
     let limits = DecodeLimits { message_bytes_max: config.message_bytes_max };
     let for_puts = Arc::clone(&kept);
     let routes = Routes::bulk(
-        Arc::new(move |stream, reply| put(stream, reply, limits.clone(), Arc::clone(&for_puts)).boxed()),
+        Arc::new(move |stream, reply| put(stream, reply, limits, Arc::clone(&for_puts)).boxed()),
         Arc::new(move |request, reply| get(request.ticket.to_vec(), reply, Arc::clone(&kept)).boxed()),
     );
     let (_stop, stopping) = watch::channel(Stop::Run);

@@ -24,7 +24,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// Appends `body` as `steps` say, then `tail` behind the checksums. Returns them and the file.
 fn write(body: &[u8], tail: &[u8], steps: &[Step]) -> (ChunkId, Vec<u64>, Vec<u8>) {
     let root = tempfile::tempdir().unwrap();
-    std::fs::create_dir(root.path().join(path::CHUNKS_DIRECTORY)).unwrap();
+    for name in [path::CHUNKS_DIRECTORY, path::TOUCHED_DIRECTORY] {
+        std::fs::create_dir(root.path().join(name)).unwrap();
+    }
     let names = BlockingPool::new("test", 2).unwrap();
     let device = Rc::new(ThreadDevice::open(root.path(), names.clone(), names).unwrap());
     let ids = IdSource::from_seed([5; 32]);

@@ -18,6 +18,7 @@ use tessera::chunk::supports;
 use tessera::flight::ipc::DecodeLimits;
 use tessera::flight::ipc::Framer;
 use tessera::flight::ipc::StreamDecoder;
+use tessera::io::Recycler;
 use tessera::model::OntologyTag;
 use tessera::model::TimeRange;
 use tessera::ontology::Ontology;
@@ -94,7 +95,7 @@ fn store(batches: &[RecordBatch], effort: Effort) {
     for (group, batch) in batches.iter().enumerate() {
         let rows = batch.num_rows() as u64;
         let selection = layout.select(group, 0..rows, &TimeRange::ALL, Columns::All).expect("all rows");
-        let read = layout.decode(&selection, &bytes).expect("our own pages");
+        let read = layout.decode(&selection, &bytes, &Recycler::new(0)).expect("our own pages");
         let times = batch.column_by_name(TIME_COLUMN).expect("a time column").as_primitive::<Int64Type>().values();
         if times.is_sorted() {
             assert_eq!(&read, batch, "{effort:?}");

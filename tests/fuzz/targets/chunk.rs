@@ -5,6 +5,7 @@ use tessera::catalog::decode_record;
 use tessera::chunk::ChunkLayout;
 use tessera::chunk::Columns;
 use tessera::chunk::SparseBytes;
+use tessera::io::Recycler;
 use tessera::io::digest128;
 use tessera::model::ChunkRecord;
 use tessera::model::TimeRange;
@@ -29,7 +30,7 @@ pub fn chunk(data: &[u8]) {
                 let Some(selection) = layout.select(group, 0..info.rows, &range, columns) else { continue };
                 let _ = layout.needs(&selection);
                 let _ = layout.logical_bytes(group, &selection.rows());
-                if let Ok(batch) = layout.decode(&selection, &sparse) {
+                if let Ok(batch) = layout.decode(&selection, &sparse, &Recycler::new(0)) {
                     assert!(batch.num_rows() as u64 <= info.rows, "{} rows", batch.num_rows());
                 }
             }

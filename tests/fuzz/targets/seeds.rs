@@ -36,6 +36,7 @@ use arrow::datatypes::i256;
 use arrow::ipc::writer::StreamWriter;
 use arrow_flight::FlightData;
 use arrow_flight::FlightDescriptor;
+use bytes::BufMut;
 use prost::Message;
 use tessera::auth::Ticket;
 use tessera::auth::TicketSealer;
@@ -207,7 +208,9 @@ pub fn deframer() -> Vec<Vec<u8>> {
             app_metadata: vec![1, 2].into(),
         };
         let message = message.encode_to_vec();
-        frames.extend([[0].as_slice(), &u32::try_from(message.len()).unwrap().to_be_bytes(), &message].concat());
+        frames.push(0);
+        frames.put_u32(u32::try_from(message.len()).unwrap());
+        frames.extend(message);
     }
     // A stored (not deflated) gzip of nothing but a header field, marked compressed.
     let gzip = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x12, 0xe2, 0x02, 0x00];
