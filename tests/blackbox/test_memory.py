@@ -21,17 +21,17 @@ def test_a_long_topic_needs_what_a_short_one_needs(environment):
             token = client.create_topic(session, "drive/camera")
             writer = client.begin_put("drive/camera", token, rows.BLOB)
             peaks = []
-            for turn in range(16):
+            for turn in range(32):
                 for n in range(8):
                     writer.write_batch(rows.blobs(range(turn * 64 + n * 8, turn * 64 + n * 8 + 8), MIB))
                     peaks.append(server.memory())
             writer.done_writing()
             writer.close()
             client.finalize(session)
-            # Queues and buffers are full once a few hundred megabytes went through.
-            short, long = max(peaks[:32]), max(peaks)
-            assert long - short < 64 * MIB, f"{short >> 20} MiB after 256 MB, {long >> 20} MiB after 1 GB"
-            assert client.topic("drive/camera")["data_info"]["total_row_count"] == 1024
+            # Queues and buffers fill up by and by, on a busy machine over hundreds of megabytes.
+            short, long = max(peaks[:128]), max(peaks)
+            assert long - short < 64 * MIB, f"{short >> 20} MiB after 1 GB, {long >> 20} MiB after 2 GB"
+            assert client.topic("drive/camera")["data_info"]["total_row_count"] == 2048
             assert client.read("drive/camera", 500, 501).column("data").to_pylist() == [rows.blob(500, MIB)]
         server.stop()
     finally:
