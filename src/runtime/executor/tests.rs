@@ -106,22 +106,3 @@ fn a_core_that_is_not_there_is_an_error_of_spawn() {
         assert!(matches!(refused.err(), Some(ExecutorError::Pin { core: 1023, .. })));
     }
 }
-
-/// Goal: a glommio executor that parks with work to do is woken.
-/// Method: a preempt timer so short that it has often passed before the first task runs; unwoken, this never ends.
-#[test]
-fn an_executor_that_dozes_off_with_work_to_do_goes_on() {
-    let directory = tempfile::tempdir().unwrap();
-    if !matches!(probe(directory.path(), BackendChoice::Auto).unwrap(), Backend::Uring) {
-        return;
-    }
-    let builder = LocalExecutorBuilder::new(Placement::Unbound).preempt_timer(Duration::from_micros(40));
-    let executor = builder.make().unwrap();
-    let turns = executor.run(pulsed(async {
-        for _ in 0..50 {
-            glommio::executor().yield_task_queue_now().await;
-        }
-        50
-    }));
-    assert_eq!(turns.unwrap(), 50);
-}
