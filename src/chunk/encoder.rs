@@ -196,8 +196,9 @@ fn bounds(batches: &[RecordBatch], time: usize) -> Option<TimeBounds> {
     Some(TimeBounds { first: *first, last: *last })
 }
 
-/// Longest time between neighbouring rows of sorted batches. One pass over the timestamps.
-fn gap_max(batches: &[RecordBatch], time: usize) -> Option<u64> {
+/// Longest time between neighbouring rows of sorted batches, in ns; `None` for fewer than two rows. One pass over the
+/// timestamps, which are column `time`.
+pub fn gap_max(batches: &[RecordBatch], time: usize) -> Option<u64> {
     let mut previous = None;
     let mut longest = None;
     for batch in batches {

@@ -18,7 +18,7 @@ const SLICE_BYTES: u64 = 64 << 10;
 ///
 /// # Errors
 /// [`EncodeError::NullTime`]; [`EncodeError::Arrow`] when the copies do not fit the type's offsets.
-pub(super) fn sorted(batches: Vec<RecordBatch>, time: usize) -> Result<Vec<RecordBatch>, EncodeError> {
+pub fn sorted(batches: Vec<RecordBatch>, time: usize) -> Result<Vec<RecordBatch>, EncodeError> {
     let mut last = i64::MIN;
     let mut ascending = true;
     for batch in &batches {
