@@ -1,20 +1,17 @@
 //! The wait at the end: from a stream's last byte to the OK that says it is durable.
 
-use std::path::Path;
-use std::sync::Arc;
-
 use super::device::Device;
 use super::error::BenchError;
 use super::latency::Latency;
-use super::load::Load;
 use super::load::Terms;
 use super::load::client_runtime;
-use super::message::Template;
 use super::process::Server;
 use super::recording::Recording;
 use super::report::Row;
 use super::scratch::Scratch;
-use super::scratch::wait_until_empty;
+use super::scratch::until_empty;
+use super::trial::Trial;
+use super::trial::try_all;
 use super::workload::Workload;
 
 /// fdatasyncs of the bare device for each repeat.
@@ -40,22 +37,14 @@ pub fn measure_closes(
     plan: &ClosePlan,
     scratch: &Scratch,
     device: &Device,
-    mut done: impl FnMut(Row),
+    done: impl FnMut(Row),
 ) -> Result<(), BenchError> {
-    for &workload in &plan.workloads {
-        let templates: Arc<[Template]> = Template::all(workload, None)?.into();
-        for &bytes in &plan.sizes {
-            let name = format!("close-{}-{bytes}", workload.name());
-            let terms = Terms { bytes, ..plan.terms.clone() };
-            let load = Load::of(workload, 1, &terms, &templates);
-            done(measure(&terms, &load, &scratch.path().join(&name), device)?);
-            scratch.discard(&name);
-        }
-    }
-    Ok(())
+    let variants: Vec<_> = plan.sizes.iter().map(|&bytes| (1, Terms { bytes, ..plan.terms.clone() })).collect();
+    try_all("close", &plan.workloads, &variants, scratch, |trial| measure(trial, device), done)
 }
 
-fn measure(terms: &Terms, load: &Load, place: &Path, device: &Device) -> Result<Row, BenchError> {
+fn measure(trial: &Trial, device: &Device) -> Result<Row, BenchError> {
+    let Trial { terms, load, place, .. } = trial;
     let runtime = client_runtime()?;
     let daemon = Server::daemon(place, terms.transport)?;
     let (mut latency, mut syncs) = (Latency::new(), Latency::new());
@@ -66,21 +55,10 @@ fn measure(terms: &Terms, load: &Load, place: &Path, device: &Device) -> Result<
         let command = recording.topic("s0", load.workload)?;
         latency.record(runtime.block_on(load.close(&daemon, command))?);
         recording.delete()?;
-        wait_until_empty(&place.join("data"));
+        runtime.block_on(until_empty(place));
     }
-    let memory = daemon.memory()?;
-    let mut row = Row {
-        measure: "close",
-        workload: load.workload.name().to_owned(),
-        streams: 1,
-        transport: terms.transport.name(),
-        repeats: terms.repeats,
-        bytes: load.bytes(),
-        peak_rss: Some(memory.peak),
-        anonymous_rss: Some(memory.anonymous),
-        latency_of: "from the last byte to the OK",
-        ..Row::default()
-    };
+    let mut row = trial.row(&daemon, "from the last byte to the OK")?;
+    row.repeats = terms.repeats;
     row.percentiles(&latency);
     let sync = syncs.percentile(99.0);
     row.more.insert("fdatasync_p99_ms".to_owned(), sync.into());

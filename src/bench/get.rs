@@ -1,6 +1,5 @@
 //! Reading back: DoGet to the last byte, next to the same batches out of memory and to the disk's own reads.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
@@ -25,6 +24,8 @@ use super::sample::Sample;
 use super::sample::Turn;
 use super::scratch::Scratch;
 use super::sink::KEEP;
+use super::trial::Trial;
+use super::trial::try_all;
 use super::usage::Usage;
 use super::workload::Workload;
 use crate::model::TimeRange;
@@ -54,21 +55,14 @@ pub fn measure_gets(
     plan: &GetPlan,
     scratch: &Scratch,
     device: &Device,
-    mut done: impl FnMut(Row),
+    done: impl FnMut(Row),
 ) -> Result<(), BenchError> {
-    for &workload in &plan.workloads {
-        let templates: Arc<[Template]> = Template::all(workload, None)?.into();
-        for &streams in &plan.streams {
-            let name = format!("get-{}-{streams}", workload.name());
-            let load = Load::of(workload, streams, &plan.terms, &templates);
-            done(measure(&plan.terms, &load, &scratch.path().join(&name), device)?);
-            scratch.discard(&name);
-        }
-    }
-    Ok(())
+    let variants: Vec<_> = plan.streams.iter().map(|streams| (*streams, plan.terms.clone())).collect();
+    try_all("get", &plan.workloads, &variants, scratch, |trial| measure(trial, device), done)
 }
 
-fn measure(terms: &Terms, load: &Load, place: &Path, device: &Device) -> Result<Row, BenchError> {
+fn measure(trial: &Trial, device: &Device) -> Result<Row, BenchError> {
+    let Trial { terms, load, place, .. } = trial;
     let runtime = client_runtime()?;
     let sink = Server::sink(place, terms.transport)?;
     let daemon = Server::daemon(place, terms.transport)?;
@@ -88,18 +82,7 @@ fn measure(terms: &Terms, load: &Load, place: &Path, device: &Device) -> Result<
     }
     device.clear()?;
     let firsts = runtime.block_on(first_batches(&daemon, &tickets))?;
-    let memory = daemon.memory()?;
-    let mut row = Row {
-        measure: "get",
-        workload: load.workload.name().to_owned(),
-        streams: load.streams,
-        transport: terms.transport.name(),
-        bytes,
-        peak_rss: Some(memory.peak),
-        anonymous_rss: Some(memory.anonymous),
-        latency_of: "from the call to the first batch",
-        ..Row::default()
-    };
+    let mut row = trial.row(&daemon, "from the call to the first batch")?;
     row.take(&turns);
     row.percentiles(&firsts);
     Ok(row)
@@ -108,9 +91,7 @@ fn measure(terms: &Terms, load: &Load, place: &Path, device: &Device) -> Result<
 /// Records one topic a stream, and finalizes.
 pub fn record(runtime: &tokio::runtime::Runtime, load: &Load, daemon: &Server) -> Result<Recorded, BenchError> {
     let recording = Recording::begin(daemon, "bench")?;
-    let topics: Result<_, _> =
-        (0..load.streams).map(|stream| recording.topic(&format!("s{stream}"), load.workload)).collect();
-    runtime.block_on(load.put(daemon, topics?))?;
+    runtime.block_on(load.put(daemon, recording.topics(load)?))?;
     recording.finalize()
 }
 

@@ -35,6 +35,7 @@ mod schedule;
 mod scratch;
 mod shard_alone;
 mod sink;
+mod trial;
 mod usage;
 mod workload;
 

@@ -1,21 +1,18 @@
 //! Recording as fast as it goes: DoPut from the first byte to the last OK.
 
-use std::path::Path;
-use std::sync::Arc;
-
 use super::device::Device;
 use super::error::BenchError;
-use super::load::Load;
 use super::load::Terms;
 use super::load::client_runtime;
-use super::message::Template;
 use super::process::Server;
 use super::recording::Recording;
 use super::report::Row;
 use super::sample::Turn;
 use super::scratch::Scratch;
-use super::scratch::wait_until_empty;
+use super::scratch::until_empty;
 use super::sink::DROP;
+use super::trial::Trial;
+use super::trial::try_all;
 use super::workload::Workload;
 
 /// Before the first repeat, this share of its bytes is sent and not counted: buffers are made, files laid out.
@@ -37,21 +34,14 @@ pub fn measure_puts(
     plan: &PutPlan,
     scratch: &Scratch,
     device: &Device,
-    mut done: impl FnMut(Row),
+    done: impl FnMut(Row),
 ) -> Result<(), BenchError> {
-    for &workload in &plan.workloads {
-        let templates: Arc<[Template]> = Template::all(workload, None)?.into();
-        for &streams in &plan.streams {
-            let name = format!("put-{}-{streams}", workload.name());
-            let load = Load::of(workload, streams, &plan.terms, &templates);
-            done(measure(&plan.terms, &load, &scratch.path().join(&name), device)?);
-            scratch.discard(&name);
-        }
-    }
-    Ok(())
+    let variants: Vec<_> = plan.streams.iter().map(|streams| (*streams, plan.terms.clone())).collect();
+    try_all("put", &plan.workloads, &variants, scratch, |trial| measure(trial, device), done)
 }
 
-fn measure(terms: &Terms, load: &Load, place: &Path, device: &Device) -> Result<Row, BenchError> {
+fn measure(trial: &Trial, device: &Device) -> Result<Row, BenchError> {
+    let Trial { terms, load, place, .. } = trial;
     let runtime = client_runtime()?;
     let sink = Server::sink(place, terms.transport)?;
     let daemon = Server::daemon(place, terms.transport)?;
@@ -63,27 +53,14 @@ fn measure(terms: &Terms, load: &Load, place: &Path, device: &Device) -> Result<
         device.clear()?;
         let floor = runtime.block_on(load.put(&sink, vec![DROP.to_owned(); load.streams]))?;
         let recording = Recording::begin(&daemon, &format!("bench-{repeat}"))?;
-        let topics: Result<_, _> =
-            (0..load.streams).map(|stream| recording.topic(&format!("s{stream}"), load.workload)).collect();
-        let sample = runtime.block_on(load.put(&daemon, topics?))?;
+        let sample = runtime.block_on(load.put(&daemon, recording.topics(load)?))?;
         recording.delete()?;
-        wait_until_empty(&place.join("data"));
+        runtime.block_on(until_empty(place));
         if repeat > 0 {
             turns.push(Turn { daemon: sample, sink: Some(floor), device: Some(raw) });
         }
     }
-    let memory = daemon.memory()?;
-    let mut row = Row {
-        measure: "put",
-        workload: load.workload.name().to_owned(),
-        streams: load.streams,
-        transport: terms.transport.name(),
-        bytes: load.bytes(),
-        peak_rss: Some(memory.peak),
-        anonymous_rss: Some(memory.anonymous),
-        latency_of: "from one message to the next of a stream",
-        ..Row::default()
-    };
+    let mut row = trial.row(&daemon, "from one message to the next of a stream")?;
     row.take(&turns);
     Ok(row)
 }

@@ -1,7 +1,5 @@
 //! A small time range out of a long topic: how long it takes, and how much is read for it.
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::connection::Connection;
@@ -10,14 +8,16 @@ use super::error::BenchError;
 use super::get::read;
 use super::get::record;
 use super::latency::Latency;
-use super::load::Load;
 use super::load::STEP_NS;
 use super::load::Terms;
 use super::load::client_runtime;
-use super::message::Template;
 use super::process::Server;
 use super::report::Row;
+use super::sample::cost;
+use super::sample::speed;
 use super::scratch::Scratch;
+use super::trial::Trial;
+use super::trial::try_all;
 use super::workload::Workload;
 use crate::model::TimeRange;
 
@@ -37,18 +37,12 @@ pub struct RangePlan {
 ///
 /// # Errors
 /// The first [`BenchError`]; rows before it have been handed over.
-pub fn measure_ranges(plan: &RangePlan, scratch: &Scratch, mut done: impl FnMut(Row)) -> Result<(), BenchError> {
-    for &workload in &plan.workloads {
-        let templates: Arc<[Template]> = Template::all(workload, None)?.into();
-        let name = format!("range-{}", workload.name());
-        let load = Load::of(workload, 1, &plan.terms, &templates);
-        done(measure(&plan.terms, &load, &scratch.path().join(&name))?);
-        scratch.discard(&name);
-    }
-    Ok(())
+pub fn measure_ranges(plan: &RangePlan, scratch: &Scratch, done: impl FnMut(Row)) -> Result<(), BenchError> {
+    try_all("range", &plan.workloads, &[(1, plan.terms.clone())], scratch, measure, done)
 }
 
-fn measure(terms: &Terms, load: &Load, place: &Path) -> Result<Row, BenchError> {
+fn measure(trial: &Trial) -> Result<Row, BenchError> {
+    let Trial { terms, load, place, .. } = trial;
     let runtime = client_runtime()?;
     let daemon = Server::daemon(place, terms.transport)?;
     let recorded = record(&runtime, load, &daemon)?;
@@ -86,21 +80,10 @@ fn measure(terms: &Terms, load: &Load, place: &Path) -> Result<Row, BenchError> 
         let (found, expected) = (received.to_string(), format!("{wanted} or more"));
         return Err(BenchError::Wrong { what: "bytes of the ranges", found, expected });
     }
-    let memory = daemon.memory()?;
-    let mut row = Row {
-        measure: "range",
-        workload: load.workload.name().to_owned(),
-        streams: 1,
-        transport: terms.transport.name(),
-        repeats: tickets.len(),
-        bytes: load.bytes(),
-        mb_s: Some(received as f64 / 1e6 / took.as_secs_f64().max(1e-9)),
-        server_s_gb: Some(super::sample::cost(used.cpu, received)),
-        peak_rss: Some(memory.peak),
-        anonymous_rss: Some(memory.anonymous),
-        latency_of: "a range of 1 %, from the call to the last byte",
-        ..Row::default()
-    };
+    let mut row = trial.row(&daemon, "a range of 1 %, from the call to the last byte")?;
+    row.repeats = tickets.len();
+    row.mb_s = Some(speed(received, took));
+    row.server_s_gb = Some(cost(used.cpu, received));
     row.percentiles(&latency);
     let share = stored as f64 * width as f64 / rows.max(1) as f64;
     let each = used.read_bytes as f64 / RANGES as f64;

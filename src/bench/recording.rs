@@ -4,6 +4,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::error::BenchError;
+use super::load::Load;
 use super::process::Server;
 use super::workload::Workload;
 use crate::client::Client;
@@ -44,6 +45,14 @@ impl Recording {
         });
         let token = uuid(self.client.action("topic_create", &request)?)?;
         Ok(json!({"resource_locator": locator, "topic_uuid": token}).to_string())
+    }
+
+    /// A new topic for each stream of a load.
+    ///
+    /// # Errors
+    /// [`BenchError::Client`].
+    pub fn topics(&self, load: &Load) -> Result<Vec<String>, BenchError> {
+        (0..load.streams).map(|stream| self.topic(&format!("s{stream}"), load.workload)).collect()
     }
 
     /// Makes what was recorded readable.

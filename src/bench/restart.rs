@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use std::time::Instant;
 
 use super::connection::Connection;
 use super::connection::Room;
@@ -19,6 +18,7 @@ use super::recording::Recording;
 use super::report::Row;
 use super::scratch::Scratch;
 use super::scratch::chunk_files;
+use super::scratch::until;
 use super::workload::Workload;
 
 /// Rows of a chunk, so that small messages make many chunks.
@@ -99,10 +99,7 @@ async fn leave_open(
         }
         first_ns += STEP_NS * template.rows() as i64;
     }
-    let began = Instant::now();
     let made = || chunk_files(&place.join("data")).saturating_sub(before);
-    while made() < chunks && began.elapsed() < PATIENCE {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until(PATIENCE, || made() >= chunks).await;
     Ok(made())
 }

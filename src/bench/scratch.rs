@@ -73,14 +73,24 @@ fn remove_abandoned(parent: &Path) {
     }
 }
 
+/// Between two looks at the files.
+const LOOK: Duration = Duration::from_millis(5);
+
 /// Longer than any deletion should take; what comes after is then measured beside it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Waits until a deleted recording's files are gone, so that their removal is not measured as something else.
-pub fn wait_until_empty(data: &Path) {
+/// Waits until a deleted recording's files below `place` are gone, so that their removal is not measured as something else.
+pub async fn until_empty(place: &Path) {
+    let data = place.join("data");
+    until(PATIENCE, || chunk_bytes(&data) == 0).await;
+}
+
+/// Looks every few milliseconds whether it is `met`, for so long at most.
+pub async fn until(patience: Duration, met: impl Fn() -> bool) {
+    let mut looks = tokio::time::interval(LOOK);
     let began = Instant::now();
-    while chunk_bytes(data) > 0 && began.elapsed() < PATIENCE {
-        std::thread::sleep(Duration::from_millis(5));
+    while !met() && began.elapsed() < patience {
+        looks.tick().await;
     }
 }
 
