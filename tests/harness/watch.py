@@ -92,11 +92,22 @@ def unharmed(server, mib=128, cpu=20.0, slowest=5.0):
     written = server.log()[log:]
     assert "panicked" not in written, written[-4000:]
     assert len(written) < MIB, f"the log grew by {len(written)} bytes: {written[:400]}"
-    until(lambda: idle(server), "an idle daemon after the attack")
+    until(Idle(server), "an idle daemon after the attack")
 
 
-def idle(server, window=0.3):
-    """Whether it used less than a fifth of a core for a moment: nothing spins."""
-    before = cpu_seconds(server)
-    time.sleep(window)  # the length of the measurement
-    return cpu_seconds(server) - before < window / 5
+class Idle:
+    """To be asked again and again: whether a daemon used less than a fifth of a core in the last third of a second, so that
+    nothing spins. `None` while it is too early to tell: CPU time comes in ticks of 10 ms."""
+
+    WINDOW = 0.3
+
+    def __init__(self, server):
+        self.server = server
+        self.look = time.monotonic(), cpu_seconds(server)
+
+    def __call__(self):
+        (then, before), (now, used) = self.look, (time.monotonic(), cpu_seconds(self.server))
+        if now - then < self.WINDOW:
+            return None
+        self.look = now, used
+        return used - before < (now - then) / 5
