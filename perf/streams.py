@@ -1,9 +1,9 @@
 """The second opinion: the same kinds of streams as `tessera bench`, with pyarrow as the client.
 
-    TESSERA_BIN=target/release/tessera target/venv/0.7.0/bin/python perf/streams.py [REPEATS] [--json]
+    TESSERA_BIN=target/release/tessera target/venv/0.7.0/bin/python perf/streams.py [REPEATS] [--json] [--quick]
 
 For each stream: MB/s from the first byte to the durable close, and CPU-seconds per GB of the server process alone; for reading
-also the time to the first batch. Medians, one JSON object a line with --json. `tessera bench` has the floors to compare with.
+also the time to the first batch. Medians, one JSON object a line with --json; a tenth of the bytes with --quick. `tessera bench` has the floors to compare with.
 """
 
 import json
@@ -61,11 +61,12 @@ def cpu_seconds(server):
 
 def measured(server, work):
     """MB/s and CPU-seconds per GB of `work`, which returns its bytes."""
-    cpu, began = cpu_seconds(server), time.monotonic()
+    cpu, own, began = cpu_seconds(server), time.process_time(), time.monotonic()
     size = work()
     return {
         "mb_s": size / 1e6 / (time.monotonic() - began),
         "server_s_gb": (cpu_seconds(server) - cpu) / (size / 1e9),
+        "client_s_gb": (time.process_time() - own) / (size / 1e9),
     }
 
 
@@ -95,6 +96,7 @@ def turn(server, found):
         session = client.create_session("drive")
         for name, make in STREAMS.items():
             batches = list(make())
+            batches = batches[: len(batches) // 10] if "--quick" in sys.argv else batches
             found.setdefault(("put", name), []).append(measured(server, lambda: put(client, session, name, batches)))
         client.finalize(session)
         for name in STREAMS:
