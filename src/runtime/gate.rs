@@ -140,6 +140,21 @@ impl Enter<'_> {
     pub(super) fn is_waiting(&self) -> bool {
         self.ticket.is_some()
     }
+
+    /// Goes in from the head of the line although the bytes exceed the gate's limit, if they stay within `bytes_max`. The next
+    /// poll tells that it is in.
+    pub(super) fn go_beyond(&mut self, bytes_max: usize) {
+        let mut state = self.gate.state();
+        let fits = state.count < self.gate.count_max && self.bytes <= bytes_max.saturating_sub(state.bytes);
+        if fits
+            && state.waiting.front().map(|head| head.ticket) == self.ticket
+            && let Some(head) = state.waiting.pop_front()
+        {
+            state.count += 1;
+            state.bytes += head.bytes;
+            state.admitted.insert(head.ticket);
+        }
+    }
 }
 
 impl Future for Enter<'_> {

@@ -10,6 +10,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
@@ -19,6 +20,8 @@ use std::task::Context;
 use std::task::Poll;
 
 use crossbeam::queue::ArrayQueue;
+use futures::future::Either;
+use futures::future::select;
 use futures::task::AtomicWaker;
 
 use super::gate::Entry;
@@ -73,6 +76,32 @@ impl<T> Sender<T> {
     /// Dropping the future before it is done drops the message.
     pub async fn send(&self, value: T, bytes: usize) -> Result<(), Closed<T>> {
         match self.shared.gate.enter(bytes).await {
+            Ok(()) => {
+                self.shared.push(value, bytes);
+                Ok(())
+            }
+            Err(_) => Err(Closed(value)),
+        }
+    }
+
+    /// As [`Self::send`]; once `patience` is over, a message at the head of the line goes beyond the limit of bytes, up to
+    /// `bytes_max`. For a receiver that has stopped getting on: what it is given in time is still in the caches when it comes to
+    /// it, so the limit is low, but a pause of its own is not to stop the sender.
+    pub async fn send_beyond(
+        &self,
+        value: T,
+        bytes: usize,
+        patience: impl Future<Output = ()>,
+        bytes_max: usize,
+    ) -> Result<(), Closed<T>> {
+        let entered = match select(self.shared.gate.enter(bytes), pin!(patience)).await {
+            Either::Left((entered, _)) => entered,
+            Either::Right(((), mut enter)) => {
+                enter.go_beyond(bytes_max);
+                enter.await
+            }
+        };
+        match entered {
             Ok(()) => {
                 self.shared.push(value, bytes);
                 Ok(())

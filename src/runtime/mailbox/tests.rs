@@ -45,6 +45,38 @@ fn a_giant_is_let_in_alone() {
 }
 
 #[test]
+fn patience_lets_a_message_go_beyond_the_limit_and_not_beyond_the_last_one() {
+    let (sender, mut receiver) = mailbox(8, 100);
+    assert!(sender.try_send('a', 80).is_ok());
+    let (over, patience) = futures::channel::oneshot::channel::<()>();
+    let mut patient = Box::pin(sender.send_beyond('b', 80, patience.map(drop), 200));
+    assert!((&mut patient).now_or_never().is_none(), "it waits first");
+    drop(over);
+    assert_eq!((&mut patient).now_or_never(), Some(Ok(())));
+    let mut third = Box::pin(sender.send_beyond('c', 80, std::future::ready(()), 200));
+    assert!((&mut third).now_or_never().is_none(), "240 are more than 200");
+    let mut fourth = Box::pin(sender.send_beyond('d', 1, std::future::ready(()), 200));
+    assert!((&mut fourth).now_or_never().is_none(), "nobody overtakes");
+    assert_eq!(receiver.try_recv(), Some('a'));
+    assert!((&mut third).now_or_never().is_none(), "patience is spent once: now it is the limit that counts");
+    assert_eq!(receiver.try_recv(), Some('b'));
+    assert_eq!((&mut third).now_or_never(), Some(Ok(())));
+    assert_eq!((&mut fourth).now_or_never(), Some(Ok(())));
+    assert_eq!((receiver.try_recv(), receiver.try_recv(), receiver.bytes()), (Some('c'), Some('d'), 0));
+}
+
+#[test]
+fn whoever_went_beyond_and_gives_up_leaves_the_room() {
+    let (sender, receiver) = mailbox(8, 100);
+    assert!(sender.try_send('a', 80).is_ok());
+    let mut gate = Box::pin(sender.shared.gate.enter(80));
+    assert!((&mut gate).now_or_never().is_none());
+    gate.go_beyond(200);
+    drop(gate);
+    assert_eq!(receiver.bytes(), 80);
+}
+
+#[test]
 fn dropping_the_receiver_tells_those_who_wait_and_drops_what_is_queued() {
     let (sender, receiver) = mailbox(1, 100);
     let queued = Arc::new(());
