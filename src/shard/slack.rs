@@ -10,8 +10,8 @@ use crate::chunk::Effort;
 
 /// One part in this many of the time may go into packing.
 const SHARE: u32 = 10;
-/// Unused time counts for this long.
-const WINDOW: Duration = Duration::from_secs(10);
+/// Unused time counts for this long: telemetry may come in bursts, and a fast stream is not packed for its first second.
+const WINDOW: Duration = Duration::from_secs(2);
 
 /// What one shard may still pack.
 #[derive(Default)]
