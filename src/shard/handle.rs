@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::Weak;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use futures::channel::oneshot;
+use tokio::time::sleep;
 
 use crate::catalog::Tombstone;
 use crate::model::DeviceNumber;
@@ -35,8 +37,15 @@ use super::request::TopicSpec;
 use super::request::Window;
 use super::request::WriterCommand;
 
-/// Bytes of one topic that may wait for its shard; a larger single batch waits alone.
+/// Bytes of one topic that may wait for its shard while that gets on; a larger single batch waits alone. As few as keep it busy: what
+/// waits longer has left the caches when it is written, and costs twice.
+const TOPIC_BYTES: usize = 4 << 20;
+
+/// The same while the shard gets nothing done, as when the device pauses: the sensor is not to wait for it.
 const TOPIC_BYTES_MAX: usize = 64 << 20;
+
+/// How long a batch waits at [`TOPIC_BYTES`] until the shard counts as pausing. Longer than any step of it takes.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Batches decoded ahead of a client that has not asked yet.
 const BATCHES_AHEAD_MAX: usize = 2;
@@ -110,7 +119,7 @@ impl Shards {
             return Err(ShardError::DeviceMissing(device));
         };
         let lane = self.lane(usize::from(spec.head.shard.0))?;
-        let (commands, inbox) = mailbox(TOPIC_MESSAGES_MAX, TOPIC_BYTES_MAX);
+        let (commands, inbox) = mailbox(TOPIC_MESSAGES_MAX, TOPIC_BYTES);
         let signals = PutSignals { backlog: Arc::clone(&lane.backlog), ..PutSignals::default() };
         let topic = spec.head.name.clone();
         let counted = [Counted::new(&lane.writers), Counted::new(writers)];
@@ -127,7 +136,8 @@ impl Shards {
         // Large rows are stored as they are, so their files say how large they are.
         let row_bytes = request.segments.iter().map(|segment| segment.bytes / segment.rows.max(1)).max().unwrap_or(0);
         let account = self.0.read_budget.open(usize::try_from(row_bytes).unwrap_or(usize::MAX))?;
-        let (outbox, batches) = mailbox(BATCHES_AHEAD_MAX, request.batch_bytes.saturating_mul(2));
+        let (outbox, batches) =
+            mailbox(BATCHES_AHEAD_MAX, request.batch_bytes.saturating_mul(2));
         let lane = self.lane(self.0.turn.fetch_add(1, Relaxed))?;
         let open = ShardRequest::OpenReader { request: Box::new(request), account, outbox };
         lane.inbox.send(open, 0).await.map_err(|_| ShardError::Stopped)?;
@@ -266,7 +276,8 @@ impl TopicSender {
     pub async fn push(&mut self, batch: RecordBatch, bytes: usize) -> Result<(), PutError> {
         let waiting = Counted::new(&self.signals.backlog);
         let command = WriterCommand::Batch { batch, bytes, waiting };
-        self.commands.send(command, bytes).await.map_err(|_| self.failure())
+        let sent = self.commands.send_beyond(command, bytes, async { sleep(PAUSE).await }, TOPIC_BYTES_MAX);
+        sent.await.map_err(|_| self.failure())
     }
 
     /// Ends the put whole: returns once every row is durable and the catalog knows it.
