@@ -24,6 +24,7 @@ use super::config::TOPIC_MESSAGES_MAX;
 use super::error::PutError;
 use super::error::ReadError;
 use super::error::ShardError;
+use super::merge;
 use super::put_task::PutSignals;
 use super::read_budget::Loan;
 use super::read_budget::ReadBudget;
@@ -137,7 +138,7 @@ impl Shards {
         let row_bytes = request.segments.iter().map(|segment| segment.bytes / segment.rows.max(1)).max().unwrap_or(0);
         let account = self.0.read_budget.open(usize::try_from(row_bytes).unwrap_or(usize::MAX))?;
         let (outbox, batches) =
-            mailbox(BATCHES_AHEAD_MAX, request.batch_bytes.saturating_mul(2));
+            mailbox(BATCHES_AHEAD_MAX, merge::bytes_max(request.batch_bytes).saturating_mul(BATCHES_AHEAD_MAX));
         let lane = self.lane(self.0.turn.fetch_add(1, Relaxed))?;
         let open = ShardRequest::OpenReader { request: Box::new(request), account, outbox };
         lane.inbox.send(open, 0).await.map_err(|_| ShardError::Stopped)?;

@@ -209,6 +209,12 @@ pub struct Built {
     pub holds: Vec<Arc<Hold>>,
 }
 
+/// Bytes of a batch whose target is `target`: a quarter above it is let through, so that what was written as one row group is not
+/// cut for a few bytes. A single row may be larger.
+pub fn bytes_max(target: usize) -> usize {
+    target.saturating_add(target / 4)
+}
+
 impl BatchBuilder {
     pub fn new(bytes_max: usize, rows_max: usize) -> Self {
         let rows_max = rows_max.max(1);
@@ -223,12 +229,11 @@ impl BatchBuilder {
         self.bytes >= self.bytes_max / 4 * 3 || self.rows >= self.rows_max
     }
 
-    /// Takes the next rows of `cursor`, as many as fit; returns how many. The first row always does. A quarter above the
-    /// target is let through, so that what was written as one row group is not cut for a few bytes.
+    /// Takes the next rows of `cursor`, as many as fit; returns how many. The first row always does.
     pub fn take(&mut self, cursor: &mut Cursor, limit: Option<Limit>, account: &ReadAccount) -> usize {
         let rows = cursor.rows_until(limit).min(self.rows_max - self.rows);
         let goes_on = self.last_of(cursor).is_some_and(|piece| piece.rows.end == cursor.at);
-        let mut room = self.bytes_max.saturating_add(self.bytes_max / 4);
+        let mut room = bytes_max(self.bytes_max);
         if self.pieces.len() > usize::from(goes_on) {
             if self.copy.is_none() {
                 self.copy = account.try_hold(room).or_else(|| account.try_hold(account.free() / 2));
