@@ -36,8 +36,8 @@ use super::windows;
 use super::windows::Held;
 use super::windows::Windows;
 
-/// Larger frames mean fewer, larger reads; the plateau begins at 256 KiB.
-const FRAME_BYTES_MAX: u32 = 1 << 20;
+/// Larger frames mean fewer, larger reads; the plateau begins here, and a frame is still in the core's cache when it is copied.
+const FRAME_BYTES_MAX: u32 = 256 << 10;
 /// Streams we reset are remembered, so that what is still on its way for them is no offence: a client may lose many puts at once.
 const RESET_STREAMS_REMEMBERED: usize = 4096;
 /// Streams the client reset before they were taken up, and errors of its making, before it is told to calm down.

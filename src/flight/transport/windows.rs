@@ -28,7 +28,8 @@ pub(super) const QUIET_WINDOW: u32 = 1 << 20;
 /// What the windows of all puts add up to while they drain, before the bounds of one.
 const SHARED_WINDOW: u32 = 64 << 20;
 const STREAM_WINDOW_MIN: u32 = 128 << 10;
-const STREAM_WINDOW_MAX: u32 = 16 << 20;
+/// What a put has not taken yet lies in memory, and leaves the caches before it is copied: no more than keeps a sender busy.
+const STREAM_WINDOW_MAX: u32 = 4 << 20;
 /// h2's guard against floods of tiny frames would follow the connection window and be void.
 pub(super) const DATA_FRAME_BUDGET: usize = 32 * MIB;
 
@@ -129,9 +130,9 @@ mod tests {
 
     #[test]
     fn the_share_shrinks_with_the_puts_and_stays_in_its_bounds() {
-        let shares = [0, 1, 4, 5, 8, 300, 512, 4096, 1 << 20].map(share);
+        let shares = [0, 1, 16, 17, 32, 300, 512, 4096, 1 << 20].map(share);
         let mib = 1 << 20;
         let least = 128 << 10;
-        assert_eq!(shares, [mib, 16 * mib, 16 * mib, 8 * mib, 8 * mib, least, least, least, least]);
+        assert_eq!(shares, [mib, 4 * mib, 4 * mib, 2 * mib, 2 * mib, least, least, least, least]);
     }
 }
