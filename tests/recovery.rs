@@ -394,7 +394,7 @@ fn a_recovery_that_is_cut_off_anywhere_is_finished_by_the_next() {
             }
         }
         let script = FaultScript::new(faults);
-        let faulty = FaultDevice::new(device(root), script.clone());
+        let faulty = FaultDevice::new(device(root), root, script.clone());
         let first = block_on(store::recover(&faulty, DeviceNumber(0), &open));
         let last = block_on(store::recover(&*device(root), DeviceNumber(0), &open)).unwrap();
         assert_eq!(fs::read_dir(root.join("touched")).unwrap().count(), 0, "all marks are gone");

@@ -44,7 +44,8 @@ fn an_archive_is_made_where_one_is_asked_for() {
 fn start(root: &Path) -> (BTreeMap<String, usize>, RecoveryReport) {
     let names = BlockingPool::new("test", 1).unwrap();
     let script = FaultScript::default();
-    let device = FaultDevice::new(Rc::new(ThreadDevice::open(root, names.clone(), names).unwrap()), script.clone());
+    let device = ThreadDevice::open(root, names.clone(), names).unwrap();
+    let device = FaultDevice::new(Rc::new(device), root, script.clone());
     let catalog = EmbeddedCatalog::open(&EmbeddedConfig::default(), &root.join("catalog/catalog.db")).unwrap();
     let report = block_on(store::recover(&device, DeviceNumber(0), &catalog.open_store())).unwrap();
     catalog.close();

@@ -23,6 +23,7 @@ use crate::bench::SinkOptions;
 use crate::bench::Terms;
 use crate::bench::Transport;
 use crate::bench::Workload;
+use crate::io::Host;
 
 use super::arguments::ConfigArguments;
 use super::main::Failure;
@@ -151,7 +152,7 @@ pub fn run(arguments: &BenchArguments) -> Result<Outcome, Failure> {
     let rows = run.rows;
     if let Some(path) = &common.json {
         let report = serde_json::json!({"machine": machine, "rows": rows});
-        std::fs::write(path, format!("{report:#}\n"))?;
+        Host::default().write_report(path, &format!("{report:#}\n"))?;
     }
     print(&machine, &rows)?;
     Ok(Outcome::Done)

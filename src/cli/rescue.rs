@@ -7,6 +7,7 @@ use crate::client::Client;
 use crate::client::ClientError;
 use crate::client::SessionInfo;
 use crate::daemon;
+use crate::io::wall_ns;
 use crate::model::Locator;
 use crate::model::Order;
 use crate::model::OrderVerb;
@@ -107,7 +108,7 @@ impl Desk {
     }
 
     fn give(&self, verb: OrderVerb) -> Result<(), ClientError> {
-        let expires_at_ns = daemon::wall_ns().saturating_add(ORDER_LIFE.as_nanos() as i64);
+        let expires_at_ns = wall_ns().saturating_add(ORDER_LIFE.as_nanos() as i64);
         let Ok(Locator::Session { session, .. }) = Locator::parse(&self.session.locator) else {
             let (what, cause) = ("the open sessions".to_owned(), "a session without a locator".to_owned());
             return Err(ClientError::Answer { what, cause });

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -14,6 +13,10 @@ use super::check;
 use super::check::CheckError;
 use super::compose::Config;
 use super::environment;
+use crate::io::Host;
+
+/// Bytes of a configuration file: more is no configuration.
+const FILE_LEN_MAX: u64 = 1 << 20;
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,7 +142,10 @@ fn table_of(config: &Config) -> Table {
 }
 
 fn read(path: &Path) -> Result<Table, LoadError> {
-    let text = fs::read_to_string(path).map_err(|cause| LoadError::Read { path: path.to_owned(), cause })?;
+    let read = Host::default().read_small(path, FILE_LEN_MAX).and_then(|bytes| {
+        String::from_utf8(bytes).map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))
+    });
+    let text = read.map_err(|cause| LoadError::Read { path: path.to_owned(), cause })?;
     text.parse().map_err(|cause| LoadError::Syntax { path: path.to_owned(), cause: Box::new(cause) })
 }
 
@@ -229,7 +235,7 @@ mod tests {
 
     fn load(file: &str, variables: &[(&str, &str)], flags: Vec<Override>) -> Result<Loaded, LoadError> {
         let path = tempfile::NamedTempFile::new().unwrap();
-        fs::write(path.path(), file).unwrap();
+        std::fs::write(path.path(), file).unwrap();
         let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         Loaded::load(Some(path.path()), variables, flags)
     }

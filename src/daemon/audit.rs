@@ -2,10 +2,10 @@
 //! whether anything lies there that nobody knows. Once per start.
 
 use std::time::Duration;
-use std::time::Instant;
 
 use crate::catalog::OpenStore;
 use crate::catalog::Standing;
+use crate::io::now;
 use crate::model::SessionId;
 use crate::shard::ShardError;
 use crate::shard::Shards;
@@ -54,7 +54,7 @@ pub async fn audit(open_store: &OpenStore, shards: &Shards, pace: Pace) -> Resul
 }
 
 async fn one(shards: &Shards, session: SessionId, pace: Pace) -> Result<RecoveryReport, ShardError> {
-    let began = Instant::now();
+    let began = now();
     let report = shards.audit(session).await?;
     let rest = (began.elapsed() * pace.factor).max(pace.pause);
     if !rest.is_zero() {
@@ -65,7 +65,7 @@ async fn one(shards: &Shards, session: SessionId, pace: Pace) -> Result<Recovery
 
 /// Audits, and says what was found.
 pub async fn run(open_store: OpenStore, shards: Shards) {
-    let began = Instant::now();
+    let began = now();
     match audit(&open_store, &shards, Pace::BACKGROUND).await {
         Ok(report) => tracing::info!(
             seconds = began.elapsed().as_secs(),

@@ -29,4 +29,3 @@ pub use start::StartError;
 pub use start::Storage;
 pub use start::open_at_rest;
 pub use start::open_storage;
-pub use start::wall_ns;

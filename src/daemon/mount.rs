@@ -14,16 +14,14 @@
 //!
 //! The catalog is made before the ids are written, so a first start that is cut off anywhere leaves the second row.
 
-use std::fs;
 use std::io;
-use std::io::Write;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::path::PathBuf;
 
 use uuid::Uuid;
 
 use crate::io::DirectoryLock;
+use crate::io::Host;
 use crate::io::LockError;
 use crate::io::with_remedy;
 use crate::model::DeviceId;
@@ -33,6 +31,9 @@ use crate::store;
 
 /// In the catalog's directory.
 const CATALOG_FILE: &str = "catalog.db";
+
+/// Bytes of a DEVICE file that somebody edited and that can still be meant.
+const DEVICE_LEN_MAX: u64 = 256;
 
 #[derive(Debug, thiserror::Error)]
 pub enum MountError {
@@ -88,26 +89,26 @@ pub struct Mounted {
 }
 
 /// Locks the directories, which must exist, and looks at them. At least one.
-pub fn mount(paths: &[PathBuf]) -> Result<Vec<Mounted>, MountError> {
+pub fn mount(host: &Host, paths: &[PathBuf]) -> Result<Vec<Mounted>, MountError> {
     let mut mounted: Vec<Mounted> = Vec::with_capacity(paths.len());
     for path in paths {
         let wrap = |cause| MountError::Directory { path: path.clone(), cause };
-        let path = fs::canonicalize(path).map_err(wrap)?;
+        let path = host.resolve(path).map_err(wrap)?;
         if let Some(other) = mounted.iter().find(|other| other.path == path) {
             return Err(MountError::Same { a: other.path.clone(), b: path });
         }
-        let device = read_device(&path)?;
+        let device = read_device(host, &path)?;
         if device.is_none()
-            && let Some(found) = foreign_entry(&path).map_err(wrap)?
+            && let Some(found) = foreign_entry(host, &path).map_err(wrap)?
         {
             return Err(MountError::NotEmpty { path, found });
         }
-        let lock = DirectoryLock::take(&path)?;
+        let lock = host.lock(&path)?;
         if let Some(other) = mounted.iter().find(|other| device.is_some() && other.device == device) {
             return Err(MountError::Copy { a: other.path.clone(), b: path });
         }
-        let has_chunks = has_entries(&path.join(store::CHUNKS_DIRECTORY)).map_err(wrap)?;
-        let has_catalog = fs::exists(catalog_file(&path)).map_err(wrap)?;
+        let has_chunks = host.has_entries(&path.join(store::CHUNKS_DIRECTORY)).map_err(wrap)?;
+        let has_catalog = host.exists(&catalog_file(&path)).map_err(wrap)?;
         mounted.push(Mounted { path, device, lock, has_chunks, has_catalog });
     }
     match mounted.is_empty() {
@@ -160,9 +161,9 @@ pub fn catalog_file(path: &Path) -> PathBuf {
 }
 
 /// Something in a directory without a DEVICE file that we never put there.
-fn foreign_entry(path: &Path) -> io::Result<Option<String>> {
-    for entry in fs::read_dir(path)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
+fn foreign_entry(host: &Host, path: &Path) -> io::Result<Option<String>> {
+    for name in host.names(path)? {
+        let name = name.to_string_lossy().into_owned();
         let ours = ["LOCK", "DEVICE.tmp", "probe.part", "lost+found"].contains(&name.as_str())
             || store::DIRECTORIES.contains(&name.as_str());
         if !ours {
@@ -172,22 +173,15 @@ fn foreign_entry(path: &Path) -> io::Result<Option<String>> {
     Ok(None)
 }
 
-fn has_entries(directory: &Path) -> io::Result<bool> {
-    match fs::read_dir(directory) {
-        Ok(mut entries) => entries.next().transpose().map(|entry| entry.is_some()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 /// Makes a directory and what is missing above it, each durable in its parent before the next.
-pub fn make_directory(path: &Path) -> Result<(), MountError> {
-    make_with(path, &mut sync_directory).map_err(|cause| MountError::Directory { path: path.to_owned(), cause })
+pub fn make_directory(host: &Host, path: &Path) -> Result<(), MountError> {
+    make_with(host, path, &mut |parent| host.sync_directory(parent))
+        .map_err(|cause| MountError::Directory { path: path.to_owned(), cause })
 }
 
 /// * `sync`: called with the parent of every directory that is made.
-fn make_with(path: &Path, sync: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
-    if path.is_dir() {
+fn make_with(host: &Host, path: &Path, sync: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
+    if host.is_directory(path) {
         return Ok(());
     }
     let parent = match path.parent() {
@@ -195,41 +189,33 @@ fn make_with(path: &Path, sync: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::
         _ => Path::new("."),
     };
     if parent != path {
-        make_with(parent, sync)?;
+        make_with(host, parent, sync)?;
     }
-    match fs::DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+    match host.make_directory(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && host.is_directory(path) => {}
         other => other?,
     }
     sync(parent)
 }
 
-pub fn sync_directory(path: &Path) -> io::Result<()> {
-    fs::File::open(path)?.sync_all()
-}
-
 /// Reads the directory's id.
-fn read_device(path: &Path) -> Result<Option<DeviceId>, MountError> {
-    match fs::read_to_string(path.join(store::DEVICE_FILE)) {
-        Ok(text) => {
-            let id = Uuid::try_parse(text.trim()).map_err(|_| MountError::DeviceFile(path.to_owned()))?;
+fn read_device(host: &Host, path: &Path) -> Result<Option<DeviceId>, MountError> {
+    match host.read_small(&path.join(store::DEVICE_FILE), DEVICE_LEN_MAX) {
+        Ok(bytes) => {
+            let id = Uuid::try_parse_ascii(bytes.trim_ascii()).map_err(|_| MountError::DeviceFile(path.to_owned()))?;
             Ok(Some(DeviceId(id)))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(MountError::DeviceFile(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Err(MountError::DeviceFile(path.to_owned())),
         Err(cause) => Err(MountError::Directory { path: path.to_owned(), cause }),
     }
 }
 
 /// Gives a directory its id, durably.
-pub fn write_device(path: &Path, ids: &IdSource) -> Result<DeviceId, MountError> {
-    let wrap = |cause| MountError::Directory { path: path.to_owned(), cause };
+pub fn write_device(host: &Host, path: &Path, ids: &IdSource) -> Result<DeviceId, MountError> {
     let id = DeviceId::new(ids);
-    let draft = path.join("DEVICE.tmp");
-    let mut out = fs::File::create(&draft).map_err(wrap)?;
-    writeln!(out, "{id}").and_then(|()| out.sync_all()).map_err(wrap)?;
-    fs::rename(&draft, path.join(store::DEVICE_FILE)).map_err(wrap)?;
-    sync_directory(path).map_err(wrap)?;
+    let written = host.write_small(path, store::DEVICE_FILE, format!("{id}\n").as_bytes());
+    written.map_err(|cause| MountError::Directory { path: path.to_owned(), cause })?;
     Ok(id)
 }
 
@@ -245,9 +231,9 @@ mod tests {
             synced.push(path.to_owned());
             Ok(())
         };
-        let deep = root.path().join("a/b/c");
-        make_with(&deep, &mut sync).unwrap();
-        make_with(&deep, &mut sync).unwrap();
+        let (deep, host) = (root.path().join("a/b/c"), Host::default());
+        make_with(&host, &deep, &mut sync).unwrap();
+        make_with(&host, &deep, &mut sync).unwrap();
         assert!(deep.is_dir());
         assert_eq!(synced, [root.path().to_owned(), root.path().join("a"), root.path().join("a/b")]);
     }
@@ -255,13 +241,13 @@ mod tests {
     #[test]
     fn a_copied_directory_is_refused() {
         let root = tempfile::tempdir().unwrap();
-        let paths = [root.path().join("a"), root.path().join("b")];
+        let (paths, host) = ([root.path().join("a"), root.path().join("b")], Host::default());
         for path in &paths {
-            make_directory(path).unwrap();
+            make_directory(&host, path).unwrap();
         }
-        write_device(&paths[0], &IdSource::from_seed([1; 32])).unwrap();
-        fs::copy(paths[0].join("DEVICE"), paths[1].join("DEVICE")).unwrap();
-        assert!(matches!(mount(&paths), Err(MountError::Copy { .. })));
-        assert!(matches!(mount(&[]), Err(MountError::Directory { .. })));
+        write_device(&host, &paths[0], &IdSource::from_seed([1; 32])).unwrap();
+        std::fs::copy(paths[0].join("DEVICE"), paths[1].join("DEVICE")).unwrap();
+        assert!(matches!(mount(&host, &paths), Err(MountError::Copy { .. })));
+        assert!(matches!(mount(&host, &[]), Err(MountError::Directory { .. })));
     }
 }

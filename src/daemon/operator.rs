@@ -1,6 +1,5 @@
 //! The key of a running server's data directory: who can read it may give orders.
 
-use std::fs;
 use std::path::PathBuf;
 
 use crate::auth::OrderSealer;
@@ -8,6 +7,7 @@ use crate::catalog::CatalogError;
 use crate::catalog::EmbeddedCatalog;
 use crate::catalog::EmbeddedConfig;
 use crate::config::Config;
+use crate::io::Host;
 use crate::io::LockError;
 use crate::io::is_directory_held;
 
@@ -52,7 +52,7 @@ pub fn order_sealer(config: &Config) -> Result<OrderSealer, OperatorError> {
 /// The directory that has the catalog.
 fn find(directories: &[PathBuf]) -> Result<&PathBuf, OperatorError> {
     for path in directories {
-        match fs::exists(mount::catalog_file(path)) {
+        match Host::default().exists(&mount::catalog_file(path)) {
             Ok(true) => return Ok(path),
             Ok(false) => {}
             Err(cause) => return Err(OperatorError::Denied { path: path.clone(), cause }),

@@ -19,6 +19,8 @@ use crate::flight::Listener;
 use crate::flight::Stop;
 use crate::io::Backend;
 use crate::io::DirectoryLock;
+use crate::io::Host;
+use crate::io::wall_ns;
 use crate::retrieval::Retrieval;
 use crate::runtime::Budget;
 use crate::runtime::Executor;
@@ -133,7 +135,7 @@ struct Remains {
 async fn open(config: &Config) -> Result<Open, ServeError> {
     // First of all, so that a wrong or taken address is told before anything is opened; clients wait until we accept.
     let listener = socket::bind(&config.server).await?;
-    let storage = start::open_storage(config).await?;
+    let storage = start::open_storage(config, &Host::default()).await?;
     storage.embedded.on_poison(|cause: &str| {
         tracing::error!(cause, "the catalog failed to store a change: stopping, so that nothing false is answered");
         process::exit(EXIT_CATALOG);
@@ -142,7 +144,7 @@ async fn open(config: &Config) -> Result<Open, ServeError> {
     let Storage { catalog, embedded, open_store, shards, executors, ids, budget, ticket_key, locks, .. } = storage;
     let (orders, limits) = (OrderSealer::new(ticket_key), config.sessions.clone());
     let store = open_store.clone();
-    let sessions = Sessions::new(Arc::clone(&catalog), store, shards.clone(), ids, orders, limits, start::wall_ns);
+    let sessions = Sessions::new(Arc::clone(&catalog), store, shards.clone(), ids, orders, limits, wall_ns);
     let retrieval = Retrieval::new(catalog, shards.clone(), config.reading.clone());
     let handlers = HandlerConfig {
         session_answer: config.compat.session_answer,

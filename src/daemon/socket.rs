@@ -1,42 +1,37 @@
 //! Binding, and the file of the Unix socket: it is ours to remove and to open to our group.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use crate::flight::BindError;
 use crate::flight::ListenConfig;
 use crate::flight::Listener;
+use crate::io::Host;
 
 /// Our user and our group may connect.
 const SOCKET_MODE: u32 = 0o660;
 
 /// Binds all addresses. A socket that a dead server left behind is removed first; anything else in its place is not.
 pub async fn bind(config: &ListenConfig) -> Result<Listener, BindError> {
+    let host = Host::default();
     let listener = match Listener::bind(config).await {
-        Err(BindError::UnixStale { path }) if is_socket(&path) => {
+        Err(BindError::UnixStale { path }) if host.is_socket(&path) => {
             tracing::info!(path = %path.display(), "removing the Unix socket of a server that is gone");
-            fs::remove_file(&path).map_err(|cause| BindError::Unix { path, cause })?;
+            host.remove_file(&path).map_err(|cause| BindError::Unix { path, cause })?;
             Listener::bind(config).await?
         }
         other => other?,
     };
     if let Some(path) = &config.unix_socket {
-        let opened = fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE));
+        let opened = host.set_mode(path, SOCKET_MODE);
         opened.map_err(|cause: io::Error| BindError::Unix { path: path.clone(), cause })?;
     }
     Ok(listener)
 }
 
-/// A file of another kind refuses connections too.
-fn is_socket(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::UnixListener;
 
     use super::*;

@@ -2,9 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
 
 use crate::catalog::Catalog;
 use crate::catalog::CatalogError;
@@ -12,11 +9,14 @@ use crate::catalog::EmbeddedCatalog;
 use crate::catalog::EmbeddedConfig;
 use crate::catalog::OpenStore;
 use crate::config::Config;
-use crate::io;
 use crate::io::Backend;
 use crate::io::BackendChoice;
 use crate::io::DirectoryLock;
+use crate::io::Host;
 use crate::io::ProbeError;
+use crate::io::failpoint;
+use crate::io::now;
+use crate::io::wall_ns;
 use crate::model::DeviceId;
 use crate::model::DeviceNumber;
 use crate::model::IdSource;
@@ -74,33 +74,34 @@ pub struct Storage {
 ///
 /// # Errors
 /// [`StartError`]; nothing listens yet then, and the next start begins anew.
-pub async fn open_storage(config: &Config) -> Result<Storage, StartError> {
-    let began = Instant::now();
-    let ids = Arc::new(IdSource::from_seed(seed()?));
+pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, StartError> {
+    let began = now();
+    let ids = Arc::new(IdSource::from_seed(seed(host)?));
     for path in &config.storage.data_dirs {
-        mount::make_directory(path)?;
+        mount::make_directory(host, path)?;
     }
-    let mounted = mount::mount(&config.storage.data_dirs)?;
+    let mounted = mount::mount(host, &config.storage.data_dirs)?;
     let (file, presence) = mount::find_catalog(&mounted)?;
-    let backend = probe(config, &mounted)?;
+    let backend = probe(config, host, &mounted)?;
     if let (Presence::Absent, Some(place)) = (presence, file.parent()) {
-        mount::make_directory(place)?;
+        mount::make_directory(host, place)?;
     }
     let embedded = EmbeddedCatalog::open(&EmbeddedConfig::default(), &file)?;
     if let (Presence::Absent, Some(place)) = (presence, file.parent()) {
         // Before any directory gets an id: see `mount`.
         let above = mounted.first().map_or(place, |first| &first.path);
-        let synced = mount::sync_directory(place).and_then(|()| mount::sync_directory(above));
+        let synced = host.sync_directory(place).and_then(|()| host.sync_directory(above));
         synced.map_err(|cause| MountError::Directory { path: place.to_owned(), cause })?;
     }
     let open_store = embedded.open_store();
     mount::check_known(&mounted, &open_store.devices().await?)?;
-    let boot = open_store.boot(seed()?, wall_ns()).await?;
+    let boot = open_store.boot(seed(host)?, wall_ns()).await?;
+    failpoint("recover: catalog booted");
     let mut devices: Vec<(DeviceNumber, PathBuf)> = Vec::with_capacity(mounted.len());
     for directory in &mounted {
         let device = match directory.device {
             Some(device) => device,
-            None => mount::write_device(&directory.path, &ids)?,
+            None => mount::write_device(host, &directory.path, &ids)?,
         };
         devices.push((open_store.device(device).await?, directory.path.clone()));
     }
@@ -120,7 +121,7 @@ pub async fn open_storage(config: &Config) -> Result<Storage, StartError> {
             blocks: usize::try_from(config.memory.blocks_per_shard).unwrap_or(usize::MAX),
             read_bytes: config.memory.read_bytes,
         },
-        faults: None,
+        faults: host.faults(),
     };
     // After everything that looks at the cores: a pinned thread sees one.
     let (shards, executors) = start_shards(&mut setup, config.storage.backend).await?;
@@ -170,12 +171,6 @@ fn fallback(tried: &Backend, wanted: BackendChoice, error: &ShardError) -> Optio
     (refused && allowed).then(|| Backend::Threads { reason: cause.to_string() })
 }
 
-/// Unix time in nanoseconds: what labels are stamped with. Nothing is decided by it.
-pub fn wall_ns() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
-}
-
 /// One shard per core, or as many as the configuration says; cores are shared in turn when there are fewer.
 fn placement(config: &Config, usable: &[usize]) -> Vec<Option<usize>> {
     let count = match config.shards.count {
@@ -185,8 +180,8 @@ fn placement(config: &Config, usable: &[usize]) -> Vec<Option<usize>> {
     (0..count).map(|shard| usable.get(shard % usable.len().max(1)).copied()).collect()
 }
 
-fn seed() -> Result<[u8; 32], StartError> {
-    io::seed().map_err(StartError::Randomness)
+fn seed(host: &Host) -> Result<[u8; 32], StartError> {
+    host.seed().map_err(StartError::Randomness)
 }
 
 /// Opens a stopped server's directories for looking at them: locked, catalog open, nothing recovered, nothing made or changed
@@ -195,7 +190,7 @@ fn seed() -> Result<[u8; 32], StartError> {
 /// # Errors
 /// [`StartError`]; also when a directory was never used.
 pub async fn open_at_rest(config: &Config) -> Result<AtRest, StartError> {
-    let mounted = mount::mount(&config.storage.data_dirs)?;
+    let mounted = mount::mount(&Host::default(), &config.storage.data_dirs)?;
     let (file, presence) = mount::find_catalog(&mounted)?;
     if presence == Presence::Absent {
         let path = mounted.first().map(|m| m.path.clone()).unwrap_or_default();
@@ -220,10 +215,10 @@ pub struct AtRest {
 }
 
 /// The slowest answer counts: one directory that refuses io_uring moves all to threads.
-fn probe(config: &Config, mounted: &[Mounted]) -> Result<Backend, StartError> {
+fn probe(config: &Config, host: &Host, mounted: &[Mounted]) -> Result<Backend, StartError> {
     let mut chosen = Backend::Uring;
     for directory in mounted {
-        match io::probe(&directory.path, config.storage.backend)? {
+        match host.probe(&directory.path, config.storage.backend)? {
             Backend::Uring => {}
             threads @ Backend::Threads { .. } => chosen = threads,
         }

@@ -9,7 +9,6 @@ use std::io;
 use std::process;
 use std::thread;
 use std::time::Duration;
-use std::time::Instant;
 
 use tokio::runtime::Builder;
 use tokio::signal::unix::SignalKind;
@@ -18,6 +17,7 @@ use tokio::sync::oneshot;
 use tokio::sync::watch;
 
 use crate::flight::Stop;
+use crate::io::now;
 
 /// How long running calls may go on after the first signal, and how long the whole stop may take.
 pub const DRAIN: Duration = Duration::from_secs(30);
@@ -63,7 +63,7 @@ pub fn on_signals(stop: watch::Sender<Stop>) -> io::Result<Stopping> {
                 puts_s,
                 "draining: no new calls; running ones may end, puts are then sealed as they are"
             );
-            let _ = stop.send(Stop::Drain { until: Instant::now() + DRAIN });
+            let _ = stop.send(Stop::Drain { until: now() + DRAIN });
             wait(signals(), ended, STOP).await
         });
         match end {

@@ -61,9 +61,7 @@ impl Clock for SystemClock {
     }
 
     fn wall_ns(&self) -> i64 {
-        // A clock before 1970 is a label as good as any.
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+        wall_ns()
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {
@@ -74,6 +72,18 @@ impl Clock for SystemClock {
             Sleeper::Thread(timer) => Box::pin(timer.sleep(duration)),
         }
     }
+}
+
+/// The machine's monotonic time, for deadlines and ages outside the shards.
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Unix time in nanoseconds: what labels are stamped with. Nothing is decided by it.
+pub fn wall_ns() -> i64 {
+    // A clock before 1970 is a label as good as any.
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// A clock that stands still until a test moves it. Clones, on any thread, are the same clock.

@@ -29,6 +29,7 @@ use super::block::IoFuture;
 use super::block::Space;
 use super::block::check_path;
 use super::blocking::BlockingPool;
+use super::failpoint::failpoint;
 
 /// Who may read what we create: its owner.
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
@@ -218,16 +219,20 @@ fn read_small(root: &OwnedFd, path: &Path, len_max: usize) -> io::Result<Vec<u8>
     Ok(bytes)
 }
 
-fn write_small(root: &OwnedFd, path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_small(root: &OwnedFd, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(".tmp");
     let draft = PathBuf::from(draft);
-    let result = write_draft(root, &draft, bytes).and_then(|()| Ok(rustix::fs::renameat(root, &draft, root, path)?));
+    let result = write_draft(root, &draft, bytes).and_then(|()| {
+        failpoint("small file: draft synced");
+        Ok(rustix::fs::renameat(root, &draft, root, path)?)
+    });
     if let Err(error) = result {
         // The error that is reported is the first one; a draft that stays is overwritten by the next attempt.
         let _ = rustix::fs::unlinkat(root, &draft, AtFlags::empty());
         return Err(error);
     }
+    failpoint("small file: renamed");
     sync_directory(root, path.parent().unwrap_or(Path::new("")))
 }
 
@@ -235,5 +240,6 @@ fn write_draft(root: &OwnedFd, draft: &Path, bytes: &[u8]) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::openat(root, draft, flags, FILE_MODE)?);
     file.write_all(bytes)?;
+    failpoint("small file: draft written");
     file.sync_all()
 }

@@ -1,25 +1,21 @@
-//! A device that fails on purpose: every operation of a clean run can be counted, then made to fail in turn.
+//! What goes wrong on purpose: every call of a clean run can be counted, with the line of ours that made it, and then be made
+//! to fail in turn. The script decides; [`FaultDevice`](super::FaultDevice) and [`Host`](super::Host) carry it out.
 
-use std::cell::Cell;
 use std::io;
-use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::thread;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::block::BlockDevice;
-use super::block::BlockFile;
-use super::block::DirectoryEntry;
-use super::block::IoFuture;
-use super::block::Space;
-use super::block::dead_file;
-use super::buffer::AlignedBuf;
+use super::call_site::CallSite;
+use super::outage::Unsynced;
 
-/// What was asked of the device, as the trace tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What was asked for, as the trace tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     Create,
     Open,
@@ -39,6 +35,11 @@ pub enum Operation {
     ReadSmall,
     WriteSmall,
     Space,
+    // Of the host alone: what a start does before there is a device.
+    Look,
+    Lock,
+    Probe,
+    Random,
 }
 
 /// Which operations fail, counted from 0 in the order they are asked for. A failing one does not reach the device.
@@ -56,6 +57,55 @@ pub enum Faults {
     Panic(Operation, usize),
 }
 
+/// One call of ours, made to go wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub operation: Operation,
+    pub site: CallSite,
+    /// Counted from 0 among the calls of this operation at this site.
+    pub nth: usize,
+    pub kind: FaultKind,
+    pub span: Span,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// EIO, and nothing reaches the device.
+    Io,
+    /// ENOSPC, and nothing reaches the device.
+    Full,
+    /// Half of a write or read, and an error. Anything else as [`Self::Io`].
+    Short,
+    /// A write leaves rubbish in its second half and fails; a read brings rubbish and *succeeds*; anything else is done, and
+    /// fails all the same: the answer got lost.
+    Torn,
+    /// It takes its time, and succeeds.
+    Late,
+    /// The power fails: this call and all after it. [`FaultScript::cut_power`] then takes away what was not synced.
+    Lost,
+}
+
+/// For how long, once it struck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    Once,
+    ForGood,
+}
+
+/// How late a late call is: once, and each of many.
+const LATE: Duration = Duration::from_millis(30);
+const LATE_EACH: Duration = Duration::from_millis(1);
+
+/// What becomes of one call.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    Proceed,
+    Fail(Errno),
+    Short,
+    Torn,
+    Late(Duration),
+}
+
 /// The faults to come and the trace so far. Clones, on any thread, are the same.
 #[derive(Clone, Default)]
 pub struct FaultScript(Arc<Mutex<Script>>);
@@ -63,251 +113,150 @@ pub struct FaultScript(Arc<Mutex<Script>>);
 #[derive(Default)]
 struct Script {
     faults: Faults,
+    armed: Vec<Armed>,
     trace: Vec<Operation>,
+    /// With `trace`, where sites are watched.
+    sites: Option<Vec<(Operation, CallSite)>>,
+    after_death: Vec<Operation>,
+    /// What a power cut would take, in the order it was done.
+    unsynced: Unsynced,
+}
+
+struct Armed {
+    fault: Fault,
+    /// Calls of the fault's operation and site so far.
+    matched: usize,
+    struck: usize,
 }
 
 impl FaultScript {
     pub fn new(faults: Faults) -> Self {
-        Self(Arc::new(Mutex::new(Script { faults, trace: Vec::new() })))
+        Self(Arc::new(Mutex::new(Script { faults, ..Script::default() })))
+    }
+
+    /// Single calls that go wrong, each where and as it says.
+    pub fn with(faults: Vec<Fault>) -> Self {
+        let armed = faults.into_iter().map(|fault| Armed { fault, matched: 0, struck: 0 }).collect();
+        Self(Arc::new(Mutex::new(Script { armed, ..Script::default() })))
+    }
+
+    /// From here on the site of every call is kept. Costs a walk up the stack for each.
+    pub fn watch(&self) {
+        self.script().sites = Some(Vec::new());
     }
 
     /// Every operation asked for so far, the failed ones included.
     pub fn trace(&self) -> Vec<Operation> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).trace.clone()
+        self.script().trace.clone()
     }
 
-    fn ask(&self, operation: Operation) -> io::Result<()> {
-        let mut script = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The site of every call so far, of a script that watches.
+    pub fn sites(&self) -> Vec<(Operation, CallSite)> {
+        self.script().sites.clone().unwrap_or_default()
+    }
+
+    /// How many calls the last of the single faults met.
+    pub fn struck(&self) -> usize {
+        self.script().armed.last().map_or(0, |armed| armed.struck)
+    }
+
+    /// What was asked of files that a fault had killed before: a sync or a truncation among it is a retry that can lie.
+    pub fn asked_of_dead_files(&self) -> Vec<Operation> {
+        self.script().after_death.clone()
+    }
+
+    /// Takes away what was done and not synced, each part of it kept, torn or lost as `seed` has it. Call it once everything
+    /// that used the script is gone, after a fault of kind [`FaultKind::Lost`]. Returns how much was taken.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn cut_power(&self, seed: u64) -> io::Result<usize> {
+        let unsynced = std::mem::take(&mut self.script().unsynced);
+        unsynced.take_away(seed)
+    }
+
+    pub(super) fn ask(&self, operation: Operation) -> Verdict {
+        let wanted = {
+            let script = self.script();
+            script.sites.is_some() || script.armed.iter().any(|armed| armed.fault.operation == operation)
+        };
+        let site = if wanted { CallSite::of_caller() } else { None };
+        let mut script = self.script();
         let number = script.trace.len();
         let of_kind = script.trace.iter().filter(|earlier| **earlier == operation).count();
         script.trace.push(operation);
-        let faults = script.faults;
-        match faults {
-            Faults::One(nth) if number == nth => Err(Errno::IO.into()),
-            Faults::From(nth) if number >= nth => Err(Errno::IO.into()),
-            Faults::Full(nth) if number == nth => Err(Errno::NOSPC.into()),
+        if let (Some(sites), Some(site)) = (&mut script.sites, &site) {
+            sites.push((operation, site.clone()));
+        }
+        match script.faults {
+            Faults::One(nth) if number == nth => Verdict::Fail(Errno::IO),
+            Faults::From(nth) if number >= nth => Verdict::Fail(Errno::IO),
+            Faults::Full(nth) if number == nth => Verdict::Fail(Errno::NOSPC),
             Faults::Panic(kind, nth) if kind == operation && of_kind == nth => {
                 drop(script);
                 panic!("{operation:?} number {nth} panics as it was told to")
             }
-            _ => Ok(()),
+            _ => script.strike(operation, site.as_ref()),
         }
     }
-}
 
-/// Another device, and a script of what goes wrong on it.
-pub struct FaultDevice {
-    inner: Rc<dyn BlockDevice>,
-    script: FaultScript,
-}
-
-impl FaultDevice {
-    pub fn new(inner: Rc<dyn BlockDevice>, script: FaultScript) -> Self {
-        Self { inner, script }
-    }
-
-    /// Asks the script now, in the order of the calls, and runs `operation` if it may.
-    fn run<'a, T: 'a>(&'a self, kind: Operation, operation: impl FnOnce() -> IoFuture<'a, T>) -> IoFuture<'a, T> {
-        run(&self.script, kind, operation)
-    }
-
-    fn file<'a>(
-        &'a self,
-        kind: Operation,
-        operation: impl FnOnce() -> IoFuture<'a, Box<dyn BlockFile>>,
-    ) -> IoFuture<'a, Box<dyn BlockFile>> {
-        let opened = self.run(kind, operation);
-        Box::pin(async move {
-            let file = FaultFile { inner: opened.await?, script: self.script.clone(), dead: Cell::new(false) };
-            Ok(Box::new(file) as Box<dyn BlockFile>)
-        })
-    }
-}
-
-fn run<'a, T: 'a>(
-    script: &FaultScript,
-    kind: Operation,
-    operation: impl FnOnce() -> IoFuture<'a, T>,
-) -> IoFuture<'a, T> {
-    match script.ask(kind) {
-        Ok(()) => operation(),
-        Err(error) => Box::pin(async { Err(error) }),
-    }
-}
-
-impl BlockDevice for FaultDevice {
-    fn create(&self, path: &Path) -> IoFuture<'_, Box<dyn BlockFile>> {
-        self.file(Operation::Create, || self.inner.create(path))
-    }
-
-    fn open(&self, path: &Path) -> IoFuture<'_, Box<dyn BlockFile>> {
-        self.file(Operation::Open, || self.inner.open(path))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> IoFuture<'_, ()> {
-        self.run(Operation::Rename, || self.inner.rename(from, to))
-    }
-
-    fn unlink(&self, path: &Path) -> IoFuture<'_, ()> {
-        self.run(Operation::Unlink, || self.inner.unlink(path))
-    }
-
-    fn make_directory(&self, path: &Path) -> IoFuture<'_, ()> {
-        self.run(Operation::MakeDirectory, || self.inner.make_directory(path))
-    }
-
-    fn remove_directory(&self, path: &Path) -> IoFuture<'_, ()> {
-        self.run(Operation::RemoveDirectory, || self.inner.remove_directory(path))
-    }
-
-    fn list(&self, path: &Path) -> IoFuture<'_, Vec<DirectoryEntry>> {
-        self.run(Operation::List, || self.inner.list(path))
-    }
-
-    fn names(&self, path: &Path) -> IoFuture<'_, Vec<DirectoryEntry>> {
-        self.run(Operation::Names, || self.inner.names(path))
-    }
-
-    fn sync_directory(&self, path: &Path) -> IoFuture<'_, ()> {
-        self.run(Operation::SyncDirectory, || self.inner.sync_directory(path))
-    }
-
-    fn read_small(&self, path: &Path, len_max: usize) -> IoFuture<'_, Vec<u8>> {
-        self.run(Operation::ReadSmall, || self.inner.read_small(path, len_max))
-    }
-
-    fn write_small(&self, path: &Path, bytes: Vec<u8>) -> IoFuture<'_, ()> {
-        self.run(Operation::WriteSmall, || self.inner.write_small(path, bytes))
-    }
-
-    fn space(&self) -> IoFuture<'_, Space> {
-        self.run(Operation::Space, || self.inner.space())
-    }
-}
-
-struct FaultFile {
-    inner: Box<dyn BlockFile>,
-    script: FaultScript,
-    /// A fault of ours killed it, though the file beneath knows nothing of that.
-    dead: Cell<bool>,
-}
-
-impl FaultFile {
-    fn change<'a, T: 'a>(&'a self, kind: Operation, operation: impl FnOnce() -> IoFuture<'a, T>) -> IoFuture<'a, T> {
-        let may = self.script.ask(kind).and_then(|()| if self.dead.get() { Err(dead_file()) } else { Ok(()) });
-        match may {
-            Ok(()) => operation(),
-            Err(error) => {
-                self.dead.set(true);
-                Box::pin(async { Err(error) })
+    /// For calls that know done and failed only, and may block.
+    pub(super) fn ask_host(&self, operation: Operation) -> io::Result<()> {
+        match self.ask(operation) {
+            Verdict::Proceed => Ok(()),
+            Verdict::Fail(error) => Err(error.into()),
+            Verdict::Short | Verdict::Torn => Err(Errno::IO.into()),
+            Verdict::Late(late) => {
+                thread::sleep(late);
+                Ok(())
             }
         }
     }
-}
 
-impl BlockFile for FaultFile {
-    fn write_at(&self, buf: AlignedBuf, len: usize, offset: u64) -> IoFuture<'_, AlignedBuf> {
-        self.change(Operation::Write, || self.inner.write_at(buf, len, offset))
+    pub(super) fn asked_of_dead_file(&self, operation: Operation) {
+        self.script().after_death.push(operation);
     }
 
-    fn read_at(&self, offset: u64, len: usize) -> IoFuture<'_, AlignedBuf> {
-        run(&self.script, Operation::Read, || self.inner.read_at(offset, len))
-    }
-
-    fn allocate(&self, len: u64) -> IoFuture<'_, ()> {
-        self.change(Operation::Allocate, || self.inner.allocate(len))
-    }
-
-    fn truncate(&self, len: u64) -> IoFuture<'_, ()> {
-        self.change(Operation::Truncate, || self.inner.truncate(len))
-    }
-
-    fn sync(&self) -> IoFuture<'_, ()> {
-        self.change(Operation::Sync, || self.inner.sync())
-    }
-
-    fn close(self: Box<Self>) -> IoFuture<'static, ()> {
-        let Self { inner, script, .. } = *self;
-        run(&script, Operation::Close, || inner.close())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures::executor::block_on;
-
-    use super::*;
-    use crate::io::BLOCK_SIZE;
-    use crate::io::BlockPool;
-    use crate::io::BlockingPool;
-    use crate::io::ThreadDevice;
-    use crate::io::conformance::conforms;
-    use crate::io::conformance::directory_on_disk;
-
-    fn device(root: &Path, faults: Faults) -> (FaultDevice, FaultScript) {
-        let names = BlockingPool::new("test", 2).unwrap();
-        let inner = ThreadDevice::open(root, names.clone(), names).unwrap();
-        let script = FaultScript::new(faults);
-        (FaultDevice::new(Rc::new(inner), script.clone()), script)
-    }
-
-    /// The life of a chunk file: what is done to it, until something fails.
-    async fn publish(device: &dyn BlockDevice) -> io::Result<()> {
-        let file = device.create(Path::new("a.part")).await?;
-        file.allocate(2 * BLOCK_SIZE as u64).await?;
-        file.write_at(AlignedBuf::zeroed(BLOCK_SIZE), BLOCK_SIZE, 0).await?;
-        file.truncate(BLOCK_SIZE as u64).await?;
-        file.sync().await?;
-        file.close().await?;
-        device.sync_directory(Path::new("")).await?;
-        device.rename(Path::new("a.part"), Path::new("a.parquet")).await
-    }
-
-    #[test]
-    fn it_conforms_while_nothing_fails() {
-        let directory = directory_on_disk();
-        let (device, _) = device(directory.path(), Faults::None);
-        block_on(conforms(&device, &BlockPool::heap(4), directory.path()));
-    }
-
-    #[test]
-    fn each_operation_can_be_made_to_fail_in_turn() {
-        let directory = directory_on_disk();
-        let (clean, script) = device(directory.path(), Faults::None);
-        block_on(publish(&clean)).unwrap();
-        let trace = script.trace();
-        assert_eq!((trace.len(), trace[2], trace[7]), (8, Operation::Write, Operation::Rename));
-        for nth in 0..trace.len() {
-            let directory = directory_on_disk();
-            let (failing, script) = device(directory.path(), Faults::Full(nth));
-            assert_eq!(block_on(publish(&failing)).unwrap_err().kind(), io::ErrorKind::StorageFull);
-            assert_eq!(script.trace(), trace[..=nth]);
-            assert!(!directory.path().join("a.parquet").exists());
+    /// Runs `note` on what is not synced, where a power cut is to come.
+    pub(super) fn note(&self, note: impl FnOnce(&mut Unsynced) -> io::Result<()>) -> io::Result<()> {
+        let mut script = self.script();
+        match script.armed.iter().any(|armed| armed.fault.kind == FaultKind::Lost) {
+            true => note(&mut script.unsynced),
+            false => Ok(()),
         }
     }
 
-    #[test]
-    fn a_fault_kills_the_file() {
-        let directory = directory_on_disk();
-        let (device, _) = device(directory.path(), Faults::One(1));
-        block_on(async {
-            let file = device.create(Path::new("a")).await.unwrap();
-            assert!(file.sync().await.is_err());
-            let again = file.sync().await.unwrap_err();
-            assert!(again.to_string().contains("abandoned"), "a sync must not be retried: {again}");
-            assert!(file.write_at(AlignedBuf::zeroed(BLOCK_SIZE), BLOCK_SIZE, 0).await.is_err());
-        });
+    // Counters and lists, each valid by itself whatever panicked.
+    fn script(&self) -> MutexGuard<'_, Script> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    #[test]
-    fn nothing_reaches_the_disk_of_a_killed_process() {
-        let directory = directory_on_disk();
-        let (killed, _) = device(directory.path(), Faults::From(1));
-        assert!(block_on(publish(&killed)).is_err());
-        assert!(block_on(killed.unlink(Path::new("a.part"))).is_err());
-        assert_eq!(std::fs::metadata(directory.path().join("a.part")).unwrap().len(), 0);
-        let (one, _) = device(directory.path(), Faults::One(0));
-        assert!(block_on(one.unlink(Path::new("a.part"))).is_err());
-        block_on(one.unlink(Path::new("a.part"))).unwrap();
+impl Script {
+    fn strike(&mut self, operation: Operation, site: Option<&CallSite>) -> Verdict {
+        let strikes = self.armed.iter_mut().map(|armed| armed.strike(operation, site));
+        // Every one of them counts this call, and the first one that strikes decides.
+        strikes.fold(None, |first, next| first.or(next)).unwrap_or(Verdict::Proceed)
+    }
+}
+
+impl Armed {
+    fn strike(&mut self, operation: Operation, site: Option<&CallSite>) -> Option<Verdict> {
+        let fault = &self.fault;
+        let lasts = fault.span == Span::ForGood || fault.kind == FaultKind::Lost;
+        let matches = fault.operation == operation && site == Some(&fault.site);
+        self.matched += usize::from(matches);
+        let strikes = if self.struck == 0 { matches && self.matched == fault.nth + 1 } else { lasts };
+        if !strikes {
+            return None;
+        }
+        self.struck += 1;
+        Some(match fault.kind {
+            FaultKind::Io | FaultKind::Lost => Verdict::Fail(Errno::IO),
+            FaultKind::Full => Verdict::Fail(Errno::NOSPC),
+            FaultKind::Short => Verdict::Short,
+            FaultKind::Torn => Verdict::Torn,
+            FaultKind::Late => Verdict::Late(if lasts { LATE_EACH } else { LATE }),
+        })
     }
 }

@@ -5,6 +5,9 @@
 //!   are two: glommio's io_uring ([`DmaDevice`]) and threads ([`ThreadDevice`]). Which one is decided once, by [`probe`];
 //! * a byte count that a system call reports is compared with the one that was asked for, always;
 //! * after a failed write, sync, allocation or truncation the file is dead: every later call on it fails;
+//! * what a start does before there is a device (directories, locks, the probe, randomness) goes through [`Host`], and the
+//!   clock is read by [`now`], [`wall_ns`] and [`Clock`]; `tests/tidy.rs` refuses every other way;
+//! * both the devices and the host can be made to fail by a [`FaultScript`], any call of ours in turn;
 //! * nothing here blocks the thread that awaits it: what the kernel offers only as a blocking call goes to a
 //!   [`BlockingPool`].
 //!
@@ -14,12 +17,17 @@
 mod block;
 mod blocking;
 mod buffer;
+mod call_site;
 mod checksum;
 mod clock;
 mod directory;
 mod dma;
+mod failpoint;
 mod fault;
+mod fault_device;
+mod host;
 mod lock;
+mod outage;
 mod pool;
 mod probe;
 mod random;
@@ -40,6 +48,7 @@ pub use block::Space;
 pub use block::WRITE_SIZE;
 pub use blocking::BlockingPool;
 pub use buffer::AlignedBuf;
+pub use call_site::CallSite;
 pub use checksum::BlockHasher;
 pub use checksum::CHECKSUM_BLOCK;
 pub use checksum::block_seed;
@@ -51,11 +60,18 @@ pub use clock::Clock;
 pub use clock::ManualClock;
 pub use clock::Sleep;
 pub use clock::SystemClock;
+pub use clock::now;
+pub use clock::wall_ns;
 pub use dma::DmaDevice;
-pub use fault::FaultDevice;
+pub use failpoint::failpoint;
+pub use fault::Fault;
+pub use fault::FaultKind;
 pub use fault::FaultScript;
 pub use fault::Faults;
 pub use fault::Operation;
+pub use fault::Span;
+pub use fault_device::FaultDevice;
+pub use host::Host;
 pub use lock::DirectoryLock;
 pub use lock::LockError;
 pub use lock::is_held as is_directory_held;

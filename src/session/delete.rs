@@ -20,6 +20,7 @@ use super::sweep::to_the_end;
 use crate::auth::token_digest;
 use crate::catalog::Entity;
 use crate::catalog::Visibility;
+use crate::io::failpoint;
 use crate::model::Locator;
 use crate::model::SequenceName;
 use crate::model::SessionId;
@@ -102,6 +103,7 @@ impl Desk {
 
     /// After the tombstone: stops the puts, removes the manifests and wakes the sweep.
     pub(super) async fn bury(&self, sessions: &[SessionId]) -> Result<(), SessionError> {
+        failpoint("delete: tombstone committed");
         for session in sessions {
             self.registry.cancel(Puts::Session(*session), Cancel::Deleted);
             self.admission.forget_session(*session);
@@ -112,6 +114,7 @@ impl Desk {
             // All of them, even after one failed: what stays waits for the sweep.
             outcome = outcome.and(self.remove_manifest(*session).await);
         }
+        failpoint("delete: manifests removed");
         outcome
     }
 }

@@ -21,6 +21,7 @@ use crate::auth::token_digest;
 use crate::catalog::CatalogError;
 use crate::catalog::Entity;
 use crate::catalog::Visibility;
+use crate::io::failpoint;
 use crate::model::SequenceName;
 use crate::model::SequenceView;
 use crate::model::SessionHead;
@@ -78,8 +79,10 @@ impl Desk {
         may_finalize(session)?;
         let completed_at_ns = self.now();
         self.write_manifest(&sequence, session, completed_at_ns).await?;
+        failpoint("finalize: manifest written");
         match self.catalog.finalize(head.id, completed_at_ns).await {
             Ok(head) => {
+                failpoint("finalize: committed");
                 self.admission.forget_session(head.id);
                 self.settle(head.id);
                 Ok(head)
@@ -99,7 +102,8 @@ impl Desk {
         let shards = self.shards.clone();
         behind(async move {
             match shards.settle(session).await {
-                Ok(()) | Err(ShardError::Stopped) => {}
+                Ok(()) => failpoint("finalize: settled"),
+                Err(ShardError::Stopped) => {}
                 Err(error) => {
                     tracing::warn!(%session, %error, "the next start looks at the files of this session again")
                 }

@@ -23,6 +23,7 @@ use crate::catalog::NewSequence;
 use crate::catalog::NewSession;
 use crate::catalog::NewTopic;
 use crate::catalog::OpenStore;
+use crate::io::failpoint;
 use crate::model::IdSource;
 use crate::model::Notification;
 use crate::model::NotificationTarget;
@@ -114,6 +115,7 @@ impl Sessions {
             open += page.len();
             for session in &page {
                 self.desk.remove_manifest(session.id).await?;
+                failpoint("recover: manifest removed");
                 self.desk.admission.recall(session.id, session.sequence, session.topics);
             }
         }

@@ -16,6 +16,7 @@ use super::error::SessionError;
 use super::registry::Puts;
 use super::sessions::Desk;
 use crate::catalog::Tombstone;
+use crate::io::failpoint;
 
 /// Tombstones looked at in one round, few because one can list a topic's chunks. When none of them can be purged, the
 /// next round looks at twice as many, up to `PAGE_MAX`.
@@ -195,7 +196,9 @@ async fn purge(desk: &Desk, tombstone: &Tombstone) -> Result<(), SessionError> {
         let what = format!("deleted files of session {}", tombstone.session);
         SessionError::Shard { what, cause: Box::new(cause) }
     })?;
+    failpoint("purge: files removed");
     desk.catalog.purged(tombstone.number).await?;
+    failpoint("purge: recorded");
     Ok(())
 }
 

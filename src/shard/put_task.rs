@@ -15,6 +15,7 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 
 use crate::catalog::PutOutcome;
+use crate::io::failpoint;
 use crate::runtime::Receiver;
 use crate::store::Directory;
 
@@ -91,6 +92,7 @@ async fn finish(writer: &mut TopicWriter, end: End, signals: &PutSignals) {
         End::Close(reply) => {
             let result = end_put(writer, PutOutcome::Complete).await;
             note(&result);
+            failpoint("publish: put ended");
             let _ = reply.send(result);
         }
         End::Interrupt(why, reply) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::catalog::CatalogError;
 use crate::catalog::PutEnd;
 use crate::chunk::ChunkEncoder;
+use crate::io::failpoint;
 use crate::model::ChunkRecord;
 use crate::store::ChunkWriter;
 
@@ -59,6 +60,7 @@ pub async fn seal(
         }
         return Err(error);
     }
+    failpoint("publish: committed");
     file.publish();
     Ok(rows)
 }

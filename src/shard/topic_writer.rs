@@ -72,6 +72,8 @@ pub struct TopicWriter {
     number: u32,
     /// The predecessor's commit, which the next one waits for.
     sealing: Option<Sealing>,
+    /// A chunk could not be sealed: none behind it may be kept, or the topic would have a hole.
+    lost: bool,
     receipt: PutReceipt,
     /// Calls heard so far.
     memory_calls: u64,
@@ -93,6 +95,7 @@ impl TopicWriter {
             last_row: Duration::ZERO,
             number: 0,
             sealing: None,
+            lost: false,
             receipt: PutReceipt::default(),
             memory_calls,
             block_calls,
@@ -325,8 +328,9 @@ impl TopicWriter {
         let Some(sealing) = self.sealing.as_mut() else { return pending().await };
         let result = sealing.await;
         self.sealing = None;
-        let stopped = PutError::Stopped { topic: self.spec.head.name.clone() };
-        self.receipt.rows += result.unwrap_or(Err(stopped))?;
+        let result = result.unwrap_or(Err(PutError::Stopped { topic: self.spec.head.name.clone() }));
+        self.lost |= result.is_err();
+        self.receipt.rows += result?;
         self.receipt.chunks += 1;
         Ok(())
     }
@@ -364,13 +368,12 @@ impl TopicWriter {
         }
     }
 
-    /// Ends the put as interrupted with every row that can still be made durable.
+    /// Ends the put as interrupted with every row that can still be made durable, up to the first one that cannot.
     pub async fn fail(&mut self, error: PutError) {
         self.pending.clear();
         let outcome = || PutOutcome::Interrupted { why: error.to_string() };
-        if self.sealed_if_any().await.is_ok()
-            && let Some(chunk) = self.open.take()
-        {
+        let whole = self.sealed_if_any().await.is_ok() && !self.lost;
+        if whole && let Some(chunk) = self.open.take() {
             let end = PutEnd { outcome: outcome(), at_ns: self.context.clock.wall_ns() };
             if seal(&self.context, &self.spec, chunk, Some(end)).await.is_ok() {
                 return;

@@ -20,6 +20,7 @@ use crate::io::Clock;
 use crate::io::FaultDevice;
 use crate::io::FaultScript;
 use crate::io::Recycler;
+use crate::io::failpoint;
 use crate::model::DeviceNumber;
 use crate::model::IdSource;
 use crate::model::SessionId;
@@ -211,7 +212,7 @@ async fn run(
             }
         };
         let device = match &setup.faults {
-            Some(script) => Rc::new(FaultDevice::new(device, script.clone())) as Rc<dyn BlockDevice>,
+            Some(script) => Rc::new(FaultDevice::new(device, path, script.clone())) as Rc<dyn BlockDevice>,
             None => device,
         };
         let directory = Directory::new(device, local.pool.clone(), tasks.clone(), Rc::clone(&short));
@@ -350,7 +351,10 @@ async fn remove_manifest(context: &ShardContext, session: SessionId) -> Result<(
         match directory.device.unlink(&path).await {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(context.io_error(number, &store::failed("removing", &path)(error))),
-            Ok(()) => changed = Some(path),
+            Ok(()) => {
+                failpoint("delete: manifest unlinked");
+                changed = Some(path);
+            }
         }
     }
     let Some(path) = changed else { return Ok(()) };

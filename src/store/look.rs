@@ -7,6 +7,7 @@ use crate::catalog::FileCursor;
 use crate::catalog::OpenStore;
 use crate::catalog::Standing;
 use crate::io::BlockDevice;
+use crate::io::failpoint;
 use crate::model::DeviceNumber;
 use crate::model::SessionId;
 
@@ -128,8 +129,10 @@ async fn look(
         next = page.next;
     }
     let report = listing.settle(standing, moment).await?;
-    if moment == Moment::Start || standing != Standing::Open {
+    // An audit leaves marks alone: it does not sync what it only read.
+    if depth == Depth::Parts && (moment == Moment::Start || standing != Standing::Open) {
         touched::unmark(device, session).await?;
+        failpoint("recover: mark removed");
     }
     Ok(report)
 }

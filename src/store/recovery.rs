@@ -30,6 +30,7 @@ use crate::catalog::ChunkFile;
 use crate::catalog::Standing;
 use crate::io::BlockDevice;
 use crate::io::DirectoryEntry;
+use crate::io::failpoint;
 use crate::model::ChunkId;
 use crate::model::DeviceNumber;
 use crate::model::SessionId;
@@ -53,7 +54,9 @@ pub async fn prepare(device: &dyn BlockDevice) -> io::Result<()> {
         device.make_directory(name).await.map_err(failed("making", name))?;
     }
     let root = Path::new("");
-    device.sync_directory(root).await.map_err(failed("syncing", root))
+    device.sync_directory(root).await.map_err(failed("syncing", root))?;
+    failpoint("recover: prepared");
+    Ok(())
 }
 
 /// How much of a directory is looked at.
@@ -204,8 +207,10 @@ impl<'a> Listing<'a> {
                 }
             }
         }
-        if changed {
+        // What others renamed must be durable too before the session's mark goes, or no start would find the names undone.
+        if changed || (self.others && self.depth == Depth::Parts) {
             self.sync(&self.directory).await?;
+            failpoint("recover: names synced");
         }
         if !stay && standing == Standing::Unknown {
             self.remove_directory().await?;
@@ -220,6 +225,7 @@ impl<'a> Listing<'a> {
             let file = path::chunk_file(session, chunk, Suffix::Part);
             gone_is_fine(self.device.unlink(&file).await).map_err(failed("removing", &file))?;
             self.report.unlinked += 1;
+            failpoint("recover: file unlinked");
         }
         if found.parquet.is_some() {
             tracing::warn!(%chunk, %session, "no record knows this chunk: its file is moved to lost/");
@@ -257,6 +263,7 @@ impl<'a> Listing<'a> {
             // A writer that goes about the same may be quicker.
             gone_is_fine(self.device.rename(&part, &parquet).await).map_err(failed("renaming", &part))?;
             self.report.renamed += 1;
+            failpoint("recover: file renamed");
         }
         Ok(found.part.is_some())
     }

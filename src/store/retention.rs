@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 
+use crate::io::failpoint;
 use crate::model::ChunkId;
 use crate::model::SessionId;
 
@@ -54,6 +55,7 @@ pub async fn remove_session(directory: &Directory, session: SessionId) -> io::Re
             }
             other => {
                 gone_is_fine(other).map_err(failed("removing", &place))?;
+                failpoint("purge: directory removed");
                 break;
             }
         }
@@ -61,6 +63,7 @@ pub async fn remove_session(directory: &Directory, session: SessionId) -> io::Re
     // Also when the directory is gone already: an earlier attempt may have ended before this.
     let parent = Path::new(path::CHUNKS_DIRECTORY);
     device.sync_directory(parent).await.map_err(failed("syncing", parent))?;
+    failpoint("purge: directory synced");
     touched::unmark(&**device, session).await
 }
 
@@ -84,6 +87,7 @@ async fn remove_chunk(directory: &Directory, session: SessionId, chunk: ChunkId)
     for suffix in [Suffix::Part, Suffix::Parquet] {
         let file = path::chunk_file(session, chunk, suffix);
         gone_is_fine(directory.device.unlink(&file).await).map_err(failed("removing", &file))?;
+        failpoint("purge: file unlinked");
     }
     Ok(())
 }

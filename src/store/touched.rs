@@ -7,7 +7,8 @@
 //! | 1    | the mark is made and its parent synced, before the first file of | a mark too many: one look finds nothing  |
 //! |      | this start in `chunks/<session>/`                               |                                          |
 //! | 2    | files come                                                      | a mark, and files to look at             |
-//! | 3    | the session is final, or a start has looked: names are settled  | a mark too many                          |
+//! | 3    | the session is final, or a start has looked: names are settled, | a mark too many                          |
+//! |      | and durable                                                     |                                          |
 //! | 4    | the mark is removed, unsynced                                   | a mark too many, or none                 |
 //!
 //! A session that is purged loses its mark after its directory. A data directory without `touched/` was written before there

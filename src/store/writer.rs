@@ -28,6 +28,7 @@ use crate::io::BlockHasher;
 use crate::io::BlockPool;
 use crate::io::CHECKSUM_BLOCK;
 use crate::io::WRITE_SIZE;
+use crate::io::failpoint;
 use crate::model::ChunkId;
 use crate::model::SessionId;
 use crate::runtime::TaskSet;
@@ -141,8 +142,10 @@ impl ChunkWriter {
     pub async fn create(directory: Rc<Directory>, session: SessionId, chunk: ChunkId) -> Result<Self, WriteError> {
         let wrap = |step| move |e: io::Error| WriteError::Io { chunk, step, cause: e.to_string(), kind: e.kind() };
         directory.make_session(session).await.map_err(wrap("making the session's directory"))?;
+        failpoint("publish: session made");
         let part = path::chunk_file(session, chunk, Suffix::Part);
         let file = directory.device.create(&part).await.map_err(wrap("creating the file"))?;
+        failpoint("publish: file created");
         let flight = Rc::new(Flight::default());
         let device = Rc::clone(&directory.device);
         let departed = flight.depart("syncing the directory");
@@ -253,9 +256,13 @@ impl ChunkWriter {
             }
             self.submit(padded).await?;
         }
+        failpoint("publish: last write begun");
         self.in_flight_at_most(0).await?;
+        failpoint("publish: written");
         self.file.truncate(length).await.map_err(|e| self.error("truncating", &e))?;
+        failpoint("publish: truncated");
         self.file.sync().await.map_err(|e| self.error("syncing", &e))?;
+        failpoint("publish: synced");
         Ok(length)
     }
 
@@ -266,7 +273,7 @@ impl ChunkWriter {
             let from = path::chunk_file(session, chunk, Suffix::Part);
             let to = path::chunk_file(session, chunk, Suffix::Parquet);
             match directory.device.rename(&from, &to).await {
-                Ok(()) => {}
+                Ok(()) => failpoint("publish: renamed"),
                 // Its topic or session was deleted and purged meanwhile, or it was renamed as the session was settled.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {

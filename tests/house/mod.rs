@@ -35,6 +35,7 @@ use tessera::io::Backend;
 use tessera::io::BackendChoice;
 use tessera::io::DirectoryLock;
 use tessera::io::FaultScript;
+use tessera::io::Host;
 use tessera::io::probe;
 use tessera::model::ChunkRecord;
 use tessera::model::DeviceId;
@@ -155,7 +156,7 @@ impl House {
         // The probe blocks on futures of its own, which two of the plain kind cannot do on one thread.
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let Storage { embedded, open_store, shards, executors, ids, budget, mut report, locks, .. } =
-            runtime.block_on(open_storage(&config))?;
+            runtime.block_on(open_storage(&config, &Host::default()))?;
         report.add(runtime.block_on(audit(&open_store, &shards, Pace::AT_ONCE)).unwrap());
         let device = shards.place().1;
         let directory = directories[0].to_owned();

@@ -29,9 +29,12 @@ class Ledger:
         self.sessions = {}
         self.sequences = {}  # name: asked, there, delete asked, deleted
 
-    def read(self, path):
+    def read(self, path, until=None):
+        """Takes in a journal; with `until`, only what was written before the disk's log had this many entries."""
         for line in path.read_text().splitlines():
             entry = json.loads(line)
+            if until is not None and entry["at"] > until:
+                return
             what, event = entry["event"].split(" ", 1)
             getattr(self, event.replace(" ", "_"))(what, entry)
 
@@ -59,6 +62,9 @@ class Ledger:
         topic.put = what
         if what == "done":
             topic.rows = entry["rows"]
+
+    def close(self, what, entry):
+        pass  # tells a supervisor when to strike
 
     def rows(self, what, entry):
         self.sessions[entry["session"]].topics[entry["topic"]].sent.append(entry["rows"])

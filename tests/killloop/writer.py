@@ -3,7 +3,8 @@
 Every line of its journal is written after an answer came ("done") or before a request goes out ("asked"), so that whoever
 reads it later knows what was acknowledged and what is in doubt.
 
-    writer.py LOCATION SEED NAME JOURNAL
+It takes orders from standard input, a line each: `LOCATION SEED NAME JOURNAL`; and answers with a line when that run is over.
+A process for all cycles: starting Python takes longer than a cycle.
 """
 
 import json
@@ -19,18 +20,18 @@ from harness.flight import Client  # noqa: E402
 
 
 class Writer:
-    def __init__(self, location, seed, name, journal):
+    def __init__(self, location, seed, name, journal, mark=dict, sizes=(0, 100, 5000, 300_000)):
         self.client = Client(location)
-        self.seed, self.name = seed, name
+        self.seed, self.name, self.mark, self.sizes = seed, name, mark, sizes
         self.dice = random.Random(f"{seed}/{name}")
         self.journal = open(journal, "w", buffering=1)
 
     def note(self, event, **what):
-        print(json.dumps({"event": event, **what}), file=self.journal)
+        print(json.dumps({"event": event, **what, **self.mark()}), file=self.journal)
 
-    def run(self):
+    def run(self, turns=None):
         turn = 0
-        while True:
+        while turn != turns:
             self.sequence(f"{self.name}_{turn}")
             turn += 1
 
@@ -40,7 +41,7 @@ class Writer:
         self.note("done sequence", sequence=name)
         for layer in range(self.dice.choice((1, 1, 2))):
             self.session(name, layer)
-        if self.dice.random() < 0.2:
+        if self.dice.random() < 0.3:
             self.note("asked delete sequence", sequence=name)
             self.client.delete_sequence(name)
             self.note("done delete sequence", sequence=name)
@@ -52,7 +53,7 @@ class Writer:
         open_puts = []
         for n in range(self.dice.randint(1, 4)):
             topic = f"{sequence}/l{layer}/t{n}"
-            size = self.dice.choice((0, 100, 5000, 300_000))
+            size = self.dice.choice(self.sizes)
             self.note("asked topic", topic=topic, size=size, **who)
             token = self.client.create_topic(session, topic)
             self.note("done topic", topic=topic, token=token, **who)
@@ -63,6 +64,7 @@ class Writer:
             topic, size, writer, rows, left = put
             if left == 0:
                 open_puts.remove(put)
+                self.note("asked close", topic=topic, **who)
                 writer.done_writing()
                 writer.close()
                 self.note("done put", topic=topic, rows=rows, **who)
@@ -83,11 +85,19 @@ class Writer:
         self.client.finalize(session)
         self.note("done finalize", **who)
 
+    def until_it_is_gone(self):
+        """Runs until the daemon is gone. Returns what it was told then; what else it may be, the reader of the journals
+        finds out."""
+        try:
+            self.run()
+        except ERRORS as error:
+            return str(error)[:200].replace("\n", " ")
+        finally:
+            self.journal.close()
+            self.client.close()
+
 
 if __name__ == "__main__":
-    location, seed, name, journal = sys.argv[1:]
-    try:
-        Writer(location, int(seed), name, journal).run()
-    except ERRORS as error:
-        # The daemon is gone, as it should be. What else it may be, the reader of the journals finds out.
-        print(name, "stopped:", str(error)[:200])
+    for order in sys.stdin:
+        location, seed, name, journal = order.split()
+        print(name, "stopped:", Writer(location, int(seed), name, journal).until_it_is_gone(), flush=True)

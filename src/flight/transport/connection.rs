@@ -20,6 +20,8 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio::time::timeout;
 
+use crate::io::now;
+
 use super::config::TransportConfig;
 use super::config::ms;
 use super::listener::Stop;
@@ -80,7 +82,7 @@ enum Event {
 
 /// Serves until the client leaves, breaks a rule, or the server stops; returns when every call's task has ended.
 pub(super) async fn serve(socket: Socket, peer: Peer, place: Place, shared: Shared, mut stop: watch::Receiver<Stop>) {
-    let opened_at = Instant::now();
+    let opened_at = now();
     let received = socket.received();
     let patience = ms(shared.config.first_request_ms);
     let handshake = timeout(patience, builder(&shared.config).handshake::<_, Rope>(socket));
@@ -151,7 +153,7 @@ impl Connection {
                 Event::Ended(kind) => {
                     self.puts -= usize::from(kind == Kind::Put);
                     if self.calls.is_empty() {
-                        self.place.idle(Instant::now());
+                        self.place.idle(now());
                     }
                 }
                 Event::Stop => {
@@ -198,7 +200,7 @@ impl Connection {
     fn check(&mut self, stop: &watch::Receiver<Stop>) -> Result<(), (Reason, &'static str)> {
         let config = &self.shared.config;
         if let Stop::Drain { until } = *stop.borrow()
-            && until <= Instant::now()
+            && until <= now()
         {
             return Err((Reason::NO_ERROR, "the time to stop is over"));
         }
@@ -261,7 +263,7 @@ impl Life {
         let received = self.received.load(Ordering::Relaxed);
         if received != self.seen {
             self.seen = received;
-            self.seen_at = Instant::now();
+            self.seen_at = now();
         }
         let silence = self.seen_at.elapsed();
         if silence < quiet {
@@ -292,7 +294,7 @@ async fn after_last_words(stop: &mut watch::Receiver<Stop>) {
     stopping(stop).await;
     let until = match *stop.borrow() {
         Stop::Drain { until } => until + LAST_WORDS,
-        Stop::Run => Instant::now() + LAST_WORDS,
+        Stop::Run => now() + LAST_WORDS,
     };
     tokio::time::sleep_until(until.into()).await;
 }

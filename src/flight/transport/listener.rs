@@ -23,6 +23,7 @@ use super::routes::Routes;
 use super::routes::Shared;
 use super::socket::Peer;
 use super::socket::Socket;
+use crate::io::now;
 use crate::runtime::Budget;
 
 /// After a failed accept (no file descriptor left, say), doubled up to the maximum while it goes on failing.
@@ -137,9 +138,9 @@ impl Listener {
                 // One that makes room leaves within a second: so long there may be a few more.
                 Ok((_, peer))
                     if connections.len() >= connections_max
-                        && !(connections.len() < connections_max + LEAVING_MAX && places.free(Instant::now())) =>
+                        && !(connections.len() < connections_max + LEAVING_MAX && places.free(now())) =>
                 {
-                    if let Some(before) = complaint.due(Instant::now()) {
+                    if let Some(before) = complaint.due(now()) {
                         tracing::warn!(
                             %peer,
                             connections_max,
@@ -150,11 +151,11 @@ impl Listener {
                 }
                 Ok((socket, peer)) => {
                     back_off = BACK_OFF;
-                    let place = places.take(Instant::now());
+                    let place = places.take(now());
                     connections.spawn(connection::serve(socket, peer, place, shared.clone(), connection_stop.clone()));
                 }
                 Err(error) => {
-                    if let Some(before) = complaint.due(Instant::now()) {
+                    if let Some(before) = complaint.due(now()) {
                         tracing::warn!(%error, ?back_off, failed_before = before, "cannot accept a connection: waiting");
                     }
                     tokio::time::sleep(back_off).await;

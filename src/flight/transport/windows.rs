@@ -17,6 +17,8 @@ use std::time::Instant;
 use h2::FlowControl;
 use h2::server::Connection;
 
+use crate::io::now;
+
 use super::config::MIB;
 use super::rope::Rope;
 use super::socket::Socket;
@@ -72,7 +74,7 @@ impl Windows {
             return false;
         }
         self.announced = wanted;
-        self.sent_at = Some(Instant::now());
+        self.sent_at = Some(now());
         true
     }
 

@@ -109,16 +109,24 @@ impl Fixture {
 fn a_read_that_fails_is_repeated_whichever_it_is() {
     let fixture = fixture();
     let script = FaultScript::new(Faults::None);
-    let clean = FaultDevice::new(Rc::clone(&fixture.device), script.clone());
+    let clean = FaultDevice::new(Rc::clone(&fixture.device), fixture._directory.path(), script.clone());
     assert_eq!(fixture.read(Rc::new(clean)).unwrap(), fixture.rows);
     let trace = script.trace();
     let reads: Vec<usize> = (0..trace.len()).filter(|nth| trace[*nth] == Operation::Read).collect();
     assert!(reads.len() > 2, "{trace:?}");
     for nth in &reads {
-        let failing = FaultDevice::new(Rc::clone(&fixture.device), FaultScript::new(Faults::One(*nth)));
+        let failing = FaultDevice::new(
+            Rc::clone(&fixture.device),
+            fixture._directory.path(),
+            FaultScript::new(Faults::One(*nth)),
+        );
         assert_eq!(fixture.read(Rc::new(failing)).unwrap(), fixture.rows, "read {nth}");
     }
-    let dead = FaultDevice::new(Rc::clone(&fixture.device), FaultScript::new(Faults::From(reads[1])));
+    let dead = FaultDevice::new(
+        Rc::clone(&fixture.device),
+        fixture._directory.path(),
+        FaultScript::new(Faults::From(reads[1])),
+    );
     let error = fixture.read(Rc::new(dead)).unwrap_err();
     assert!(matches!(&error, FetchError::Io { cause, .. } if cause.contains("3 times")), "{error}");
 }

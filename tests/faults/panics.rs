@@ -1,7 +1,5 @@
 //! Mistakes of ours while a topic is written: its put ends and says so, and nobody else is harmed.
 
-mod house;
-
 use futures::executor::block_on;
 
 use tessera::catalog::Catalog;
@@ -15,13 +13,13 @@ use tessera::shard::ChunkConfig;
 use tessera::shard::PutError;
 use tessera::shard::TopicSpec;
 
-use house::House;
-use house::Plan;
-use house::batch;
-use house::schema;
-use house::scratch;
-use house::times;
-use house::write;
+use crate::house::House;
+use crate::house::Plan;
+use crate::house::batch;
+use crate::house::schema;
+use crate::house::scratch;
+use crate::house::times;
+use crate::house::write;
 
 /// A chunk per row group, and a row group per batch of this many bytes.
 const ROW_BYTES: usize = 5 << 20;

@@ -1,0 +1,132 @@
+"""Plants each bug of `mutants.toml` and expects its harness to fail: a harness that does not is blind.
+
+    tests/run mutants [NAME...]
+
+All mutants are written into one copy of the source, each behind a question to the environment (`TESSERA_TEST_MUTANT`), so that one
+build serves them all and the source itself has none of it. The copy lies in `target/mutants`.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
+COPY = TARGET / "mutants"
+
+ASKED = """
+/// Planted by `tests/mutants`: whether the environment chose this mutant.
+pub fn mutated(name: &str) -> bool {
+    static CHOSEN: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    CHOSEN.get_or_init(|| std::env::var("TESSERA_TEST_MUTANT").unwrap_or_default()) == name
+}
+"""
+
+
+def planted(mutant, find):
+    """The source of a mutant beside what it replaces, in as many lines: tests name lines."""
+    name, with_ = mutant["name"], mutant["with"].replace("\n", " ")
+    chosen = f'crate::mutated("{name}")'
+    if mutant.get("binds"):  # let x = a;  →  let x = if … { b } else { a };
+        head, value = find.rstrip(";").split(" = ", 1)
+        return f"{head} = if {chosen} {{ {with_.rstrip(';').split(' = ', 1)[1]} }} else {{ {value} }};"
+    if mutant.get("opens"):  # if let Err(e) = a {  →  if let Err(e) = if … { b } else { a } {
+        head, value = find.rstrip("{ ").split(" = ", 1)
+        other = with_[: with_.rstrip().rfind("{")].split(" = ", 1)[1]
+        return f"{head} = if {chosen} {{ {other.strip()} }} else {{ {value} }} {{"
+    if find.endswith(";"):
+        return f"if {chosen} {{ {with_} }} else {{ {find} }}"
+    return f"(if {chosen} {{ {with_} }} else {{ {find} }})"
+
+
+def plant(mutants):
+    shutil.rmtree(COPY / "src", ignore_errors=True)
+    tracked = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True,
+                             text=True, check=True).stdout.splitlines()
+    for name in tracked:
+        source, copy = ROOT / name, COPY / name
+        if source.is_file():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            if not copy.exists() or copy.read_bytes() != source.read_bytes():
+                shutil.copyfile(source, copy)
+                shutil.copymode(source, copy)
+    by_place = {}
+    for mutant in mutants:
+        by_place.setdefault((mutant["file"], mutant["find"]), []).append(mutant)
+    for (file, find), group in by_place.items():
+        path = COPY / file
+        text = path.read_text()
+        assert text.count(find) == 1, f"{group[0]['name']}: {find!r} stands {text.count(find)} times in {file}"
+        new = find
+        for mutant in group:
+            new = planted(mutant, find) if new == find else new.replace(f"else {{ {find} }}", f"else {{ {planted(mutant, find)} }}")
+        path.write_text(text.replace(find, new))
+    with (COPY / "src/lib.rs").open("a") as lib:
+        lib.write(ASKED)
+
+
+def build():
+    flags = {**os.environ, "CARGO_TARGET_DIR": str(TARGET), "RUSTFLAGS": os.environ.get("RUSTFLAGS", "")}
+    command = ["cargo", *os.environ.get("TESSERA_CARGO", "--locked").split(), "test", "--test", "faults", "--no-run"]
+    done = subprocess.run(command, cwd=COPY, env=flags, stderr=subprocess.PIPE, text=True)
+    print(done.stderr[-3000:] if done.returncode else "", end="")
+    assert done.returncode == 0, "the mutants do not build"
+    [line] = [line for line in done.stderr.splitlines() if "Executable" in line]
+    test = pathlib.Path(line[line.rindex("(") + 1 : -1])
+    binary = COPY / "tessera"
+    shutil.copy2(TARGET / "debug/tessera", binary)
+    return (test if test.is_absolute() else COPY / test), binary
+
+
+def command(harness, test):
+    pytest = [sys.executable, "-m", "pytest", "-c", "tests/pytest.ini", "--rootdir", "tests", "-x", "-q", "--color=no"]
+    return {
+        "faults": [str(test), "--test-threads", "1"],
+        "failpoints": [*pytest, "tests/killloop/test_failpoints.py"],
+        "killloop": [*pytest, "tests/killloop/test_kill_loop.py"],
+        "powercuts": [*pytest, "tests/powercuts"],
+    }[harness]
+
+
+def main(names):
+    mutants = tomllib.loads((ROOT / "tests/mutants/mutants.toml").read_text())["mutant"]
+    unknown = set(names) - {mutant["name"] for mutant in mutants}
+    assert not unknown, f"no such mutant: {unknown}"
+    COPY.mkdir(parents=True, exist_ok=True)
+    plant(mutants)
+    test, binary = build()
+    blind, skipped = [], []
+    for mutant in mutants:
+        if names and mutant["name"] not in names:
+            continue
+        environment = {
+            **os.environ, **mutant.get("env", {}), "TESSERA_TEST_MUTANT": mutant["name"], "TESSERA_BIN": str(binary),
+            "TESSERA_FAULTS_LINES": "off",
+        }
+        if mutant["harness"] == "faults":
+            environment.setdefault("TESSERA_FAULTS", "0")
+        began, log = time.monotonic(), COPY / f"{mutant['name']}.log"
+        with log.open("w") as out:
+            done = subprocess.run(command(mutant["harness"], test), cwd=COPY, env=environment, stdout=out, stderr=out)
+        text = log.read_text(errors="replace")
+        if "SKIPPED" in text and done.returncode == 0:
+            verdict = "not tried: the machine cannot"
+            skipped.append(mutant["name"])
+        elif done.returncode == 0:
+            verdict = "NOT CAUGHT"
+            blind.append(mutant["name"])
+        else:
+            verdict = "caught"
+        why = next((line.strip() for line in text.splitlines() if "BROKEN" in line or line.startswith("E  ")), "")
+        print(f"{mutant['name']:32} {verdict:12} by {mutant['harness']} in {time.monotonic() - began:.0f} s  {why[:160]}", flush=True)
+    tried = len(names or mutants) - len(skipped)
+    print(f"{tried - len(blind)} of {tried} mutants caught; not tried: {skipped or 'none'}")
+    return 1 if blind else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
