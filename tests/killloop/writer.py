@@ -20,9 +20,9 @@ from harness.flight import Client  # noqa: E402
 
 
 class Writer:
-    def __init__(self, location, seed, name, journal, mark=dict, sizes=(0, 100, 5000, 300_000)):
+    def __init__(self, location, seed, name, journal, mark=dict, sizes=(0, 100, 5000, 300_000), rows_max=400):
         self.client = Client(location)
-        self.seed, self.name, self.mark, self.sizes = seed, name, mark, sizes
+        self.seed, self.name, self.mark, self.sizes, self.rows_max = seed, name, mark, sizes, rows_max
         self.dice = random.Random(f"{seed}/{name}")
         self.journal = open(journal, "w", buffering=1)
 
@@ -69,7 +69,7 @@ class Writer:
                 writer.close()
                 self.note("done put", topic=topic, rows=rows, **who)
                 continue
-            count = self.dice.randint(1, 8 if size > 100_000 else 400)
+            count = self.dice.randint(1, 8 if size > 100_000 else self.rows_max)
             self.note("asked rows", topic=topic, rows=rows + count, **who)
             writer.write_batch(batch(self.seed, topic, rows, count, size))
             put[3], put[4] = rows + count, left - 1

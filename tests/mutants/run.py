@@ -44,29 +44,30 @@ def planted(mutant, find):
 
 
 def plant(mutants):
-    shutil.rmtree(COPY / "src", ignore_errors=True)
+    """Brings the copy up to date; what has not changed keeps its time, so that nothing is built twice."""
     tracked = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True,
                              text=True, check=True).stdout.splitlines()
-    for name in tracked:
-        source, copy = ROOT / name, COPY / name
-        if source.is_file():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            if not copy.exists() or copy.read_bytes() != source.read_bytes():
-                shutil.copyfile(source, copy)
-                shutil.copymode(source, copy)
+    files = {name: (ROOT / name).read_bytes() for name in tracked if (ROOT / name).is_file()}
     by_place = {}
     for mutant in mutants:
         by_place.setdefault((mutant["file"], mutant["find"]), []).append(mutant)
     for (file, find), group in by_place.items():
-        path = COPY / file
-        text = path.read_text()
+        text = files[file].decode()
         assert text.count(find) == 1, f"{group[0]['name']}: {find!r} stands {text.count(find)} times in {file}"
         new = find
         for mutant in group:
             new = planted(mutant, find) if new == find else new.replace(f"else {{ {find} }}", f"else {{ {planted(mutant, find)} }}")
-        path.write_text(text.replace(find, new))
-    with (COPY / "src/lib.rs").open("a") as lib:
-        lib.write(ASKED)
+        files[file] = text.replace(find, new).encode()
+    files["src/lib.rs"] += ASKED.encode()
+    for path in (COPY / "src").rglob("*.rs"):
+        if str(path.relative_to(COPY)) not in files:
+            path.unlink()
+    for name, content in files.items():
+        path = COPY / name
+        if not path.exists() or path.read_bytes() != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            shutil.copymode(ROOT / name, path)
 
 
 def build():

@@ -36,7 +36,7 @@ SIZE = 512 << 20
 CUTS_EACH = 200  # of one recording: then another one, so that the cuts do not all meet the same log
 
 # Several chunks for most puts.
-CONFIG = "[chunk]\nrows_max = 400\n[shards]\ncount = 2\n[memory]\nblocks_per_shard = 16\n"
+CONFIG = "[chunk]\nrows_max = 60\n[shards]\ncount = 2\n[memory]\nblocks_per_shard = 16\n"
 
 
 def load(name):
@@ -66,7 +66,7 @@ def record(logged, seed, server):
         server.start()
         paths = [server.directory / f"journal-{life}-{n}" for n in range(WRITERS)]
         mark = lambda: {"at": logged.log.position()}
-        writers = [Writer(server.location, seed, f"l{life}w{n}", path, mark, sizes=(0, 100, 5000, 60_000))
+        writers = [Writer(server.location, seed, f"l{life}w{n}", path, mark, sizes=(0, 100, 5000, 60_000), rows_max=40)
                    for n, path in enumerate(paths)]
         threads = [threading.Thread(target=writer.until_it_is_gone) for writer in writers]
         for thread in threads:
@@ -99,11 +99,22 @@ def audit(server, journals, cut, dice, seed):
         # The newest ones are at stake; of the others some.
         for session in sessions[-6:] + dice.sample(sessions[:-6], min(4, len(sessions[:-6]))):
             auditor.session(session)
-            if session.state == "open":
+            if session.state == "open" and dice.random() < 0.5:
                 auditor.resume(session)
+            if session.state == "final":
+                manifest(server, session)
         checked = auditor.rows_checked
     server.kill()
     return checked
+
+
+def manifest(server, session):
+    """A final session has its manifest, whole: it is written and synced before the catalog says final."""
+    number = session.locator.split(":")[-1].replace("-", "")
+    path = server.data / "manifests" / f"{number}.json"
+    text = json.loads(path.read_text())
+    assert text["session"]["id"] == number and len(text["checksum"]) == 32, path
+    assert {topic["path"] for topic in text["topics"]} == {name.split("/", 1)[1] for name in session.topics}, path
 
 
 def report(count, kind, rows, at_stake, began):
