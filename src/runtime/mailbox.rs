@@ -27,6 +27,13 @@ use futures::task::AtomicWaker;
 use super::gate::Entry;
 use super::gate::Gate;
 
+/// Where another thread may come in between: a test lets each do so. Nothing outside tests.
+#[cfg(not(test))]
+#[inline(always)]
+fn step() {}
+#[cfg(test)]
+use tests::interleave::step;
+
 /// A new mailbox. At either limit `send` waits.
 ///
 /// * `count_max`: messages, at least 1.
@@ -137,8 +144,10 @@ impl<T> Clone for Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
+        step();
         // Release: the receiver that sees zero sees every message.
         if self.shared.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
+            step();
             self.shared.reader.wake();
         }
     }
@@ -147,9 +156,12 @@ impl<T> Drop for Sender<T> {
 impl<T> Shared<T> {
     /// Queues an admitted message.
     fn push(&self, value: T, bytes: usize) {
+        step();
         let pushed = self.queue.push((value, bytes)).is_ok();
         assert!(pushed, "the gate admitted more than the {} messages there is room for", self.queue.capacity());
+        step();
         self.reader.wake();
+        step();
         fence(Ordering::SeqCst);
         if self.closed.load(Ordering::SeqCst) {
             self.drain();
@@ -157,7 +169,9 @@ impl<T> Shared<T> {
     }
 
     fn pop(&self) -> Option<T> {
+        step();
         let (value, bytes) = self.queue.pop()?;
+        step();
         self.gate.leave(bytes);
         Some(value)
     }
@@ -186,7 +200,9 @@ impl<T> Receiver<T> {
         if let Some(value) = self.shared.pop() {
             return Poll::Ready(Some(value));
         }
+        step();
         self.shared.reader.register(cx.waker());
+        step();
         // Senders are counted before the second look: the last one may have pushed and gone in between.
         let senders = self.shared.senders.load(Ordering::Acquire);
         match self.shared.pop() {
@@ -218,9 +234,12 @@ impl<T> Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
+        step();
         self.shared.closed.store(true, Ordering::SeqCst);
         fence(Ordering::SeqCst);
+        step();
         self.shared.gate.close();
+        step();
         self.shared.drain();
     }
 }

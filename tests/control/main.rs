@@ -4,6 +4,8 @@
 mod deleting;
 mod finalizing;
 mod fixture;
+mod history;
+mod racing;
 mod reading;
 mod rescuing;
 mod writing;

@@ -97,8 +97,25 @@ class Server:
 
     def start(self):
         self.launch()
-        until(self.answers, "an answer to the action info", START_SECONDS)
+        try:
+            until(self.answers, "an answer to the action info", START_SECONDS)
+        except AssertionError:
+            print(self.threads())
+            raise
         return self
+
+    def threads(self):
+        """What each thread waits for, as far as the kernel tells."""
+        lines = []
+        for task in sorted(pathlib.Path(f"/proc/{self.pid}/task").glob("*")):
+            told = [task.name]
+            for name in ("comm", "wchan", "syscall", "stack"):
+                try:
+                    told.append((task / name).read_text().strip().replace("\n", " < "))
+                except OSError:
+                    pass
+            lines.append(" | ".join(told))
+        return "\n".join(lines)
 
     def answers(self):
         code = self.process.poll()

@@ -3,11 +3,14 @@
     tests/run mutants [NAME...]
 
 All mutants are written into one copy of the source, each behind a question to the environment (`TESSERA_TEST_MUTANT`), so that one
-build serves them all and the source itself has none of it. The copy lies in `target/mutants`.
+build serves them all and the source itself has none of it. The copy lies in `target/mutants`, with a target directory of its
+own: cargo tells two trees of one package apart by nothing but the times of their files. What it has built of other packages is
+taken from `target`.
 """
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +20,7 @@ import tomllib
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
 COPY = TARGET / "mutants"
+BUILT = COPY / "target"
 
 ASKED = """
 /// Planted by `tests/mutants`: whether the environment chose this mutant.
@@ -70,8 +74,21 @@ def plant(mutants):
             shutil.copymode(ROOT / name, path)
 
 
+def borrow():
+    """The dependencies, as links: cargo replaces files, it does not write into them."""
+    if (BUILT / "debug").exists() or not (TARGET / "debug/.fingerprint").exists():
+        return
+    for part in ("deps", "build", ".fingerprint"):
+        (BUILT / "debug" / part).mkdir(parents=True)
+        for entry in (TARGET / "debug" / part).iterdir():
+            # Ours is built anew.
+            if not re.match(r"(lib)?(tessera|faults)-", entry.name):
+                subprocess.run(["cp", "--archive", "--link", entry, BUILT / "debug" / part], check=True)
+
+
 def build():
-    flags = {**os.environ, "CARGO_TARGET_DIR": str(TARGET), "RUSTFLAGS": os.environ.get("RUSTFLAGS", "")}
+    borrow()
+    flags = {**os.environ, "CARGO_TARGET_DIR": str(BUILT)}
     command = ["cargo", *os.environ.get("TESSERA_CARGO", "--locked").split(), "test", "--test", "faults", "--no-run"]
     done = subprocess.run(command, cwd=COPY, env=flags, stderr=subprocess.PIPE, text=True)
     print(done.stderr[-3000:] if done.returncode else "", end="")
@@ -79,7 +96,7 @@ def build():
     [line] = [line for line in done.stderr.splitlines() if "Executable" in line]
     test = pathlib.Path(line[line.rindex("(") + 1 : -1])
     binary = COPY / "tessera"
-    shutil.copy2(TARGET / "debug/tessera", binary)
+    shutil.copy2(BUILT / "debug/tessera", binary)
     return (test if test.is_absolute() else COPY / test), binary
 
 

@@ -1,3 +1,5 @@
+pub mod interleave;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
