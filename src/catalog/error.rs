@@ -51,6 +51,9 @@ pub enum CatalogError {
     /// More calls wait than the queue holds; this one was not taken.
     #[error("the catalog is overloaded: {waiting} calls wait, at most {limit}; try again later")]
     Overloaded { waiting: u64, limit: u64 },
+    /// There is no room on its disk for what the call would write; nothing was written.
+    #[error("the catalog's disk is full: delete recordings or make room on it, then try again")]
+    Full,
     /// The file was written by another program or by another version of this one.
     #[error("the catalog has layout {found}, this program needs {wanted}: run the version that wrote it")]
     SchemaMismatch { found: i64, wanted: i64 },

@@ -118,12 +118,15 @@ pub struct DirectoryEntry {
     pub len: u64,
 }
 
-/// Room on a file system, in bytes.
+/// Room on a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
     /// Bytes we may still fill: without what the file system keeps back for root.
     pub free: u64,
     pub total: u64,
+    /// Files that can still be made, and that there can be in all; both `u64::MAX` where the file system does not count them.
+    pub files_free: u64,
+    pub files_total: u64,
 }
 
 /// Refuses a read or write that direct I/O would refuse, on every file system alike (tmpfs takes any).

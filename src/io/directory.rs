@@ -30,6 +30,7 @@ use super::block::Space;
 use super::block::check_path;
 use super::blocking::BlockingPool;
 use super::failpoint::failpoint;
+use super::space;
 
 /// Who may read what we create: its owner.
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
@@ -132,11 +133,7 @@ impl Directory {
     }
 
     pub(super) fn space(&self) -> IoFuture<'_, Space> {
-        self.with(Path::new(""), |root, _| {
-            let found = rustix::fs::fstatvfs(root)?;
-            let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
-            Ok(Space { free: bytes(found.f_bavail), total: bytes(found.f_blocks) })
-        })
+        self.with(Path::new(""), |root, _| Ok(space::of(root)?))
     }
 }
 

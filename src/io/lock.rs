@@ -26,7 +26,8 @@ const HOLDER_LEN_MAX: u64 = 32;
 /// Held until it is dropped.
 #[derive(Debug)]
 pub struct DirectoryLock {
-    _file: File,
+    file: File,
+    path: PathBuf,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -54,10 +55,29 @@ impl DirectoryLock {
             }
             Err(cause) => return Err(open(cause.into())),
         }
-        file.set_len(0).map_err(open)?;
-        writeln!(file, "{}", process::id()).map_err(open)?;
-        Ok(Self { _file: file })
+        match file.set_len(0).and_then(|()| writeln!(file, "{}", process::id())) {
+            Ok(()) => {}
+            // The number is only there to be shown, and a server must start on a full disk: what is deleted frees it.
+            Err(error) if is_full(&error) => {}
+            Err(error) => return Err(open(error)),
+        }
+        Ok(Self { file, path })
     }
+
+    /// Whether the directory still has the file that is locked: not when somebody removed, moved or unmounted it.
+    pub fn is_in_place(&self) -> bool {
+        let found = rustix::fs::fstat(&self.file).and_then(|held| Ok((held, rustix::fs::stat(&self.path)?)));
+        matches!(found, Ok((held, there)) if (held.st_dev, held.st_ino) == (there.st_dev, there.st_ino))
+    }
+
+    /// The file that is locked.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Whether some process holds the lock of this directory. Makes and writes nothing.
@@ -107,6 +127,20 @@ mod tests {
         assert!(refused.to_string().contains(&format!("process {}", process::id())), "{refused}");
         drop(first);
         DirectoryLock::take(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn a_lock_whose_directory_was_removed_is_no_longer_in_place() {
+        let root = tempfile::tempdir().unwrap();
+        let (place, moved) = (root.path().join("data"), root.path().join("moved"));
+        std::fs::create_dir(&place).unwrap();
+        let lock = DirectoryLock::take(&place).unwrap();
+        assert!(lock.is_in_place());
+        std::fs::rename(&place, &moved).unwrap();
+        assert!(!lock.is_in_place());
+        std::fs::create_dir(&place).unwrap();
+        let other = DirectoryLock::take(&place).unwrap();
+        assert!(other.is_in_place() && !lock.is_in_place(), "another file of the same name is not it");
     }
 
     #[test]

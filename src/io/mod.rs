@@ -33,6 +33,7 @@ mod probe;
 mod random;
 mod recycler;
 mod remedy;
+mod space;
 mod threads;
 mod timer;
 
@@ -84,4 +85,5 @@ pub use random::seed;
 pub use recycler::Recycled;
 pub use recycler::Recycler;
 pub use remedy::with_remedy;
+pub use space::Reserve;
 pub use threads::ThreadDevice;

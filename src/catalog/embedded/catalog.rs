@@ -11,6 +11,7 @@ use super::fault::Fault;
 use super::fault::answer;
 use super::notifications;
 use super::purge;
+use super::room::Room;
 use super::schema;
 use super::segments;
 use super::sequences;
@@ -59,6 +60,14 @@ impl EmbeddedCatalog {
     /// be opened. None of them changes the file.
     pub fn open(config: &EmbeddedConfig, path: &Path) -> Result<Self, CatalogError> {
         Ok(Self { engine: Arc::new(Engine::start(config, path)?) })
+    }
+
+    /// Gives up the reserve of the catalog that will be opened at `path` when its disk is full.
+    ///
+    /// # Errors
+    /// `Full` when there is too little room even then.
+    pub fn make_room(config: &EmbeddedConfig, path: &Path) -> Result<(), CatalogError> {
+        Room::new(config, path).for_group(0)
     }
 
     /// The key that [`crate::catalog::Boot`] brings, of a file that a running server holds open. Changes nothing.

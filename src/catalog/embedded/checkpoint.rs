@@ -9,7 +9,9 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::fault::is_busy;
+use super::fault::is_full;
 use super::poison::Poison;
+use super::room::Room;
 
 /// Changed rows after which a checkpoint does not wait for its time: each touches about one page of 4 KiB, so this is a
 /// log of about 16 MiB.
@@ -49,12 +51,14 @@ impl Checkpoint {
 
     /// PASSIVE while commits come, TRUNCATE once when they pause and at the end. A reader in an old snapshot only
     /// delays it; an I/O error poisons, since a failed sync may have lost what was acknowledged.
-    pub fn run(&self, connection: &Connection, poison: &Poison) {
+    pub fn run(&self, connection: &Connection, poison: &Poison, room: &Room) {
+        room.keep();
+        let checkpoint = |sql| checkpoint(connection, sql, poison, room);
         let mut idle = true;
         loop {
             let written = match self.wait() {
                 Wake::Closed => {
-                    checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)", poison);
+                    checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
                     return;
                 }
                 Wake::Due { written } => written,
@@ -63,10 +67,11 @@ impl Checkpoint {
                 return;
             }
             if written {
-                checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)", poison);
+                checkpoint("PRAGMA wal_checkpoint(PASSIVE)");
             } else if !idle {
-                checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)", poison);
+                checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
             }
+            room.keep();
             idle = !written;
         }
     }
@@ -94,14 +99,19 @@ enum Wake {
     Closed,
 }
 
-fn checkpoint(connection: &Connection, sql: &str, poison: &Poison) {
+fn checkpoint(connection: &Connection, sql: &str, poison: &Poison, room: &Room) {
     if poison.cause().is_some() {
+        return;
+    }
+    // What lies in the log is safe there: on a full disk it stays until there is room in the file.
+    if room.for_group(0).is_err() {
         return;
     }
     // The answer says how far it came; what it left is for the next one.
     match connection.query_row(sql, [], |_| Ok(())) {
         Ok(()) => {}
-        Err(error) if is_busy(&error) => {}
+        // The log has everything still, and the next one tries again.
+        Err(error) if is_busy(&error) || is_full(&error) => {}
         Err(error) => poison.set(&format!("checkpoint of the catalog failed: {error}")),
     }
 }

@@ -15,6 +15,9 @@ pub struct EmbeddedConfig {
     pub cache_bytes: usize,
     /// Milliseconds between two moves of the write-ahead log into the file.
     pub checkpoint_ms: u64,
+    /// Bytes that a file beside the catalog keeps back, a 32nd of its disk at most, and gives up when the disk is full: so
+    /// that what is there can still be deleted. 0 for none.
+    pub reserve_bytes: u64,
 }
 
 impl Default for EmbeddedConfig {
@@ -25,6 +28,7 @@ impl Default for EmbeddedConfig {
             readers: 2,
             cache_bytes: 16 << 20,
             checkpoint_ms: 1000,
+            reserve_bytes: 0,
         }
     }
 }

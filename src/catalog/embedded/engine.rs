@@ -18,6 +18,7 @@ use super::fault::answer;
 use super::fault::is_disk;
 use super::poison::Poison;
 use super::queue::Queue;
+use super::room::Room;
 use super::schema::Role;
 use super::schema::connect;
 use super::tail::Tails;
@@ -49,6 +50,9 @@ impl Engine {
     /// # Errors
     /// As [`connect`]; `Corrupt` also when the journal cannot be read back; `Unavailable` without a thread.
     pub fn start(config: &EmbeddedConfig, path: &Path) -> Result<Self, CatalogError> {
+        let room = Room::new(config, path);
+        // Also the files that belong to an open one take room. When there is none, opening says so itself.
+        let _ = room.for_group(0);
         let writer = connect(config, path, Role::Writer)?;
         let tails = Tails::load(&writer).map_err(|fault| match fault {
             Fault::Answer(error) => error,
@@ -66,14 +70,15 @@ impl Engine {
             threads: Mutex::default(),
         };
         // The checkpoint is last: it alone may find the others gone, and closing then joins it last.
+        let own = room.clone();
         let (queue, checkpoint, poison) = (engine.writes.clone(), engine.checkpoint.clone(), engine.poison.clone());
-        engine.spawn("catalog-write", move || Writer::new(writer, tails, queue, checkpoint, poison).run())?;
+        engine.spawn("catalog-write", move || Writer::new(writer, tails, queue, checkpoint, poison, own).run())?;
         for (index, reader) in readers.into_iter().enumerate() {
             let queue = engine.reads.clone();
             engine.spawn(&format!("catalog-read-{index}"), move || read(&reader, &queue))?;
         }
         let (checkpoint, poison) = (engine.checkpoint.clone(), engine.poison.clone());
-        engine.spawn("catalog-checkpoint", move || checkpoint.run(&checkpointer, &poison))?;
+        engine.spawn("catalog-checkpoint", move || checkpoint.run(&checkpointer, &poison, &room))?;
         Ok(engine)
     }
 

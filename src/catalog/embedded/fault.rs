@@ -45,6 +45,11 @@ pub fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
+/// Whether the disk had no room for it, which SQLite says before anything is synced.
+pub fn is_full(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull))
+}
+
 /// Whether a reader that met this error has seen the disk fail.
 pub fn is_disk(error: &rusqlite::Error) -> bool {
     matches!(

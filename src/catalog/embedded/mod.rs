@@ -30,6 +30,7 @@ mod poison;
 mod purge;
 mod puts;
 mod queue;
+mod room;
 mod schema;
 mod segments;
 mod sequences;

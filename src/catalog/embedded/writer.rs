@@ -13,6 +13,7 @@ use super::fault::answer;
 use super::fault::is_busy;
 use super::poison::Poison;
 use super::queue::Queue;
+use super::room::Room;
 use super::tail::Tails;
 use crate::catalog::CatalogError;
 
@@ -31,11 +32,16 @@ pub struct Work<'a> {
     pub tails: &'a mut Tails,
     /// The first trouble with the file: the group must not be committed.
     trouble: Option<rusqlite::Error>,
+    /// Why nothing may be run: every call gets this answer.
+    refusal: Option<CatalogError>,
 }
 
 impl Work<'_> {
     /// Runs one operation. When it is refused its own statements are undone, and only those.
     pub fn attempt<T>(&mut self, operation: impl FnOnce(&mut Self) -> Outcome<T>) -> Result<T, CatalogError> {
+        if let Some(refusal) = &self.refusal {
+            return Err(refusal.clone());
+        }
         match self.savepoint(operation) {
             Ok(value) => Ok(value),
             Err(Fault::Answer(error)) => Err(error),
@@ -69,6 +75,7 @@ pub struct Writer {
     queue: Arc<Queue<WriteJob>>,
     checkpoint: Arc<Checkpoint>,
     poison: Arc<Poison>,
+    room: Room,
 }
 
 impl Writer {
@@ -78,8 +85,9 @@ impl Writer {
         queue: Arc<Queue<WriteJob>>,
         checkpoint: Arc<Checkpoint>,
         poison: Arc<Poison>,
+        room: Room,
     ) -> Self {
-        Self { connection, tails, queue, checkpoint, poison }
+        Self { connection, tails, queue, checkpoint, poison, room }
     }
 
     /// Until the queue is closed, or the catalog poisoned.
@@ -102,7 +110,9 @@ impl Writer {
         let mut jobs = jobs.into_iter();
         let before = self.connection.total_changes();
         let transaction = begin(&self.connection).map_err(poison).ok()?;
-        let mut work = Work { connection: &transaction, tails: &mut self.tails, trouble: None };
+        // Nothing is written for a group that may not run: a log on a full disk would poison us.
+        let refusal = self.room.for_group(jobs.len()).err();
+        let mut work = Work { connection: &transaction, tails: &mut self.tails, trouble: None, refusal };
         for job in jobs.by_ref() {
             replies.push(job(&mut work));
             if let Some(error) = work.trouble.take() {

@@ -1,0 +1,128 @@
+//! How much room a file system has, and a reserve of it that can be given up.
+
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::path::PathBuf;
+
+use rustix::fs::CWD;
+use rustix::fs::FallocateFlags;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::block::Space;
+
+/// The room on the file system that `directory` lies on.
+pub(super) fn of(directory: impl AsFd) -> Result<Space, Errno> {
+    let found = rustix::fs::fstatvfs(directory)?;
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    let counted = |files: u64| if found.f_files == 0 { u64::MAX } else { files };
+    Ok(Space {
+        free: bytes(found.f_bavail),
+        total: bytes(found.f_blocks),
+        files_free: counted(found.f_favail),
+        files_total: counted(found.f_files),
+    })
+}
+
+/// A file that only takes up room, so that there is some left for what must go on when the disk is full: it is removed then.
+///
+/// A crash leaves the file, a shorter one, or none; each is what [`Self::keep`] starts from.
+#[derive(Clone, Debug)]
+pub struct Reserve {
+    directory: PathBuf,
+    path: PathBuf,
+    bytes: u64,
+}
+
+impl Reserve {
+    /// The largest reserve is this part of its file system.
+    const SHARE: u64 = 32;
+
+    /// A reserve makes itself only where this many times its size are free: it must not be what fills the disk.
+    const ROOM: u64 = 4;
+
+    /// * `path`: of the file, which is not touched yet. Its directory must exist when it is used.
+    /// * `bytes`: to keep back, at most; 0 for no reserve.
+    pub fn new(path: &Path, bytes: u64) -> Self {
+        let directory = path.parent().unwrap_or(Path::new(".")).to_owned();
+        Self { directory, path: path.to_owned(), bytes }
+    }
+
+    /// Makes the file if it is not there and there is plenty of room. Blocks for some milliseconds when it does.
+    ///
+    /// # Errors
+    /// Whatever the system says; nothing depends on the reserve being there.
+    pub fn keep(&self) -> io::Result<()> {
+        let space = self.space()?;
+        let wanted = self.bytes.min(space.total / Self::SHARE);
+        let there = fs::metadata(&self.path).map_or(0, |found| found.len());
+        if wanted == 0 || there >= wanted || space.free / Self::ROOM < wanted {
+            return Ok(());
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(CWD, &self.path, flags, Mode::RUSR | Mode::WUSR)?;
+        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, wanted) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                fs::remove_file(&self.path)?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Gives up the reserve when fewer than `wanted` bytes are free. Returns whether `needed` are free then.
+    ///
+    /// # Errors
+    /// When the file system cannot be asked, or the reserve not be removed.
+    pub fn make_room(&self, wanted: u64, needed: u64) -> io::Result<bool> {
+        if self.space()?.free >= wanted.max(needed) {
+            return Ok(true);
+        }
+        match fs::remove_file(&self.path) {
+            Ok(()) => {
+                tracing::warn!("the disk is full: the reserve of the catalog is given up, so that deleting goes on")
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        Ok(self.space()?.free >= needed)
+    }
+
+    fn space(&self) -> io::Result<Space> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(of(rustix::fs::openat(CWD, &self.directory, flags, Mode::empty())?)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::conformance::directory_on_disk;
+
+    #[test]
+    fn a_reserve_takes_room_and_gives_it_back() {
+        let directory = directory_on_disk();
+        let path = directory.path().join("reserve");
+        let reserve = Reserve::new(&path, 1 << 20);
+        reserve.keep().unwrap();
+        reserve.keep().unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len(), 1 << 20);
+        assert!(reserve.make_room(4096, 0).unwrap());
+        assert!(path.exists(), "there is room without it");
+        assert!(!reserve.make_room(0, u64::MAX).unwrap());
+        assert!(!path.exists());
+        assert!(!reserve.make_room(0, u64::MAX).unwrap(), "given up once, it is no error to want it again");
+    }
+
+    #[test]
+    fn a_reserve_of_nothing_makes_no_file() {
+        let directory = directory_on_disk();
+        let path = directory.path().join("reserve");
+        Reserve::new(&path, 0).keep().unwrap();
+        Reserve::new(&path, u64::MAX / 8).keep().unwrap();
+        assert!(fs::metadata(&path).map_or(0, |found| found.len()) < 1 << 40, "at most a share of the disk");
+    }
+}
