@@ -87,6 +87,7 @@ impl Server {
             incarnation: boot.incarnation,
             chunk: ChunkConfig::default(),
             memory: ShardMemory { blocks: 8, read_bytes: 64 << 20 },
+            marks: tessera::store::Marks::default(),
             faults: None,
         };
         let (shards, executors) = shard::start(&setup).await.unwrap();

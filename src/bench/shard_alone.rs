@@ -143,6 +143,7 @@ impl House {
             incarnation: boot.incarnation,
             chunk: config.chunk,
             memory: ShardMemory { blocks: bytes(config.memory.blocks_per_shard), read_bytes: config.memory.read_bytes },
+            marks: crate::store::Marks::default(),
             faults: None,
         };
         let (shards, executors) = shard::start(&setup).await.map_err(broken)?;

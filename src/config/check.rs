@@ -45,6 +45,12 @@ pub fn check(config: &Config) -> Result<(), CheckError> {
     at_most("memory.read_bytes", config.memory.read_bytes, 1 << 40, "1 TiB")?;
     at_most("memory.blocks_per_shard", config.memory.blocks_per_shard, 4096, "4 GiB of registered memory per shard")?;
     at_most("shards.count", u64::from(config.shards.count), 256, "more than any machine gains from")?;
+    let storage = &config.storage;
+    if storage.soft_mark_bytes != 0 {
+        let rule = "storage.hard_mark_bytes: streams must not end before new ones are refused";
+        at_most("storage.hard_mark_bytes", storage.hard_mark_bytes, storage.soft_mark_bytes, rule)?;
+    }
+    at_most("storage.reserve_bytes", storage.reserve_bytes, 16 << 30, "16 GiB")?;
     let at_least = |key, value: u64, min: u64, why: &str| match value < min {
         true => Err(CheckError::Rule { key, value, rule: format!("at least {min}, {why}") }),
         false => Ok(()),
@@ -87,7 +93,8 @@ mod tests {
         let mut unlimited = Config::default();
         unlimited.chunk.bytes_max = 0;
         assert!(check(&unlimited).is_ok());
-        let broken: [fn(&mut Config); 10] = [
+        let broken: [fn(&mut Config); 11] = [
+            |c| (c.storage.soft_mark_bytes, c.storage.hard_mark_bytes) = (1 << 20, 2 << 20),
             |c| c.chunk.bytes_max = 1,
             |c| c.sessions.puts_max = 0,
             |c| c.connections.stall_ms = 0,

@@ -39,11 +39,26 @@ pub struct StorageConfig {
     pub data_dirs: Vec<PathBuf>,
     /// How files are written: `auto` tries io_uring with direct I/O and falls back to threads; `uring` and `threads` insist.
     pub backend: BackendChoice,
+    /// Bytes free on a data directory's disk below which no new sequence, session or topic begins on it (RESOURCE_EXHAUSTED);
+    /// what is being recorded goes on. 0 = 5 % of the disk, at most 64 GiB, at least twice the hard mark.
+    pub soft_mark_bytes: u64,
+    /// Bytes free below which streams to it end (RESOURCE_EXHAUSTED) and what they brought is sealed. Reading, finalizing and
+    /// deleting go on. 0 = 1 % of the disk, between 64 MiB and 1 GiB.
+    pub hard_mark_bytes: u64,
+    /// Bytes of a file beside the catalog that only keeps room: on a full disk it is given up, so that recordings can still be
+    /// deleted, and made again when there is room. At most a 32nd of the disk; 0 = none.
+    pub reserve_bytes: u64,
 }
 
 impl Default for StorageConfig {
     fn default() -> Self {
-        Self { data_dirs: vec![PathBuf::from("./tessera-data")], backend: BackendChoice::Auto }
+        Self {
+            data_dirs: vec![PathBuf::from("./tessera-data")],
+            backend: BackendChoice::Auto,
+            soft_mark_bytes: 0,
+            hard_mark_bytes: 0,
+            reserve_bytes: 64 << 20,
+        }
     }
 }
 

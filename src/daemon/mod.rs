@@ -14,6 +14,7 @@ mod serve;
 mod socket;
 mod start;
 mod stop;
+mod watch;
 
 pub use audit::Pace;
 pub use audit::audit;

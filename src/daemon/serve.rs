@@ -5,7 +5,7 @@ use std::process;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::watch::Receiver;
 
 use crate::auth::OrderSealer;
 use crate::auth::TicketSealer;
@@ -35,10 +35,11 @@ use super::start;
 use super::start::StartError;
 use super::start::Storage;
 use super::stop;
+use super::watch;
 
 /// What a process ends with when the catalog can no longer be trusted to have stored what it was given, and when a shard is
 /// dead. Both as a crash would: the next start finds everything that was acknowledged.
-const EXIT_CATALOG: i32 = 74;
+pub(super) const EXIT_CATALOG: i32 = 74;
 const EXIT_SHARD: i32 = 70;
 
 /// Files of the catalog, rings, sockets, chunks being read.
@@ -78,7 +79,7 @@ pub fn serve(mut config: Config) -> Result<(), ServeError> {
         .build()
         .map_err(ServeError::Runtime)?;
     let open = runtime.block_on(open(&config))?;
-    let (stop, stopping) = watch::channel(Stop::Run);
+    let (stop, stopping) = tokio::sync::watch::channel(Stop::Run);
     // Before the line that scripts wait for. Until here a signal ends the process: nothing is lost by it.
     let over = stop::on_signals(stop).map_err(ServeError::Signal)?;
     announce_ready(&config, &open.listener);
@@ -129,7 +130,7 @@ struct Open {
 struct Remains {
     executors: Vec<Executor>,
     embedded: EmbeddedCatalog,
-    locks: Vec<DirectoryLock>,
+    locks: Arc<Vec<DirectoryLock>>,
 }
 
 async fn open(config: &Config) -> Result<Open, ServeError> {
@@ -153,13 +154,15 @@ async fn open(config: &Config) -> Result<Open, ServeError> {
     };
     let desk = Desk::new(sessions.clone(), retrieval, TicketSealer::new(ticket_key), handlers);
     sessions.recover().await?;
-    let remains = Remains { executors, embedded, locks };
+    let remains = Remains { executors, embedded, locks: Arc::new(locks) };
     Ok(Open { listener, sessions, desk, budget, audited: (open_store, shards), remains })
 }
 
-async fn run(config: Config, open: Open, stopping: watch::Receiver<Stop>) -> Remains {
+async fn run(config: Config, open: Open, stopping: Receiver<Stop>) -> Remains {
     let Open { listener, sessions, desk, budget, audited: (open_store, shards), mut remains } = open;
     let sweep = tokio::spawn(sessions.clone().sweep());
+    let (looked_at, locks) = (shards.clone(), Arc::clone(&remains.locks));
+    let look = tokio::spawn(async move { watch::run(looked_at, &locks).await });
     let audit = tokio::spawn(audit::run(open_store, shards));
     let sealing = tokio::spawn(seal_puts(stopping.clone(), sessions.clone()));
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
@@ -175,7 +178,7 @@ async fn run(config: Config, open: Open, stopping: watch::Receiver<Stop>) -> Rem
             process::exit(EXIT_SHARD);
         }
     }
-    for task in [sweep, audit, sealing] {
+    for task in [sweep, look, audit, sealing] {
         task.abort();
         let _ = task.await;
     }
@@ -183,7 +186,7 @@ async fn run(config: Config, open: Open, stopping: watch::Receiver<Stop>) -> Rem
 }
 
 /// Ends puts that go on for long after the stop was asked for.
-async fn seal_puts(mut stopping: watch::Receiver<Stop>, sessions: Sessions) {
+async fn seal_puts(mut stopping: Receiver<Stop>, sessions: Sessions) {
     if stopping.wait_for(|stop| *stop != Stop::Run).await.is_ok() {
         tokio::time::sleep(stop::DRAIN_PUTS).await;
         sessions.drain().await;

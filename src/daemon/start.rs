@@ -30,6 +30,7 @@ use crate::shard::ShardError;
 use crate::shard::ShardMemory;
 use crate::shard::ShardSetup;
 use crate::shard::Shards;
+use crate::store::Marks;
 use crate::store::RecoveryReport;
 
 use super::mount;
@@ -82,11 +83,16 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
     }
     let mounted = mount::mount(host, &config.storage.data_dirs)?;
     let (file, presence) = mount::find_catalog(&mounted)?;
+    let reserve = EmbeddedConfig { reserve_bytes: config.storage.reserve_bytes, ..EmbeddedConfig::default() };
+    if presence == Presence::Found {
+        // A start takes some room, and on a full disk it is what lets recordings be deleted.
+        EmbeddedCatalog::make_room(&reserve, &file)?;
+    }
     let backend = probe(config, host, &mounted)?;
     if let (Presence::Absent, Some(place)) = (presence, file.parent()) {
         mount::make_directory(host, place)?;
     }
-    let embedded = EmbeddedCatalog::open(&EmbeddedConfig::default(), &file)?;
+    let embedded = EmbeddedCatalog::open(&reserve, &file)?;
     if let (Presence::Absent, Some(place)) = (presence, file.parent()) {
         // Before any directory gets an id: see `mount`.
         let above = mounted.first().map_or(place, |first| &first.path);
@@ -121,6 +127,7 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
             blocks: usize::try_from(config.memory.blocks_per_shard).unwrap_or(usize::MAX),
             read_bytes: config.memory.read_bytes,
         },
+        marks: Marks { soft_bytes: config.storage.soft_mark_bytes, hard_bytes: config.storage.hard_mark_bytes },
         faults: host.faults(),
     };
     // After everything that looks at the cores: a pinned thread sees one.

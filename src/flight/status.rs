@@ -214,7 +214,7 @@ impl Answerable for SessionError {
             }
             Self::Schema { .. } => Code::InvalidArgument,
             Self::Unsupported { cause, .. } => cause.code(),
-            Self::TooMany { .. } => Code::ResourceExhausted,
+            Self::TooMany { .. } | Self::NoRoom { .. } => Code::ResourceExhausted,
             Self::Stopping => Code::Unavailable,
             Self::Ended { .. } | Self::Metadata { .. } => Code::Internal,
             Self::Order(cause) => cause.code(),
@@ -246,7 +246,7 @@ impl Answerable for CatalogError {
             Self::Refused { refusal, .. } => refusal.code(),
             Self::ForeignSequence { .. } => Code::PermissionDenied,
             Self::Invalid { .. } => Code::InvalidArgument,
-            Self::TooLarge { .. } | Self::Overloaded { .. } => Code::ResourceExhausted,
+            Self::TooLarge { .. } | Self::Overloaded { .. } | Self::Full => Code::ResourceExhausted,
             Self::Unavailable { .. } | Self::Closed => Code::Unavailable,
             Self::SchemaMismatch { .. } => Code::Internal,
             Self::Corrupt { .. } => Code::DataLoss,
@@ -274,6 +274,7 @@ impl Answerable for PutError {
         match self {
             Self::Encode { cause, .. } => cause.code(),
             Self::Write { cause, .. } if cause.is_full() => Code::ResourceExhausted,
+            Self::Full { .. } => Code::ResourceExhausted,
             Self::Write { .. } | Self::Stopped { .. } => Code::Unavailable,
             Self::Panicked { .. } => Code::Internal,
             Self::Catalog { cause, .. } => cause.code(),
@@ -284,7 +285,7 @@ impl Answerable for PutError {
 impl Answerable for ShardError {
     fn code(&self) -> Code {
         match self {
-            Self::TooManyReaders { .. } | Self::ReadMemory { .. } => Code::ResourceExhausted,
+            Self::TooManyReaders { .. } | Self::ReadMemory { .. } | Self::Full(_) => Code::ResourceExhausted,
             Self::DeviceMissing(_) | Self::Io(_) | Self::Stopped | Self::Executor(_) => Code::Unavailable,
             Self::Catalog(cause) => cause.code(),
             Self::Read(cause) => cause.code(),

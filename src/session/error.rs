@@ -4,12 +4,14 @@ use crate::auth::OrderError;
 use crate::catalog::CatalogError;
 use crate::catalog::Entity;
 use crate::chunk::EncodeError;
+use crate::model::DeviceNumber;
 use crate::model::Refusal;
 use crate::model::SequenceName;
 use crate::model::TopicName;
 use crate::ontology::SchemaError;
 use crate::shard::PutError;
 use crate::shard::ShardError;
+use crate::store::Shortage;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
@@ -32,6 +34,11 @@ pub enum SessionError {
     Unsupported { topic: TopicName, cause: Box<EncodeError> },
     #[error("{what}: at most {max}, and there are as many; {remedy}")]
     TooMany { what: String, max: u32, remedy: &'static str },
+    #[error(
+        "there is too little room for {what}: data directory number {number}: {shortage} ({key}); delete recordings, or make \
+         room on its disk: no restart is needed", number = device.0
+    )]
+    NoRoom { what: &'static str, device: DeviceNumber, shortage: Shortage, key: &'static str },
     #[error("topic {topic} was deleted while it was written: its rows are discarded")]
     Deleted { topic: TopicName },
     #[error("the server is stopping: what it received of an open stream is kept, and the topic is interrupted")]

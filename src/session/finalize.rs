@@ -118,6 +118,8 @@ impl Desk {
         completed_at_ns: i64,
     ) -> Result<(), SessionError> {
         let id = session.head.id;
+        // The manifest lies on the catalog's disk, and needs a little of it before the catalog does.
+        self.open.make_room().await?;
         let bytes = Manifest::gather(&*self.catalog, sequence, session, completed_at_ns).await?.to_bytes();
         let what = || format!("manifest of session {id}");
         self.shards
@@ -141,5 +143,5 @@ pub(super) fn may_finalize(session: &SessionView) -> Result<(), SessionError> {
 
 /// Whether the catalog surely did not commit.
 fn is_definite(error: &CatalogError) -> bool {
-    matches!(error, CatalogError::NotFound { .. } | CatalogError::Refused { .. })
+    matches!(error, CatalogError::NotFound { .. } | CatalogError::Refused { .. } | CatalogError::Full)
 }

@@ -21,6 +21,7 @@ mod manifest;
 mod put;
 mod registry;
 mod rescue;
+mod room;
 mod seal;
 mod sessions;
 mod sweep;

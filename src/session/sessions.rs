@@ -138,12 +138,13 @@ impl Sessions {
     }
 
     /// # Errors
-    /// [`SessionError::AlreadyExists`] when the name is taken.
+    /// [`SessionError::AlreadyExists`] when the name is taken, [`SessionError::NoRoom`].
     pub async fn create_sequence(
         &self,
         name: SequenceName,
         metadata: UserMetadata,
     ) -> Result<SequenceHead, SessionError> {
+        self.desk.room_for("a new sequence").await?;
         let id = SequenceId::new(&self.desk.ids);
         let new = NewSequence { id, name, metadata, created_at_ns: self.desk.now() };
         Ok(self.desk.catalog.create_sequence(new).await?)
@@ -152,8 +153,9 @@ impl Sessions {
     /// Opens a session. Its token is told here and never again.
     ///
     /// # Errors
-    /// [`SessionError::NotFound`] without the sequence, [`SessionError::TooMany`].
+    /// [`SessionError::NotFound`] without the sequence, [`SessionError::TooMany`], [`SessionError::NoRoom`].
     pub async fn create_session(&self, sequence: &SequenceName) -> Result<(SessionHead, Token), SessionError> {
+        self.desk.room_for("a new session").await?;
         let place = self.desk.admission.session()?;
         // A delete of the sequence must see every session of it.
         let _passage = self.desk.gates.pass(Gate::Sequence(sequence.clone())).await;
@@ -169,7 +171,8 @@ impl Sessions {
     ///
     /// # Errors
     /// [`SessionError::NotFound`] for an unknown token, [`SessionError::ForeignSequence`], [`SessionError::AlreadyExists`]
-    /// when the path is taken in the sequence, [`SessionError::Refused`] in a final session, [`SessionError::TooMany`].
+    /// when the path is taken in the sequence, [`SessionError::Refused`] in a final session, [`SessionError::TooMany`],
+    /// [`SessionError::NoRoom`].
     pub async fn create_topic(&self, request: TopicRequest) -> Result<(TopicHead, Token), SessionError> {
         let TopicRequest { session, name, tag, format, metadata } = request;
         let session_token = token_digest(&session);
@@ -181,7 +184,8 @@ impl Sessions {
         let _passage = self.desk.gates.pass(Gate::Session(head.id)).await;
         let place = self.desk.admission.topic(head.id, head.sequence)?;
         let (id, token) = (TopicId::new(&self.desk.ids), Token::new(&self.desk.ids));
-        let (shard, device) = self.desk.shards.place();
+        let allowed = self.desk.devices_with_room().await?;
+        let (shard, device) = self.desk.shards.place_on(&allowed).unwrap_or_else(|| self.desk.shards.place());
         let new = NewTopic {
             id,
             session: head.id,
@@ -204,13 +208,15 @@ impl Sessions {
     /// # Errors
     /// [`SessionError::NotFound`] for an unknown token, [`SessionError::ForeignTopic`] when it is another topic's,
     /// [`SessionError::Schema`] and [`SessionError::Unsupported`] for the schema, [`SessionError::Refused`] for a topic that
-    /// is or was written, [`SessionError::TooMany`], [`SessionError::Stopping`], [`SessionError::Shard`].
+    /// is or was written, [`SessionError::TooMany`], [`SessionError::NoRoom`], [`SessionError::Stopping`],
+    /// [`SessionError::Shard`].
     pub async fn begin_put(&self, topic: Token, name: &TopicName, schema: StreamSchema) -> Result<Put, SessionError> {
         let head = self.desk.open.topic_by_token(token_digest(&topic)).await?;
         if head.name != *name {
             return Err(SessionError::ForeignTopic { topic: name.clone() });
         }
         self.desk.admission.schema(name, &head.tag, &schema)?;
+        self.desk.room_on(head.device).await?;
         let desk = Arc::clone(&self.desk);
         to_the_end(async move { put::begin(&desk, head, schema).await }).await
     }

@@ -8,6 +8,7 @@ use crate::model::DeviceNumber;
 use crate::model::TopicName;
 use crate::runtime::ExecutorError;
 use crate::store::FetchError;
+use crate::store::Shortage;
 use crate::store::WriteError;
 
 use super::merge::NoTimes;
@@ -21,6 +22,11 @@ pub enum PutError {
     Write { topic: TopicName, cause: WriteError },
     #[error("topic {topic}: {cause}")]
     Catalog { topic: TopicName, cause: CatalogError },
+    #[error(
+        "topic {topic}: its disk (data directory number {number}) is nearly full: {shortage} (storage.hard_mark_bytes); what \
+         came so far is kept, delete recordings or make room on it to record more", number = device.0
+    )]
+    Full { topic: TopicName, device: DeviceNumber, shortage: Shortage },
     /// A bug of ours. What was committed before is kept.
     #[error("topic {topic}: its writer failed on a mistake of the server's, which its log tells more of")]
     Panicked { topic: TopicName },
@@ -65,6 +71,8 @@ pub enum ShardError {
     DeviceMissing(DeviceNumber),
     #[error("data directory: {0}")]
     Io(String),
+    #[error("data directory: {0}; delete recordings, or make room on its disk")]
+    Full(String),
     #[error(transparent)]
     Executor(Arc<ExecutorError>),
     #[error(transparent)]

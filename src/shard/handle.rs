@@ -24,6 +24,7 @@ use super::config::TOPIC_MESSAGES_MAX;
 use super::error::PutError;
 use super::error::ReadError;
 use super::error::ShardError;
+use super::files::Room;
 use super::merge;
 use super::put_task::PutSignals;
 use super::read_budget::Loan;
@@ -108,6 +109,26 @@ impl Shards {
         let device = least(self.0.devices.iter().map(|(_, writers)| writers.load(Relaxed)).collect());
         let device = self.0.devices.get(device).map_or(DeviceNumber(0), |(number, _)| *number);
         (ShardIndex(u16::try_from(shard).unwrap_or(0)), device)
+    }
+
+    /// As [`Self::place`], on one of these devices; `None` when there is none of them.
+    pub fn place_on(&self, allowed: &[DeviceNumber]) -> Option<(ShardIndex, DeviceNumber)> {
+        let (shard, device) = self.place();
+        let writers = |n: &DeviceNumber| self.0.devices.iter().find(|(m, _)| m == n).map(|(_, w)| w.load(Relaxed));
+        match allowed.contains(&device) {
+            true => Some((shard, device)),
+            false => Some((shard, *allowed.iter().min_by_key(|number| writers(number))?)),
+        }
+    }
+
+    /// Measures the room on every device, in the order of the configuration. Writers on those below their hard mark end.
+    ///
+    /// # Errors
+    /// [`ShardError::Io`], [`ShardError::Stopped`].
+    pub async fn measure(&self) -> Result<Vec<Room>, ShardError> {
+        let asked = (0..self.0.lanes.len()).map(|lane| self.ask(lane, |reply| ShardRequest::Measure { reply }));
+        let rooms = futures::future::try_join_all(asked).await?;
+        rooms.into_iter().next().unwrap_or(Err(ShardError::Stopped))
     }
 
     /// Opens a topic's writer on its shard. A topic placed by an earlier start with more shards goes to one there is.

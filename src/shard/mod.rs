@@ -6,6 +6,7 @@
 mod config;
 mod cut_policy;
 mod error;
+mod files;
 mod handle;
 mod merge;
 mod put_task;
@@ -29,6 +30,7 @@ pub use config::ShardsConfig;
 pub use error::PutError;
 pub use error::ReadError;
 pub use error::ShardError;
+pub use files::Room;
 pub use handle::BatchReceiver;
 pub use handle::Shards;
 pub use handle::TopicSender;

@@ -19,6 +19,7 @@ use crate::io::failpoint;
 use crate::runtime::Receiver;
 use crate::store::Directory;
 
+use super::config::TOPIC_MESSAGES_MAX;
 use super::error::PutError;
 use super::request::PutReceipt;
 use super::request::TopicSpec;
@@ -59,26 +60,67 @@ pub async fn write_topic(
 
 async fn receive(writer: &mut TopicWriter, inbox: &mut Receiver<WriterCommand>, signals: &PutSignals) -> End {
     loop {
+        if let Some(error) = writer.shortage() {
+            return last(writer, inbox, signals, error).await;
+        }
         let step = match writer.next_event(inbox).await {
-            Event::Command(Some(WriterCommand::Batch { .. })) if signals.discarded.load(Relaxed) => Ok(()),
-            Event::Command(Some(WriterCommand::Batch { batch, bytes, waiting })) => {
-                drop(waiting);
-                writer.push(batch, bytes, signals.backlog.load(Relaxed)).await
-            }
-            Event::Command(Some(WriterCommand::Close { reply })) => return End::Close(reply),
-            Event::Command(Some(WriterCommand::Interrupt { why, reply })) => return End::Interrupt(why, Some(reply)),
-            Event::Command(Some(WriterCommand::Discard { reply })) => return End::Discard(reply),
+            Event::Command(Some(command)) => match take(writer, command, signals).await {
+                Taken::Went(step) => step,
+                Taken::Ended(end) => return end,
+            },
             Event::Command(None) => {
                 return End::Interrupt("the client went away before it closed the stream".to_owned(), None);
             }
             Event::MemoryShort => writer.release_rows().await,
             Event::BlocksShort => writer.release_block().await,
+            Event::RoomShort => Ok(()),
             Event::Deadline => writer.deadline_passed().await,
             Event::Sealed(result) => result,
         };
         if let Err(error) = step {
             return End::Failed(error);
         }
+    }
+}
+
+/// Below the hard mark: takes what has come already, as far as that leaves room for others to do so too.
+async fn last(
+    writer: &mut TopicWriter,
+    inbox: &mut Receiver<WriterCommand>,
+    signals: &PutSignals,
+    error: PutError,
+) -> End {
+    for _ in 0..TOPIC_MESSAGES_MAX {
+        if writer.shortage().is_some_and(|error| matches!(error, PutError::Full { shortage, .. } if shortage.is_dire()))
+        {
+            break;
+        }
+        let Some(command) = inbox.try_recv() else { break };
+        match take(writer, command, signals).await {
+            Taken::Went(Ok(())) => {}
+            Taken::Went(Err(error)) => return End::Failed(error),
+            Taken::Ended(end) => return end,
+        }
+    }
+    End::Full(error)
+}
+
+/// What a command made of the put.
+enum Taken {
+    Went(Result<(), PutError>),
+    Ended(End),
+}
+
+async fn take(writer: &mut TopicWriter, command: WriterCommand, signals: &PutSignals) -> Taken {
+    match command {
+        WriterCommand::Batch { .. } if signals.discarded.load(Relaxed) => Taken::Went(Ok(())),
+        WriterCommand::Batch { batch, bytes, waiting } => {
+            drop(waiting);
+            Taken::Went(writer.push(batch, bytes, signals.backlog.load(Relaxed)).await)
+        }
+        WriterCommand::Close { reply } => Taken::Ended(End::Close(reply)),
+        WriterCommand::Interrupt { why, reply } => Taken::Ended(End::Interrupt(why, Some(reply))),
+        WriterCommand::Discard { reply } => Taken::Ended(End::Discard(reply)),
     }
 }
 
@@ -107,6 +149,10 @@ async fn finish(writer: &mut TopicWriter, end: End, signals: &PutSignals) {
                 panicked(writer);
             }
             let _ = reply.send(());
+        }
+        End::Full(error) => {
+            let _ = signals.failure.set(error.clone());
+            note(&end_put(writer, PutOutcome::Interrupted { why: error.to_string() }).await);
         }
         End::Failed(error) => {
             let _ = signals.failure.set(error.clone());
@@ -144,5 +190,7 @@ enum End {
     Close(oneshot::Sender<Result<PutReceipt, PutError>>),
     Interrupt(String, Option<oneshot::Sender<Result<PutReceipt, PutError>>>),
     Discard(oneshot::Sender<()>),
+    /// There is no more room: what came is kept.
+    Full(PutError),
     Failed(PutError),
 }

@@ -20,6 +20,7 @@ use crate::store::RecoveryReport;
 use super::error::PutError;
 use super::error::ReadError;
 use super::error::ShardError;
+use super::files::Room;
 use super::handle::Counted;
 use super::put_task::PutSignals;
 use super::read_budget::Loan;
@@ -134,6 +135,9 @@ pub(super) enum ShardRequest {
     RemoveManifest {
         session: SessionId,
         reply: oneshot::Sender<Result<(), ShardError>>,
+    },
+    Measure {
+        reply: oneshot::Sender<Result<Vec<Room>, ShardError>>,
     },
     /// Memory is short: whoever holds rows that wait for company lets them go.
     Relieve,

@@ -14,7 +14,7 @@ use super::error::PutError;
 use super::request::TopicSpec;
 use super::worker::ShardContext;
 
-/// How often, and how long apart, an overloaded catalog is asked.
+/// How often, and how long apart, a catalog that is overloaded or has no room is asked.
 const OVERLOAD_TRIES: u32 = 100;
 const OVERLOAD_PAUSE: Duration = Duration::from_millis(100);
 
@@ -54,7 +54,8 @@ pub async fn seal(
     let rows = record.rows;
     if let Err(error) = commit(context, spec, vec![record], end).await {
         // Only a refusal says for sure that no record points here. After any other error the next start decides.
-        if let PutError::Catalog { cause: CatalogError::NotFound { .. } | CatalogError::Overloaded { .. }, .. } = &error
+        if let PutError::Catalog { cause, .. } = &error
+            && let CatalogError::NotFound { .. } | CatalogError::Overloaded { .. } | CatalogError::Full = cause
         {
             file.abandon().await;
         }
@@ -65,8 +66,8 @@ pub async fn seal(
     Ok(rows)
 }
 
-/// Appends records to the catalog and, with `end`, ends the put; durable on return. A catalog that is overloaded is asked
-/// again for a while: rows that are already on disk are worth waiting for.
+/// Appends records to the catalog and, with `end`, ends the put; durable on return. A catalog that is overloaded, or whose disk is full, is
+/// asked again for a while: rows that are already on disk are worth waiting for.
 pub async fn commit(
     context: &ShardContext,
     spec: &TopicSpec,
@@ -75,7 +76,7 @@ pub async fn commit(
 ) -> Result<(), PutError> {
     for _ in 0..OVERLOAD_TRIES {
         match context.open_store.commit(spec.head.id, records.clone(), end.clone()).await {
-            Err(CatalogError::Overloaded { .. }) => context.clock.sleep(OVERLOAD_PAUSE).await,
+            Err(CatalogError::Overloaded { .. } | CatalogError::Full) => context.clock.sleep(OVERLOAD_PAUSE).await,
             result => return result.map_err(|cause| PutError::Catalog { topic: spec.head.name.clone(), cause }),
         }
     }

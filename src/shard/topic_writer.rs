@@ -27,6 +27,7 @@ use crate::model::ChunkId;
 use crate::runtime::Receiver;
 use crate::store::ChunkWriter;
 use crate::store::Directory;
+use crate::store::WriteError;
 
 use super::config::ROW_GROUP_BYTES;
 use super::cut_policy;
@@ -40,6 +41,8 @@ use super::seal::commit;
 use super::seal::seal;
 use super::worker::ShardContext;
 
+mod ending;
+
 /// What a writer acts on next.
 pub enum Event {
     Command(Option<WriterCommand>),
@@ -47,6 +50,8 @@ pub enum Event {
     MemoryShort,
     /// Write blocks are short on this shard.
     BlocksShort,
+    /// Room is short on some device.
+    RoomShort,
     /// Rows that are in no sealed chunk have waited long enough.
     Deadline,
     /// The chunk that was being sealed in the background is committed, or failed.
@@ -78,11 +83,13 @@ pub struct TopicWriter {
     /// Calls heard so far.
     memory_calls: u64,
     block_calls: u64,
+    room_calls: u64,
 }
 
 impl TopicWriter {
     pub fn new(context: Rc<ShardContext>, spec: TopicSpec, directory: Rc<Directory>) -> Self {
         let (memory_calls, block_calls) = (context.memory_short.calls(), context.blocks_short.calls());
+        let room_calls = context.room_short.calls();
         Self {
             context,
             spec,
@@ -99,6 +106,7 @@ impl TopicWriter {
             receipt: PutReceipt::default(),
             memory_calls,
             block_calls,
+            room_calls,
         }
     }
 
@@ -125,6 +133,7 @@ impl TopicWriter {
         };
         let mut memory = context.memory_short.after(self.memory_calls).fuse();
         let mut blocks = context.blocks_short.after(self.block_calls).fuse();
+        let mut room = context.room_short.after(self.room_calls).fuse();
         let mut received = Box::pin(inbox.recv().fuse());
         let mut sealed = Box::pin(self.sealed().fuse());
         let mut sleep = sleep.fuse();
@@ -133,15 +142,24 @@ impl TopicWriter {
             result = sealed => Event::Sealed(result),
             () = memory => Event::MemoryShort,
             () = blocks => Event::BlocksShort,
+            () = room => Event::RoomShort,
             () = sleep => Event::Deadline,
         };
         drop((received, sealed));
         match event {
             Event::MemoryShort => self.memory_calls = context.memory_short.calls(),
             Event::BlocksShort => self.block_calls = context.blocks_short.calls(),
+            Event::RoomShort => self.room_calls = context.room_short.calls(),
             Event::Command(_) | Event::Deadline | Event::Sealed(_) => {}
         }
         event
+    }
+
+    /// Why the put must end for want of room, with what it has so far.
+    pub fn shortage(&self) -> Option<PutError> {
+        let shortage = self.directory.shortage()?;
+        let head = &self.spec.head;
+        Some(PutError::Full { topic: head.name.clone(), device: head.device, shortage })
     }
 
     /// Takes one batch. Returns once it is buffered or in the file; durable only after its chunk's commit.
@@ -223,6 +241,14 @@ impl TopicWriter {
             Some(chunk) => chunk,
             None => self.open_chunk().await?,
         };
+        // Before anything is encoded: a row group that finds no room must not take the chunk along.
+        if let Err(cause) = chunk.file.reserve(self.pending_bytes as u64).await {
+            match cause {
+                WriteError::NoRoom { .. } if chunk.encoder.progress().rows > 0 => self.open = Some(chunk),
+                _ => chunk.file.abandon().await,
+            }
+            return Err(PutError::Write { topic: self.spec.head.name.clone(), cause });
+        }
         let batches = std::mem::take(&mut self.pending);
         (self.pending_bytes, self.pending_rows) = (0, 0);
         let began = self.context.clock.monotonic();
@@ -340,61 +366,5 @@ impl TopicWriter {
             Some(_) => self.sealed().await,
             None => Ok(()),
         }
-    }
-
-    /// Seals what there is and ends the put.
-    pub async fn end(&mut self, outcome: PutOutcome) -> Result<PutReceipt, PutError> {
-        match self.try_end(outcome).await {
-            Ok(()) => Ok(self.receipt),
-            Err(error) => {
-                self.fail(error.clone()).await;
-                Err(error)
-            }
-        }
-    }
-
-    async fn try_end(&mut self, outcome: PutOutcome) -> Result<(), PutError> {
-        self.close_row_group(self.effort(0)).await?;
-        self.release_block().await?;
-        self.sealed_if_any().await?;
-        let end = PutEnd { outcome, at_ns: self.context.clock.wall_ns() };
-        match self.open.take() {
-            Some(chunk) => {
-                self.receipt.rows += seal(&self.context, &self.spec, chunk, Some(end)).await?;
-                self.receipt.chunks += 1;
-                Ok(())
-            }
-            None => commit(&self.context, &self.spec, Vec::new(), Some(end)).await,
-        }
-    }
-
-    /// Ends the put as interrupted with every row that can still be made durable, up to the first one that cannot.
-    pub async fn fail(&mut self, error: PutError) {
-        self.pending.clear();
-        let outcome = || PutOutcome::Interrupted { why: error.to_string() };
-        let whole = self.sealed_if_any().await.is_ok() && !self.lost;
-        if whole && let Some(chunk) = self.open.take() {
-            let end = PutEnd { outcome: outcome(), at_ns: self.context.clock.wall_ns() };
-            if seal(&self.context, &self.spec, chunk, Some(end)).await.is_ok() {
-                return;
-            }
-        }
-        if let Some(chunk) = self.open.take() {
-            chunk.file.abandon().await;
-        }
-        let end = PutEnd { outcome: outcome(), at_ns: self.context.clock.wall_ns() };
-        match commit(&self.context, &self.spec, Vec::new(), Some(end)).await {
-            Err(PutError::Catalog { cause: CatalogError::NotFound { .. }, .. }) | Ok(()) => {}
-            Err(error) => tracing::error!(topic = %self.spec.head.name, %error, "the end of a put is not recorded"),
-        }
-    }
-
-    /// The topic is gone: nothing is kept, and nothing touches its files after this.
-    pub async fn discard(&mut self) {
-        if let Some(chunk) = self.open.take() {
-            chunk.file.abandon().await;
-        }
-        // Its commit finds no topic and removes the file itself.
-        let _ = self.sealed_if_any().await;
     }
 }

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,19 +12,15 @@ use std::thread;
 use futures::channel::oneshot;
 
 use crate::catalog::Catalog;
-use crate::catalog::CatalogError;
 use crate::catalog::OpenStore;
-use crate::catalog::Tombstone;
 use crate::io::Backend;
 use crate::io::BlockDevice;
 use crate::io::Clock;
 use crate::io::FaultDevice;
 use crate::io::FaultScript;
 use crate::io::Recycler;
-use crate::io::failpoint;
 use crate::model::DeviceNumber;
 use crate::model::IdSource;
-use crate::model::SessionId;
 use crate::model::ShardIndex;
 use crate::runtime::Budget;
 use crate::runtime::Executor;
@@ -34,13 +31,14 @@ use crate::runtime::Main;
 use crate::runtime::Receiver;
 use crate::runtime::TaskSet;
 use crate::runtime::mailbox;
-use crate::store;
 use crate::store::Directory;
+use crate::store::Marks;
 
 use super::config::ChunkConfig;
 use super::config::ShardMemory;
 use super::error::ReadError;
 use super::error::ShardError;
+use super::files;
 use super::handle::Shards;
 use super::put_task;
 use super::read_budget::ReadBudget;
@@ -71,6 +69,8 @@ pub struct ShardSetup {
     pub incarnation: u64,
     pub chunk: ChunkConfig,
     pub memory: ShardMemory,
+    /// Of room on each device.
+    pub marks: Marks,
     /// What goes wrong on every device. For tests: its trace grows without end.
     pub faults: Option<FaultScript>,
 }
@@ -90,6 +90,8 @@ pub struct ShardContext {
     /// Called when received bytes are short, and when write blocks are.
     pub memory_short: Relief,
     pub blocks_short: Relief,
+    /// Called when the disk of a device is below its hard mark.
+    pub room_short: Relief,
     /// Puts running on this shard.
     pub writers: Cell<usize>,
     pub slack: RefCell<Slack>,
@@ -215,7 +217,8 @@ async fn run(
             Some(script) => Rc::new(FaultDevice::new(device, path, script.clone())) as Rc<dyn BlockDevice>,
             None => device,
         };
-        let directory = Directory::new(device, local.pool.clone(), tasks.clone(), Rc::clone(&short));
+        let directory =
+            Directory::new(device, local.pool.clone(), tasks.clone(), Rc::clone(&short)).with_marks(setup.marks);
         directories.insert(*number, Rc::new(directory));
     }
     let _ = opened.send(Ok(()));
@@ -231,6 +234,7 @@ async fn run(
         budget: setup.budget,
         memory_short,
         blocks_short,
+        room_short: Relief::default(),
         writers: Cell::new(0),
         slack: RefCell::default(),
         incarnation: setup.incarnation,
@@ -289,78 +293,26 @@ fn dispatch(context: &Rc<ShardContext>, request: ShardRequest) {
         }
         ShardRequest::Purge { tombstone, reply } => {
             context.tasks.push("purge", async move {
-                let _ = reply.send(purge(&own, &tombstone).await);
+                let _ = reply.send(files::purge(&own, &tombstone).await);
             });
         }
         ShardRequest::WriteManifest { session, bytes, reply } => {
             context.tasks.push("manifest", async move {
-                let _ = reply.send(write_manifest(&own, session, bytes).await);
+                let _ = reply.send(files::write_manifest(&own, session, bytes).await);
             });
         }
         ShardRequest::RemoveManifest { session, reply } => {
             context.tasks.push("manifest", async move {
-                let _ = reply.send(remove_manifest(&own, session).await);
+                let _ = reply.send(files::remove_manifest(&own, session).await);
+            });
+        }
+        ShardRequest::Measure { reply } => {
+            context.tasks.push("measuring", async move {
+                let _ = reply.send(files::measure(&own).await);
             });
         }
         ShardRequest::Relieve => context.memory_short.call(),
     }
-}
-
-/// Removes what can be reached. With files on a device that is not mounted it fails all the same, so that the tombstone
-/// stays until they are gone too.
-async fn purge(context: &ShardContext, tombstone: &Tombstone) -> Result<(), ShardError> {
-    let of_session;
-    let records = match &tombstone.topic {
-        Some((_, records)) => records,
-        None => {
-            of_session = match context.open_store.committed_chunks(tombstone.session).await {
-                // Purged before: nothing is left to ask for.
-                Err(CatalogError::NotFound { .. }) => Vec::new(),
-                other => other?,
-            };
-            &of_session
-        }
-    };
-    for (number, directory) in &context.directories {
-        let removed = match &tombstone.topic {
-            None => store::remove_session(directory, tombstone.session).await,
-            Some(_) => {
-                let chunks: Vec<_> = records.iter().filter(|r| r.device == *number).map(|r| r.chunk).collect();
-                store::remove_chunks(directory, tombstone.session, &chunks).await
-            }
-        };
-        removed.map_err(|e| context.io_error(*number, &e))?;
-    }
-    match records.iter().find(|record| !context.directories.contains_key(&record.device)) {
-        Some(record) => Err(ShardError::DeviceMissing(record.device)),
-        None => Ok(()),
-    }
-}
-
-async fn write_manifest(context: &ShardContext, session: SessionId, bytes: Vec<u8>) -> Result<(), ShardError> {
-    let (number, directory) = context.manifest_directory()?;
-    let path = store::manifest_file(session);
-    let written = directory.device.write_small(&path, bytes).await;
-    written.map_err(|e| context.io_error(number, &store::failed("writing", &path)(e)))
-}
-
-async fn remove_manifest(context: &ShardContext, session: SessionId) -> Result<(), ShardError> {
-    let (number, directory) = context.manifest_directory()?;
-    let mut changed = None;
-    for path in [store::manifest_draft(session), store::manifest_file(session)] {
-        match directory.device.unlink(&path).await {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(context.io_error(number, &store::failed("removing", &path)(error))),
-            Ok(()) => {
-                failpoint("delete: manifest unlinked");
-                changed = Some(path);
-            }
-        }
-    }
-    let Some(path) = changed else { return Ok(()) };
-    let place = path.parent().unwrap_or(std::path::Path::new(""));
-    let synced = directory.device.sync_directory(place).await;
-    synced.map_err(|e| context.io_error(number, &store::failed("syncing", place)(e)))
 }
 
 impl ShardContext {
@@ -371,11 +323,22 @@ impl ShardContext {
         Ok((first, directory))
     }
 
+    /// The data directories in the order of the configuration.
+    pub fn mounted(&self) -> impl Iterator<Item = (DeviceNumber, &Rc<Directory>)> {
+        self.mounts.iter().filter_map(|(number, _)| Some((*number, self.directories.get(number)?)))
+    }
+
     /// Says which data directory an error comes from.
     pub fn io_error(&self, number: DeviceNumber, error: &std::io::Error) -> ShardError {
         let path = self.mounts.iter().find(|(other, _)| *other == number).map(|(_, path)| path.display());
         let path = path.map_or_else(String::new, |path| path.to_string());
-        ShardError::Io(format!("{path} (number {}): {error}", number.0))
+        match error.kind() {
+            // Clients are told this one as it is, so it names no path of ours.
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                ShardError::Full(format!("number {}: {error}", number.0))
+            }
+            _ => ShardError::Io(format!("{path} (number {}): {error}", number.0)),
+        }
     }
 
     /// Bytes of rows that one topic may hold back for company while received bytes are short: a quarter of them all, shared

@@ -3,6 +3,7 @@
 //! Invariants: a catalog record never precedes its durable file; a file without a record is never adopted; no byte is
 //! handed out that its checksum does not cover; a file that saw an error is never written again.
 
+mod directory;
 mod flight;
 mod look;
 mod path;
@@ -10,9 +11,11 @@ mod reader;
 mod recovery;
 mod report;
 mod retention;
+mod room;
 mod touched;
 mod writer;
 
+pub use directory::Directory;
 pub use look::LookError;
 pub use look::audit;
 pub use look::recover;
@@ -30,7 +33,9 @@ pub use reader::FetchError;
 pub use report::RecoveryReport;
 pub use retention::remove_chunks;
 pub use retention::remove_session;
+pub use room::Level;
+pub use room::Marks;
+pub use room::Shortage;
 pub use touched::stored;
 pub use writer::ChunkWriter;
-pub use writer::Directory;
 pub use writer::WriteError;

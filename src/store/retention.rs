@@ -12,11 +12,11 @@ use crate::io::failpoint;
 use crate::model::ChunkId;
 use crate::model::SessionId;
 
+use super::directory::Directory;
 use super::path;
 use super::path::Suffix;
 use super::path::failed;
 use super::touched;
-use super::writer::Directory;
 
 /// What is not there need not be removed, or was renamed by somebody else.
 pub(super) fn gone_is_fine(result: io::Result<()>) -> io::Result<()> {

@@ -14,31 +14,25 @@
 //!
 //! A failed write or sync kills the file: nothing is retried on it, because a second fdatasync can lie.
 
-use std::cell::RefCell;
-use std::collections::HashSet;
 use std::io;
-use std::path::Path;
 use std::rc::Rc;
 
 use crate::io::AlignedBuf;
 use crate::io::BLOCK_SIZE;
-use crate::io::BlockDevice;
 use crate::io::BlockFile;
 use crate::io::BlockHasher;
-use crate::io::BlockPool;
 use crate::io::CHECKSUM_BLOCK;
 use crate::io::WRITE_SIZE;
 use crate::io::failpoint;
 use crate::model::ChunkId;
 use crate::model::SessionId;
-use crate::runtime::TaskSet;
 
+use super::directory::Directory;
 use super::flight::Flight;
 use super::flight::Lost;
 use super::path;
 use super::path::Suffix;
 use super::retention::gone_is_fine;
-use super::touched;
 
 /// Blocks of one chunk that may be on their way to the device; more wait.
 pub const WRITES_IN_FLIGHT_MAX: usize = 8;
@@ -46,6 +40,12 @@ pub const WRITES_IN_FLIGHT_MAX: usize = 8;
 /// Space is allocated ahead in these steps, so that writes never extend the file and many small topics reserve little.
 const ALLOCATION_STEPS: [u64; 4] = [4 << 20, 16 << 20, 64 << 20, ALLOCATION_STEP_LAST];
 const ALLOCATION_STEP_LAST: u64 = 256 << 20;
+
+/// Bytes that a chunk's trailer may take.
+const TRAILER_ROOM: u64 = 1 << 20;
+
+/// Bytes that a file system may take for itself as a file grows.
+const FILE_SYSTEM_ROOM: u64 = 256 << 10;
 
 const _: () = {
     assert!(WRITE_SIZE.is_multiple_of(BLOCK_SIZE));
@@ -56,59 +56,18 @@ const _: () = {
 pub enum WriteError {
     #[error("chunk {chunk}: {step} failed: {cause}; the file is abandoned")]
     Io { chunk: ChunkId, step: &'static str, cause: String, kind: io::ErrorKind },
+    /// Found before anything was asked of the file: it is as good as it was.
+    #[error("chunk {chunk}: {wanted} bytes more, and {free} are free: what it has is sealed")]
+    NoRoom { chunk: ChunkId, wanted: u64, free: u64 },
 }
 
 impl WriteError {
     /// Whether the device ran out of space.
     pub fn is_full(&self) -> bool {
-        let Self::Io { kind, .. } = self;
-        matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-    }
-}
-
-/// One data directory as its shard sees it.
-pub struct Directory {
-    pub device: Rc<dyn BlockDevice>,
-    pub pool: BlockPool,
-    pub tasks: TaskSet,
-    /// Called when a block is wanted and none is left: whoever holds one without need gives it back.
-    short: Rc<dyn Fn()>,
-    /// Session directories this shard knows to be durable.
-    made: RefCell<HashSet<SessionId>>,
-}
-
-impl Directory {
-    pub fn new(device: Rc<dyn BlockDevice>, pool: BlockPool, tasks: TaskSet, short: Rc<dyn Fn()>) -> Self {
-        Self { device, pool, tasks, short, made: RefCell::default() }
-    }
-
-    async fn block(&self) -> AlignedBuf {
-        if let Some(block) = self.pool.try_acquire() {
-            return block;
+        match self {
+            Self::Io { kind, .. } => matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded),
+            Self::NoRoom { .. } => true,
         }
-        (self.short)();
-        self.pool.acquire().await
-    }
-
-    /// Makes the session's directory and its mark durable, once per start: before the first file, so that no crash can leave
-    /// a file where no start looks.
-    async fn make_session(&self, session: SessionId) -> io::Result<()> {
-        if self.made.borrow().contains(&session) {
-            return Ok(());
-        }
-        let directory = async {
-            self.device.make_directory(&path::session_directory(session)).await?;
-            self.device.sync_directory(Path::new(path::CHUNKS_DIRECTORY)).await
-        };
-        // Side by side: a sync costs milliseconds.
-        futures::try_join!(directory, touched::mark(&*self.device, session))?;
-        self.made.borrow_mut().insert(session);
-        Ok(())
-    }
-
-    /// Forgets a session whose directory was removed.
-    pub(super) fn forget_session(&self, session: SessionId) {
-        self.made.borrow_mut().remove(&session);
     }
 }
 
@@ -324,12 +283,30 @@ impl ChunkWriter {
         Ok(())
     }
 
+    /// Makes sure that `bytes` more can be appended, and the trailer of what there is then: before a row group is encoded, so
+    /// that a full disk costs that row group and not the chunk.
+    ///
+    /// # Errors
+    /// [`WriteError::NoRoom`], and the chunk can still be sealed; any other one kills it.
+    pub async fn reserve(&mut self, bytes: u64) -> Result<(), WriteError> {
+        let end = (self.bytes() + bytes + TRAILER_ROOM).next_multiple_of(WRITE_SIZE as u64);
+        if end <= self.allocated {
+            return Ok(());
+        }
+        let space = self.directory.measure().await.map_err(|e| self.error("asking for free space", &e))?;
+        let wanted = end - self.allocated;
+        match space.free < wanted + FILE_SYSTEM_ROOM {
+            true => Err(WriteError::NoRoom { chunk: self.chunk, wanted, free: space.free }),
+            false => self.allocate(end).await,
+        }
+    }
+
     async fn allocate(&mut self, end: u64) -> Result<(), WriteError> {
         while self.allocated < end {
             let step = ALLOCATION_STEPS.into_iter().find(|step| *step > self.allocated);
             let mut next = step.unwrap_or(self.allocated + ALLOCATION_STEP_LAST);
             // Near the end of the device a large step would refuse room that is there, and take it from everybody else.
-            let space = self.directory.device.space().await.map_err(|e| self.error("asking for free space", &e))?;
+            let space = self.directory.measure().await.map_err(|e| self.error("asking for free space", &e))?;
             if space.free / 4 < next - self.allocated {
                 next = end.next_multiple_of(WRITE_SIZE as u64);
             }

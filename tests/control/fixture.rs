@@ -90,6 +90,7 @@ impl House {
             incarnation: boot.incarnation,
             chunk,
             memory: ShardMemory { blocks: 16, read_bytes: 64 << 20 },
+            marks: tessera::store::Marks::default(),
             faults: None,
         };
         let (shards, executors) = shard::start(&setup).await.unwrap();

@@ -63,6 +63,7 @@ use tessera::shard::ShardSetup;
 use tessera::shard::Shards;
 use tessera::shard::TopicSpec;
 use tessera::shard::Window;
+use tessera::store::Marks;
 use tessera::store::RecoveryReport;
 
 /// A directory on a real disk: tmpfs hides errors of alignment.
@@ -89,12 +90,14 @@ pub struct Plan {
     pub backend: BackendChoice,
     pub chunk: ChunkConfig,
     pub read_bytes: u64,
+    pub marks: Marks,
     pub faults: Option<FaultScript>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { backend: BackendChoice::Auto, chunk: ChunkConfig::default(), read_bytes: 64 << 20, faults: None }
+        let (backend, chunk, marks) = (BackendChoice::Auto, ChunkConfig::default(), Marks::default());
+        Self { backend, chunk, read_bytes: 64 << 20, marks, faults: None }
     }
 }
 
@@ -105,7 +108,7 @@ impl House {
 
     /// As planned; the shards get the catalog as `wrap` gives it.
     pub fn planned(directory: &Path, plan: Plan, wrap: impl FnOnce(EmbeddedCatalog) -> Arc<dyn Catalog>) -> Self {
-        let Plan { backend: wanted, chunk, read_bytes, faults } = plan;
+        let Plan { backend: wanted, chunk, read_bytes, marks, faults } = plan;
         let backend = probe(directory, wanted).unwrap();
         let catalog = EmbeddedCatalog::open(&EmbeddedConfig::default(), &directory.join("catalog.db")).unwrap();
         let open = catalog.open_store();
@@ -126,6 +129,7 @@ impl House {
             incarnation: boot.incarnation,
             chunk,
             memory: ShardMemory { blocks: 8, read_bytes },
+            marks,
             faults,
         };
         let (shards, executors) = block_on(shard::start(&setup)).unwrap();

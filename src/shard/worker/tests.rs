@@ -21,6 +21,7 @@ use crate::model::OntologyTag;
 use crate::model::SequenceId;
 use crate::model::SequenceName;
 use crate::model::SerializationFormat;
+use crate::model::SessionId;
 use crate::model::TimeRange;
 use crate::model::TokenDigest;
 use crate::model::TopicId;
@@ -74,6 +75,7 @@ fn fixture(root: &std::path::Path) -> Fixture {
         incarnation: 1,
         chunk: ChunkConfig::default(),
         memory: ShardMemory { blocks: 4, read_bytes: 64 << 20 },
+        marks: crate::store::Marks::default(),
         faults: None,
     };
     Fixture { catalog, setup, session, sequence }

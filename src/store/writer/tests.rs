@@ -4,10 +4,12 @@ use futures::executor::block_on;
 use proptest::prelude::*;
 
 use super::*;
+use crate::io::BlockPool;
 use crate::io::BlockingPool;
 use crate::io::ThreadDevice;
 use crate::io::hash_blocks;
 use crate::model::IdSource;
+use crate::runtime::TaskSet;
 
 /// What is done to a file.
 #[derive(Clone, Debug)]

@@ -1,0 +1,81 @@
+//! The look at what lies under the data directories, once a second: room, and whether they are still there.
+//!
+//! Who else fills a disk tells nobody, so it is measured; streams on one that is below its hard mark then end while what they
+//! brought can still be sealed. A data directory that was removed or unmounted takes what is written next with it, in silence,
+//! for files that are open go on: without the first one, which has the catalog, the server ends as at a crash.
+
+use std::collections::HashMap;
+use std::process;
+use std::time::Duration;
+
+use crate::io::DirectoryLock;
+use crate::model::DeviceNumber;
+use crate::shard::Shards;
+use crate::store::Level;
+
+use super::serve::EXIT_CATALOG;
+
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// What a device was last said to be.
+#[derive(Default)]
+struct Told {
+    levels: HashMap<DeviceNumber, Level>,
+    unreachable: bool,
+}
+
+/// Looks for ever. Holds the locks of the data directories all the while, and gives them back when it is stopped.
+pub async fn run(shards: Shards, locks: &[DirectoryLock]) {
+    let mut told = Told::default();
+    let mut lost = vec![false; locks.len()];
+    loop {
+        tokio::time::sleep(PERIOD).await;
+        for (index, (lock, lost)) in locks.iter().zip(&mut lost).enumerate() {
+            if lock.is_in_place() {
+                *lost = false;
+                continue;
+            }
+            let directory = lock.path().parent().unwrap_or(lock.path()).display();
+            if index == 0 {
+                tracing::error!(
+                    %directory,
+                    "the data directory with the catalog is gone: what is stored from here on would be lost, so the server ends; \
+                     put it back (is its disk mounted?) and start again"
+                );
+                process::exit(EXIT_CATALOG);
+            }
+            if !std::mem::replace(lost, true) {
+                tracing::error!(%directory, "a data directory is gone: its chunks cannot be read, and streams to it fail");
+            }
+        }
+        match shards.measure().await {
+            Ok(rooms) => {
+                told.unreachable = false;
+                for room in rooms {
+                    let level = room.marks.level(&room.space);
+                    let before = told.levels.insert(room.device, level).unwrap_or(Level::Free);
+                    let (number, mib) = (room.device.0, room.space.free >> 20);
+                    match level {
+                        _ if level == before => {}
+                        Level::Free => tracing::info!(number, mib, "a data directory has room again"),
+                        Level::Soft => tracing::warn!(
+                            number,
+                            mib,
+                            "a data directory is below its soft mark (storage.soft_mark_bytes): nothing new begins on it"
+                        ),
+                        Level::Hard => tracing::error!(
+                            number,
+                            mib,
+                            "a data directory is below its hard mark (storage.hard_mark_bytes): streams to it end"
+                        ),
+                    }
+                }
+            }
+            Err(error) if !told.unreachable => {
+                told.unreachable = true;
+                tracing::error!(%error, "the room on the data directories cannot be measured");
+            }
+            Err(_) => {}
+        }
+    }
+}

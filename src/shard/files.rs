@@ -1,0 +1,100 @@
+//! What is done to the data directories besides writing and reading chunks.
+
+use crate::catalog::CatalogError;
+use crate::catalog::Tombstone;
+use crate::io::Space;
+use crate::io::failpoint;
+use crate::model::DeviceNumber;
+use crate::model::SessionId;
+use crate::store;
+use crate::store::Level;
+use crate::store::Marks;
+use crate::store::Shortage;
+
+use super::error::ShardError;
+use super::worker::ShardContext;
+
+/// How a data directory stands to its marks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    pub device: DeviceNumber,
+    pub space: Space,
+    pub marks: Marks,
+}
+
+impl Room {
+    /// What is short at this mark; `None` above it.
+    pub fn shortage(&self, level: Level) -> Option<Shortage> {
+        self.marks.shortage(&self.space, level)
+    }
+}
+
+/// Measures every device, in the order of the configuration, and wakes the writers when one is below its hard mark.
+pub async fn measure(context: &ShardContext) -> Result<Vec<Room>, ShardError> {
+    let mut rooms = Vec::new();
+    for (device, directory) in context.mounted() {
+        let space = directory.measure().await.map_err(|error| context.io_error(device, &error))?;
+        rooms.push(Room { device, space, marks: directory.marks() });
+    }
+    if context.directories.values().any(|directory| directory.shortage().is_some()) {
+        context.room_short.call();
+    }
+    Ok(rooms)
+}
+
+/// Removes what can be reached. With files on a device that is not mounted it fails all the same, so that the tombstone
+/// stays until they are gone too.
+pub async fn purge(context: &ShardContext, tombstone: &Tombstone) -> Result<(), ShardError> {
+    let of_session;
+    let records = match &tombstone.topic {
+        Some((_, records)) => records,
+        None => {
+            of_session = match context.open_store.committed_chunks(tombstone.session).await {
+                // Purged before: nothing is left to ask for.
+                Err(CatalogError::NotFound { .. }) => Vec::new(),
+                other => other?,
+            };
+            &of_session
+        }
+    };
+    for (number, directory) in &context.directories {
+        let removed = match &tombstone.topic {
+            None => store::remove_session(directory, tombstone.session).await,
+            Some(_) => {
+                let chunks: Vec<_> = records.iter().filter(|r| r.device == *number).map(|r| r.chunk).collect();
+                store::remove_chunks(directory, tombstone.session, &chunks).await
+            }
+        };
+        removed.map_err(|e| context.io_error(*number, &e))?;
+    }
+    match records.iter().find(|record| !context.directories.contains_key(&record.device)) {
+        Some(record) => Err(ShardError::DeviceMissing(record.device)),
+        None => Ok(()),
+    }
+}
+
+pub async fn write_manifest(context: &ShardContext, session: SessionId, bytes: Vec<u8>) -> Result<(), ShardError> {
+    let (number, directory) = context.manifest_directory()?;
+    let path = store::manifest_file(session);
+    let written = directory.device.write_small(&path, bytes).await;
+    written.map_err(|e| context.io_error(number, &store::failed("writing", &path)(e)))
+}
+
+pub async fn remove_manifest(context: &ShardContext, session: SessionId) -> Result<(), ShardError> {
+    let (number, directory) = context.manifest_directory()?;
+    let mut changed = None;
+    for path in [store::manifest_draft(session), store::manifest_file(session)] {
+        match directory.device.unlink(&path).await {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(context.io_error(number, &store::failed("removing", &path)(error))),
+            Ok(()) => {
+                failpoint("delete: manifest unlinked");
+                changed = Some(path);
+            }
+        }
+    }
+    let Some(path) = changed else { return Ok(()) };
+    let place = path.parent().unwrap_or(std::path::Path::new(""));
+    let synced = directory.device.sync_directory(place).await;
+    synced.map_err(|e| context.io_error(number, &store::failed("syncing", place)(e)))
+}
