@@ -6,6 +6,7 @@ import pytest
 
 from harness.flight import Client
 from harness.server import Server
+from harness.volume import MACHINE
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -19,11 +20,15 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_sessionfinish(session, exitstatus):
-    """In CI nothing may be skipped."""
+    """In CI nothing may be skipped, but what the machine cannot do: that is told in red."""
     import os
 
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter else []
+    unable = [report for report in skipped if MACHINE in str(report.longrepr)]
+    if unable:
+        reporter.write_line(f"{len(unable)} NOT RUN, this machine cannot: {unable[0].longrepr[-1]}", red=True)
+    skipped = [report for report in skipped if report not in unable]
     if os.environ.get("CI") == "true" and skipped and exitstatus == 0:
         reporter.write_line(f"{len(skipped)} skipped: in CI nothing may be skipped", red=True)
         session.exitstatus = 1

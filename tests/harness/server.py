@@ -56,9 +56,9 @@ def free_port():
 class Server:
     """One daemon over one data directory. It keeps its port over restarts, as a real one does."""
 
-    def __init__(self, name="server", options=(), config=None, environment=None):
+    def __init__(self, name="server", options=(), config=None, environment=None, data=None):
         self.directory = scratch(name)
-        self.data = self.directory / "data"
+        self.data = data or self.directory / "data"
         self.log_path = self.directory / "log"
         self.port = free_port()
         self.options = list(options)
