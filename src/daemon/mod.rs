@@ -8,6 +8,7 @@
 
 mod audit;
 mod log;
+mod memory;
 mod mount;
 mod operator;
 mod serve;
@@ -20,6 +21,7 @@ pub use audit::Pace;
 pub use audit::audit;
 pub use log::LogError;
 pub use log::start as start_log;
+pub use memory::MemoryError;
 pub use mount::MountError;
 pub use operator::OperatorError;
 pub use operator::order_sealer;

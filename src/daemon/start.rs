@@ -33,6 +33,8 @@ use crate::shard::Shards;
 use crate::store::Marks;
 use crate::store::RecoveryReport;
 
+use super::memory;
+use super::memory::MemoryError;
 use super::mount;
 use super::mount::MountError;
 use super::mount::Mounted;
@@ -42,6 +44,8 @@ use super::mount::Presence;
 pub enum StartError {
     #[error(transparent)]
     Mount(#[from] MountError),
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
     #[error("the operating system gives no random numbers: {0}")]
     Randomness(std::io::Error),
     #[error("the usable cores are unknown: {0}")]
@@ -77,6 +81,8 @@ pub struct Storage {
 /// [`StartError`]; nothing listens yet then, and the next start begins anew.
 pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, StartError> {
     let began = now();
+    let cores = placement(config, &cores().map_err(StartError::Cores)?);
+    memory::check(config, host, cores.len() as u64)?;
     let ids = Arc::new(IdSource::from_seed(seed(host)?));
     for path in &config.storage.data_dirs {
         mount::make_directory(host, path)?;
@@ -115,7 +121,7 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
     let budget = Budget::new(usize::try_from(config.memory.receive_bytes).unwrap_or(usize::MAX));
     let mut setup = ShardSetup {
         backend,
-        cores: placement(config, &cores().map_err(StartError::Cores)?),
+        cores,
         devices,
         catalog: Arc::clone(&catalog),
         open_store: open_store.clone(),
