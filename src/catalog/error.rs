@@ -58,7 +58,9 @@ pub enum CatalogError {
     #[error("the catalog has layout {found}, this program needs {wanted}: run the version that wrote it")]
     SchemaMismatch { found: i64, wanted: i64 },
     /// What is stored cannot be what we wrote.
-    #[error("the catalog is damaged at {place}: {detail}")]
+    #[error(
+        "the catalog is damaged at {place}: {detail}; with the server stopped, `tessera catalog rebuild` makes it again from the files"
+    )]
     Corrupt { place: String, detail: String },
     #[error("the catalog is closed")]
     Closed,

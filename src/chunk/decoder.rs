@@ -310,6 +310,6 @@ impl ChunkLayout {
 
 /// Runs a foreign decoder. Its input was proven, so a panic means that we wrote nonsense or it has a bug: one read fails for it,
 /// not the thread with every other stream on it.
-fn contained<T>(chunk: ChunkId, decode: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
+pub(super) fn contained<T>(chunk: ChunkId, decode: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
     catch_unwind(AssertUnwindSafe(decode)).unwrap_or(Err(DecodeError::Panicked { chunk }))
 }

@@ -99,14 +99,14 @@ pub(super) fn parse(record: &ChunkRecord, footer: &[u8]) -> Result<Parsed, Decod
     Ok(Parsed { metadata, schema: Arc::new(schema), time_leaf, row_groups })
 }
 
-fn metadata_bytes(footer: &[u8]) -> Option<&[u8]> {
+pub(super) fn metadata_bytes(footer: &[u8]) -> Option<&[u8]> {
     let (rest, end) = footer.split_at_checked(footer.len().checked_sub(PARQUET_END_BYTES)?)?;
     let (len, magic) = end.split_at_checked(PARQUET_END_BYTES - MAGIC.len())?;
     let len = u32::from_le_bytes(len.try_into().ok()?) as usize;
     (magic == MAGIC).then(|| rest.get(rest.len().checked_sub(len)?..))?
 }
 
-fn keys(metadata: &ParquetMetaData) -> HashMap<&str, String> {
+pub(super) fn keys(metadata: &ParquetMetaData) -> HashMap<&str, String> {
     let entries = metadata.file_metadata().key_value_metadata().into_iter().flatten();
     entries.filter_map(|entry| Some((entry.key.as_str(), entry.value.clone()?))).collect()
 }

@@ -9,6 +9,7 @@
 
 mod compact;
 mod decoder;
+mod described;
 mod direct;
 mod encoder;
 mod exact;
@@ -45,6 +46,9 @@ mod values;
 pub use decoder::ChunkLayout;
 pub use decoder::DecodeError;
 pub use decoder::RowGroupInfo;
+pub use described::Described;
+pub use described::describe;
+pub use described::metadata_len;
 pub use encoder::ChunkEncoder;
 pub use encoder::EncodeError;
 pub use encoder::Progress;

@@ -35,8 +35,29 @@ pub enum Command {
     Discard(DiscardArguments),
     /// Check every chunk of a stopped server's data directories against the catalog and its checksums
     Verify(ConfigArguments),
+    /// Look after the catalog of a stopped server
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
     /// Measure what this machine records and reads back, next to the floors of the same run
     Bench(BenchArguments),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CatalogCommand {
+    /// Make a lost or damaged catalog again, from the files in the data directories alone
+    Rebuild(RebuildArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct RebuildArguments {
+    #[command(flatten)]
+    pub source: ConfigArguments,
+    /// Write the catalog into this directory and change nothing else [default: into its place; the old one is kept beside]
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+    /// Go on although chunks lie on a data directory that is not named: reading them will say DATA_LOSS
+    #[arg(long)]
+    pub without_missing: bool,
 }
 
 #[derive(Debug, Subcommand)]

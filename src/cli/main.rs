@@ -9,11 +9,13 @@ use crate::client::Client;
 use crate::client::ClientError;
 
 use super::arguments::Arguments;
+use super::arguments::CatalogCommand;
 use super::arguments::Command;
 use super::arguments::ConfigCommand;
 use super::arguments::ServerArguments;
 use super::bench;
 use super::cat;
+use super::catalog;
 use super::config;
 use super::info;
 use super::ls;
@@ -82,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Cat(arguments) => cat::run(arguments),
         Command::Finalize(arguments) => rescue::finalize(arguments),
         Command::Discard(arguments) => rescue::discard(arguments),
+        Command::Catalog(CatalogCommand::Rebuild(arguments)) => catalog::rebuild(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
     };

@@ -3,6 +3,7 @@
 mod arguments;
 mod bench;
 mod cat;
+mod catalog;
 mod config;
 mod info;
 mod json_text;

@@ -11,6 +11,7 @@ use indicatif::ProgressStyle;
 use crate::catalog::Catalog;
 use crate::catalog::CatalogError;
 use crate::catalog::PAGE_ITEMS_MAX;
+use crate::catalog::Standing;
 use crate::catalog::Visibility;
 use crate::chunk::Columns;
 use crate::daemon;
@@ -116,6 +117,25 @@ async fn broken_manifests(rest: &AtRest, devices: &Devices) -> Result<Vec<(Sessi
     Ok(broken)
 }
 
+/// What the catalog itself shows to be wrong with it: damaged pages, and manifests of sessions that it does not know.
+async fn unknown(rest: &AtRest, devices: &Devices) -> Result<Vec<(String, String)>, Failure> {
+    let damage = rest.open_store.check().await?;
+    let mut found: Vec<_> = damage.into_iter().map(|line| ("file".to_owned(), format!("{line}; {REMEDY}"))).collect();
+    let first = rest.devices.first().and_then(|(number, _)| devices.get(number));
+    if let Some(device) = first {
+        for session in store::stored_manifests(&**device).await? {
+            if rest.open_store.standing(session).await? == Standing::Unknown {
+                let part = format!("manifest of session {session}");
+                found.push((part, format!("the catalog does not know the session; {REMEDY}")));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What helps against a damaged catalog.
+const REMEDY: &str = "`tessera catalog rebuild` makes the catalog again from the files";
+
 async fn verify_all(rest: &AtRest, devices: &Devices) -> Result<Outcome, Failure> {
     let chunks = candidates(rest).await?;
     let progress = progress(chunks.iter().map(|chunk| chunk.record.file_bytes).sum());
@@ -125,6 +145,10 @@ async fn verify_all(rest: &AtRest, devices: &Devices) -> Result<Outcome, Failure
         found += 1;
         let part = format!("manifest of session {}", session.id);
         problems.row(vec![session.sequence_name.to_string().into(), part.into(), problem.into()]);
+    }
+    for (part, problem) in unknown(rest, devices).await? {
+        found += 1;
+        problems.row(vec!["catalog".into(), part.into(), problem.into()]);
     }
     for Candidate { topic, session, record } in &chunks {
         let problem = match devices.get(&record.device) {

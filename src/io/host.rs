@@ -117,6 +117,12 @@ impl Host {
         fs::remove_file(path)
     }
 
+    /// Gives a file or a directory another name, replacing a file there. Durable only after both directories are synced.
+    pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.ask(Operation::Rename)?;
+        fs::rename(from, to)
+    }
+
     pub fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()> {
         self.ask(Operation::Look)?;
         fs::set_permissions(path, fs::Permissions::from_mode(mode))

@@ -50,58 +50,58 @@ const SEGMENTS_PAGE: u32 = 256;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Manifest {
-    format: u32,
-    sequence: Sequence,
-    session: Session,
-    topics: Vec<Topic>,
+    pub(super) format: u32,
+    pub(super) sequence: Sequence,
+    pub(super) session: Session,
+    pub(super) topics: Vec<Topic>,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Sequence {
-    id: String,
-    name: String,
-    metadata: Json,
-    created_at_ns: i64,
+pub(super) struct Sequence {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) metadata: Json,
+    pub(super) created_at_ns: i64,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Session {
-    id: String,
-    created_at_ns: i64,
-    completed_at_ns: i64,
+pub(super) struct Session {
+    pub(super) id: String,
+    pub(super) created_at_ns: i64,
+    pub(super) completed_at_ns: i64,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Topic {
-    id: String,
-    path: String,
-    tag: String,
-    format: String,
-    metadata: Json,
-    state: String,
-    created_at_ns: i64,
-    completed_at_ns: Option<i64>,
-    schema: Option<String>,
-    rows: u64,
-    chunks: Vec<Chunk>,
+pub(super) struct Topic {
+    pub(super) id: String,
+    pub(super) path: String,
+    pub(super) tag: String,
+    pub(super) format: String,
+    pub(super) metadata: Json,
+    pub(super) state: String,
+    pub(super) created_at_ns: i64,
+    pub(super) completed_at_ns: Option<i64>,
+    pub(super) schema: Option<String>,
+    pub(super) rows: u64,
+    pub(super) chunks: Vec<Chunk>,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Chunk {
-    id: String,
-    device: u16,
-    rows: u64,
-    bytes: u64,
-    first: i64,
-    last: i64,
-    digest: String,
-    footer_digest: String,
+pub(super) struct Chunk {
+    pub(super) id: String,
+    pub(super) device: u16,
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    pub(super) first: i64,
+    pub(super) last: i64,
+    pub(super) digest: String,
+    pub(super) footer_digest: String,
 }
 
 /// JSON as it was written: numbers keep all their digits.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(transparent)]
-struct Json(Box<RawValue>);
+pub(super) struct Json(pub(super) Box<RawValue>);
 
 impl PartialEq for Json {
     fn eq(&self, other: &Self) -> bool {

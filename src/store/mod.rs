@@ -3,6 +3,7 @@
 //! Invariants: a catalog record never precedes its durable file; a file without a record is never adopted; no byte is
 //! handed out that its checksum does not cover; a file that saw an error is never written again.
 
+mod described;
 mod directory;
 mod flight;
 mod look;
@@ -15,6 +16,11 @@ mod room;
 mod touched;
 mod writer;
 
+pub use described::StoredChunk;
+pub use described::describe_chunk;
+pub use described::keep_chunk;
+pub use described::stored_chunks;
+pub use described::stored_manifests;
 pub use directory::Directory;
 pub use look::LookError;
 pub use look::audit;

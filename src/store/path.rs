@@ -84,6 +84,11 @@ pub fn parse_manifest_draft(name: &str) -> Option<SessionId> {
     parse_id(name.strip_suffix(".json.tmp")?).map(SessionId)
 }
 
+/// Reads the name of a manifest; `None` for every other name in `manifests/`.
+pub fn parse_manifest_file(name: &str) -> Option<SessionId> {
+    parse_id(name.strip_suffix(".json")?).map(SessionId)
+}
+
 /// Says what was tried on which path: errors of the system name neither.
 pub fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> io::Error + 'a {
     move |error| io::Error::new(error.kind(), format!("{what} {}: {error}", path.display()))

@@ -88,15 +88,7 @@ impl ChunkReader {
     }
 
     async fn read_layout(file: &dyn BlockFile, record: &ChunkRecord) -> Result<ChunkLayout, FetchError> {
-        let tail = record.body_bytes..record.file_bytes;
-        let mut bytes = Vec::with_capacity(usize::try_from(tail.end.saturating_sub(tail.start)).unwrap_or(0));
-        let mut at = tail.start;
-        while at < tail.end {
-            let end = tail.end.min(at / BLOCK_SIZE as u64 * BLOCK_SIZE as u64 + WRITE_SIZE as u64);
-            let read = Aligned::read(file, record.chunk, at..end).await?;
-            bytes.extend_from_slice(read.as_ref());
-            at = end;
-        }
+        let bytes = read_range(file, record.chunk, record.body_bytes..record.file_bytes).await?;
         Ok(ChunkLayout::parse(record, &bytes)?)
     }
 
@@ -159,7 +151,20 @@ impl ChunkReader {
     }
 }
 
-async fn open_either(
+/// Bytes of a file that nothing has proven.
+pub(super) async fn read_range(file: &dyn BlockFile, chunk: ChunkId, range: Range<u64>) -> Result<Vec<u8>, FetchError> {
+    let mut bytes = Vec::with_capacity(usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0));
+    let mut at = range.start;
+    while at < range.end {
+        let end = range.end.min(at / BLOCK_SIZE as u64 * BLOCK_SIZE as u64 + WRITE_SIZE as u64);
+        let read = Aligned::read(file, chunk, at..end).await?;
+        bytes.extend_from_slice(read.as_ref());
+        at = end;
+    }
+    Ok(bytes)
+}
+
+pub(super) async fn open_either(
     device: &Rc<dyn BlockDevice>,
     session: SessionId,
     chunk: ChunkId,

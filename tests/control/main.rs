@@ -7,5 +7,6 @@ mod fixture;
 mod history;
 mod racing;
 mod reading;
+mod rebuilding;
 mod rescuing;
 mod writing;

@@ -63,6 +63,13 @@ pub fn device(work: &mut Work<'_>, id: DeviceId) -> Outcome<DeviceNumber> {
     Ok(DeviceNumber(number))
 }
 
+/// Enters a device under the number that files have for it. For a catalog that is made again.
+pub fn adopt_device(work: &mut Work<'_>, number: DeviceNumber, id: DeviceId) -> Outcome<()> {
+    let mut insert = work.connection.prepare_cached("INSERT OR IGNORE INTO device (number, id) VALUES (?1, ?2)")?;
+    insert.execute(params![number.0, id.0.as_bytes()])?;
+    Ok(())
+}
+
 pub fn devices(connection: &rusqlite::Connection) -> Outcome<Vec<(DeviceNumber, DeviceId)>> {
     let mut select = connection.prepare_cached("SELECT number, id FROM device ORDER BY number")?;
     let (mut rows, mut all) = (select.query([])?, Vec::new());

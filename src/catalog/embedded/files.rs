@@ -134,3 +134,24 @@ fn next_segment(
 fn file(record: &ChunkRecord, fate: ChunkFate) -> ChunkFile {
     ChunkFile { chunk: record.chunk, device: record.device, file_bytes: record.file_bytes, fate }
 }
+
+/// Damage that pages and references show.
+pub fn check(connection: &Connection) -> Outcome<Vec<String>> {
+    let mut found = Vec::new();
+    let mut pages = connection.prepare("PRAGMA integrity_check(20)")?;
+    let mut rows = pages.query([])?;
+    while let Some(row) = rows.next()? {
+        found.push(row.get::<_, String>(0)?);
+    }
+    found.retain(|line| line != "ok");
+    let mut references = connection.prepare("PRAGMA foreign_key_check")?;
+    let mut rows = references.query([])?;
+    while let Some(row) = rows.next()? {
+        found.push(format!(
+            "a row of {} refers to one of {} that is not there",
+            row.get::<_, String>(0)?,
+            row.get::<_, String>(2)?
+        ));
+    }
+    Ok(found)
+}

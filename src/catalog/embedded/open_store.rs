@@ -60,6 +60,11 @@ impl OpenStore {
         self.engine.write(0, move |work| boot::device(work, id))
     }
 
+    /// Enters a data directory under the number that its files have for it: for a catalog that is made again from them.
+    pub fn adopt_device(&self, number: DeviceNumber, id: DeviceId) -> Fut<'_, ()> {
+        self.engine.write(0, move |work| boot::adopt_device(work, number, id))
+    }
+
     pub fn devices(&self) -> Fut<'_, Vec<(DeviceNumber, DeviceId)>> {
         self.engine.read(boot::devices)
     }
@@ -126,6 +131,11 @@ impl OpenStore {
     /// * `after`: the number of the last one seen, 0 to begin.
     pub fn sessions_after(&self, after: i64, limit: u32) -> Fut<'_, Vec<(i64, SessionId)>> {
         self.engine.read(move |connection| files::sessions(connection, after, limit))
+    }
+
+    /// What SQLite finds wrong with its file and with how its rows refer to each other; empty when nothing is. Reads all of it.
+    pub fn check(&self) -> Fut<'_, Vec<String>> {
+        self.engine.read(files::check)
     }
 
     /// Sessions that were not deleted, open and final, in the order of their creation.

@@ -1,0 +1,46 @@
+//! `tessera catalog rebuild`: a lost catalog from the files alone.
+
+use crate::daemon;
+use crate::daemon::RebuildPlan;
+
+use super::arguments::RebuildArguments;
+use super::config;
+use super::main::Failure;
+use super::main::Outcome;
+use super::output;
+use super::output::Table;
+
+pub fn rebuild(arguments: &RebuildArguments) -> Result<Outcome, Failure> {
+    let config = config::load(&arguments.source)?.config;
+    let plan = RebuildPlan { to: arguments.to.clone(), without_missing: arguments.without_missing };
+    let rebuilt = futures::executor::block_on(daemon::rebuild(&config, &plan))?;
+    let mut problems = Table::new(&["name", "part", "problem"]);
+    for problem in &rebuilt.problems {
+        problems.row(vec![problem.name.clone().into(), problem.part.clone().into(), problem.problem.clone().into()]);
+    }
+    if !problems.is_empty() {
+        problems.print()?;
+    }
+    let counts = [
+        output::count(rebuilt.sequences, "sequence"),
+        format!("{} ({} of them open)", output::count(rebuilt.sessions, "session"), rebuilt.open),
+        output::count(rebuilt.topics, "topic"),
+        output::count(rebuilt.chunks, "chunk"),
+        output::count(rebuilt.rows, "row"),
+    ];
+    eprintln!("rebuilt: {}; {} with problems", counts.join(", "), rebuilt.problems.len());
+    if let Some(old) = &rebuilt.old {
+        eprintln!("the catalog that was there is in {}", old.display());
+    }
+    eprintln!(
+        "not in the files, so not back: notifications, why topics were interrupted, keys and tokens (writers begin new \
+         sessions, readers ask for new tickets), sequences without a final session; of sessions that were open the user \
+         metadata and topics without rows"
+    );
+    if rebuilt.open > 0 {
+        eprintln!(
+            "`tessera ls --open` shows what came back open; `tessera finalize` makes it readable, `tessera discard` deletes it"
+        );
+    }
+    Ok(if rebuilt.problems.is_empty() { Outcome::Done } else { Outcome::Found })
+}
