@@ -21,6 +21,7 @@ pub struct Config {
     pub server: ListenConfig,
     pub storage: StorageConfig,
     pub connections: TransportConfig,
+    pub scrub: ScrubConfig,
     pub memory: MemoryConfig,
     pub chunk: ChunkConfig,
     pub shards: ShardsConfig,
@@ -59,6 +60,23 @@ impl Default for StorageConfig {
             hard_mark_bytes: 0,
             reserve_bytes: 64 << 20,
         }
+    }
+}
+
+/// `[scrub]`: reading again what is stored, in the background, to find what a disk has lost before somebody needs it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScrubConfig {
+    /// Days in which everything is read once; 0 = no scrub. A tenth of the device's bandwidth is taken at most, and nothing while
+    /// rows wait to be written, so it may take longer.
+    pub period_days: u64,
+    /// Bytes a second; 0 = what the period needs.
+    pub bytes_per_s: u64,
+}
+
+impl Default for ScrubConfig {
+    fn default() -> Self {
+        Self { period_days: 30, bytes_per_s: 0 }
     }
 }
 

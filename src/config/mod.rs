@@ -9,6 +9,7 @@ pub use check::CheckError;
 pub use compose::Config;
 pub use compose::LogConfig;
 pub use compose::LogFormat;
+pub use compose::ScrubConfig;
 pub use load::Explained;
 pub use load::LoadError;
 pub use load::Loaded;

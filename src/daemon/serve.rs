@@ -30,6 +30,8 @@ use crate::session::Sessions;
 use crate::shard::Shards;
 
 use super::audit;
+use super::mount;
+use super::scrub::Scrub;
 use super::socket;
 use super::start;
 use super::start::StartError;
@@ -123,6 +125,7 @@ struct Open {
     desk: Desk,
     budget: Budget,
     audited: (OpenStore, Shards),
+    scrub: Scrub,
     remains: Remains,
 }
 
@@ -146,6 +149,9 @@ async fn open(config: &Config) -> Result<Open, ServeError> {
     let (orders, limits) = (OrderSealer::new(ticket_key), config.sessions.clone());
     let store = open_store.clone();
     let sessions = Sessions::new(Arc::clone(&catalog), store, shards.clone(), ids, orders, limits, wall_ns);
+    let beside = config.storage.data_dirs.first().map(|first| mount::catalog_file(first)).unwrap_or_default();
+    let place = beside.parent().unwrap_or(&beside);
+    let scrub = Scrub::new(Arc::clone(&catalog), open_store.clone(), shards.clone(), config.scrub.clone(), place);
     let retrieval = Retrieval::new(catalog, shards.clone(), config.reading.clone());
     let handlers = HandlerConfig {
         session_answer: config.compat.session_answer,
@@ -155,15 +161,16 @@ async fn open(config: &Config) -> Result<Open, ServeError> {
     let desk = Desk::new(sessions.clone(), retrieval, TicketSealer::new(ticket_key), handlers);
     sessions.recover().await?;
     let remains = Remains { executors, embedded, locks: Arc::new(locks) };
-    Ok(Open { listener, sessions, desk, budget, audited: (open_store, shards), remains })
+    Ok(Open { listener, sessions, desk, budget, audited: (open_store, shards), scrub, remains })
 }
 
 async fn run(config: Config, open: Open, stopping: Receiver<Stop>) -> Remains {
-    let Open { listener, sessions, desk, budget, audited: (open_store, shards), mut remains } = open;
+    let Open { listener, sessions, desk, budget, audited: (open_store, shards), scrub, mut remains } = open;
     let sweep = tokio::spawn(sessions.clone().sweep());
     let (looked_at, locks) = (shards.clone(), Arc::clone(&remains.locks));
     let look = tokio::spawn(async move { watch::run(looked_at, &locks).await });
     let audit = tokio::spawn(audit::run(open_store, shards));
+    let scrub = tokio::spawn(scrub.run());
     let sealing = tokio::spawn(seal_puts(stopping.clone(), sessions.clone()));
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
     let serving = async {
@@ -178,7 +185,7 @@ async fn run(config: Config, open: Open, stopping: Receiver<Stop>) -> Remains {
             process::exit(EXIT_SHARD);
         }
     }
-    for task in [sweep, look, audit, sealing] {
+    for task in [sweep, look, audit, scrub, sealing] {
         task.abort();
         let _ = task.await;
     }

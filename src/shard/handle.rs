@@ -38,6 +38,8 @@ use super::request::ShardRequest;
 use super::request::TopicSpec;
 use super::request::Window;
 use super::request::WriterCommand;
+use super::scrub::ScrubRequest;
+use super::scrub::Scrubbed;
 
 /// Bytes of one topic that may wait for its shard while that gets on; a larger single batch waits alone. As few as keep it busy: what
 /// waits longer has left the caches when it is written, and costs twice.
@@ -213,6 +215,15 @@ impl Shards {
     /// [`ShardError::Io`], [`ShardError::Stopped`].
     pub async fn stored(&self) -> Result<Stored, ShardError> {
         self.ask(0, |reply| ShardRequest::Stored { reply }).await?
+    }
+
+    /// Verifies every byte of a chunk, with what nobody else needs. Dropping the answer ends it.
+    ///
+    /// # Errors
+    /// [`ShardError::DeviceMissing`], [`ShardError::Stopped`]; inside, what is wrong with the chunk.
+    pub async fn scrub(&self, request: ScrubRequest) -> Result<Scrubbed, ShardError> {
+        let lane = self.0.turn.fetch_add(1, Relaxed);
+        self.ask(lane, |reply| ShardRequest::Scrub { request: Box::new(request), reply }).await?
     }
 
     /// Removes the files of what was deleted, on every mounted device.

@@ -26,6 +26,8 @@ use super::put_task::PutSignals;
 use super::read_budget::Loan;
 use super::read_budget::ReadAccount;
 use super::recovery::Stored;
+use super::scrub::ScrubRequest;
+use super::scrub::Scrubbed;
 
 /// A topic about to be written.
 #[derive(Clone, Debug)]
@@ -138,6 +140,10 @@ pub(super) enum ShardRequest {
     },
     Measure {
         reply: oneshot::Sender<Result<Vec<Room>, ShardError>>,
+    },
+    Scrub {
+        request: Box<ScrubRequest>,
+        reply: oneshot::Sender<Result<Scrubbed, ShardError>>,
     },
     /// Memory is short: whoever holds rows that wait for company lets them go.
     Relieve,

@@ -46,6 +46,7 @@ use super::recovery;
 use super::relief::Relief;
 use super::request::ReadRequest;
 use super::request::ShardRequest;
+use super::scrub;
 use super::slack::Slack;
 use super::topic_reader;
 use super::window;
@@ -310,6 +311,9 @@ fn dispatch(context: &Rc<ShardContext>, request: ShardRequest) {
             context.tasks.push("measuring", async move {
                 let _ = reply.send(files::measure(&own).await);
             });
+        }
+        ShardRequest::Scrub { request, reply } => {
+            context.tasks.push("scrub", async move { scrub::answer(&own, &request, reply).await });
         }
         ShardRequest::Relieve => context.memory_short.call(),
     }

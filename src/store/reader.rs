@@ -131,6 +131,19 @@ impl ChunkReader {
         Ok(())
     }
 
+    /// Reads and verifies what lies at `at`, at most [`WRITE_SIZE`] bytes; returns where the next such piece begins, `None` at the
+    /// end. Pieces begin at multiples of [`WRITE_SIZE`].
+    ///
+    /// # Errors
+    /// [`FetchError`] of its first bad block.
+    pub async fn verify_piece(&self, at: u64) -> Result<Option<u64>, FetchError> {
+        let end = at.saturating_add(WRITE_SIZE as u64).min(self.body_bytes);
+        if at < end {
+            self.fetch_piece(at..end).await?;
+        }
+        Ok((end < self.body_bytes).then_some(end))
+    }
+
     /// One piece: begins at a checksum block, ends at one or at the end of the body, at most [`WRITE_SIZE`] long.
     async fn fetch_piece(&self, piece: Range<u64>) -> Result<(u64, Aligned), FetchError> {
         let offset = piece.start;

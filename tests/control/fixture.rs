@@ -57,6 +57,7 @@ pub struct House {
     pub catalog: Arc<EmbeddedCatalog>,
     pub sessions: Sessions,
     pub retrieval: Retrieval,
+    pub shards: shard::Shards,
     executors: Vec<Executor>,
     root: PathBuf,
 }
@@ -100,14 +101,14 @@ impl House {
         let sessions = Sessions::new(catalog.clone(), open_store, shards.clone(), ids, orders, config, || NOW);
         sessions.recover().await.unwrap();
         let config = RetrievalConfig { target_message_bytes: 64 << 10, batch_rows_max: 1000 };
-        let retrieval = Retrieval::new(catalog.clone(), shards, config);
-        Self { catalog, sessions, retrieval, executors, root: root.to_owned() }
+        let retrieval = Retrieval::new(catalog.clone(), shards.clone(), config);
+        Self { catalog, sessions, retrieval, shards, executors, root: root.to_owned() }
     }
 
     /// Ends as a process that is killed would, but waits until its threads are gone.
     pub fn stop(self) {
-        let Self { catalog, sessions, retrieval, executors, root: _ } = self;
-        drop((sessions, retrieval));
+        let Self { catalog, sessions, retrieval, shards, executors, root: _ } = self;
+        drop((sessions, retrieval, shards));
         for executor in executors {
             executor.join().unwrap();
         }

@@ -9,4 +9,5 @@ mod racing;
 mod reading;
 mod rebuilding;
 mod rescuing;
+mod scrubbing;
 mod writing;
