@@ -9,5 +9,6 @@ mod racing;
 mod reading;
 mod rebuilding;
 mod rescuing;
+mod rot;
 mod scrubbing;
 mod writing;
