@@ -1,6 +1,6 @@
 """Plants each bug of `mutants.toml` and expects its harness to fail: a harness that does not is blind.
 
-    tests/run mutants [NAME...]
+    tests/run mutants [--built] [NAME...]      --built: with what the last run built
 
 All mutants are written into one copy of the source, each behind a question to the environment (`TESSERA_TEST_MUTANT`), so that one
 build serves them all and the source itself has none of it. The copy lies in `target/mutants`, with a target directory of its
@@ -110,13 +110,23 @@ def command(harness, test):
     }[harness]
 
 
+def built():
+    tests = [path for path in (BUILT / "debug/deps").glob("faults-*") if not path.suffix]
+    return max(tests, key=lambda path: path.stat().st_mtime), COPY / "tessera"
+
+
 def main(names):
+    again = "--built" in names
+    names = [name for name in names if name != "--built"]
     mutants = tomllib.loads((ROOT / "tests/mutants/mutants.toml").read_text())["mutant"]
     unknown = set(names) - {mutant["name"] for mutant in mutants}
     assert not unknown, f"no such mutant: {unknown}"
     COPY.mkdir(parents=True, exist_ok=True)
-    plant(mutants)
-    test, binary = build()
+    if again:
+        test, binary = built()
+    else:
+        plant(mutants)
+        test, binary = build()
     blind, skipped = [], []
     for mutant in mutants:
         if names and mutant["name"] not in names:
