@@ -128,7 +128,8 @@ def main(names):
         plant(mutants)
         test, binary = build()
     blind, skipped = [], []
-    for mutant in mutants:
+    chosen = list({mutant["name"]: mutant for mutant in mutants}.values())
+    for mutant in chosen:
         if names and mutant["name"] not in names:
             continue
         environment = {
@@ -151,7 +152,7 @@ def main(names):
             verdict = "caught"
         why = next((line.strip() for line in text.splitlines() if "BROKEN" in line or line.startswith("E  ")), "")
         print(f"{mutant['name']:32} {verdict:12} by {mutant['harness']} in {time.monotonic() - began:.0f} s  {why[:160]}", flush=True)
-    tried = len(names or mutants) - len(skipped)
+    tried = len(names or chosen) - len(skipped)
     print(f"{tried - len(blind)} of {tried} mutants caught; not tried: {skipped or 'none'}")
     return 1 if blind else 0
 
