@@ -9,3 +9,8 @@ mod prefix;
 mod scenario;
 mod server;
 mod sites;
+
+/// What a sender's patience is measured by: enter it around calls that are not made on one.
+fn clocked() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap()
+}

@@ -46,6 +46,8 @@ fn neighbours(house: &House) -> [TopicSpec; 2] {
 /// Method: its third chunk's file panics when it is made; its neighbour on the shard writes before and after.
 #[test]
 fn a_writer_that_panics_ends_its_own_put_and_keeps_what_was_committed() {
+    let runtime = crate::clocked();
+    let _entered = runtime.enter();
     let directory = scratch();
     let house = house(&directory, Faults::Panic(Operation::Create, 2));
     let [broken, other] = neighbours(&house);
@@ -78,6 +80,8 @@ fn a_writer_that_panics_ends_its_own_put_and_keeps_what_was_committed() {
 /// Goal: the same when the mistake is made while the stream is closed: no OK, and no topic that stays *receiving*.
 #[test]
 fn a_writer_that_panics_at_its_close_says_so() {
+    let runtime = crate::clocked();
+    let _entered = runtime.enter();
     for interrupt in [false, true] {
         let directory = scratch();
         let house = house(&directory, Faults::Panic(Operation::Create, 0));

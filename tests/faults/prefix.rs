@@ -43,6 +43,8 @@ fn put(house: &House, topic: &TopicSpec) -> bool {
 
 #[test]
 fn a_put_that_fails_keeps_a_prefix() {
+    let runtime = crate::clocked();
+    let _entered = runtime.enter();
     let directory = scratch();
     let script = FaultScript::default();
     let house = open(&directory, &script);

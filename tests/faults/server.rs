@@ -51,6 +51,9 @@ use tessera::wire::SessionAnswer;
 /// Longer than anything here takes on a busy machine: what is not over by then hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Between two looks at what goes on behind an answer.
+const LOOK: Duration = Duration::from_millis(2);
+
 /// Rows of a chunk.
 pub const CHUNK_ROWS: u64 = 4;
 
@@ -124,7 +127,7 @@ impl Server {
     pub async fn swept(&self, patience: Duration) -> bool {
         let purged = async {
             while !matches!(self.catalog.tombstones(1).await, Ok(tombstones) if tombstones.is_empty()) {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(LOOK).await;
             }
         };
         tokio::time::timeout(patience, purged).await.is_ok()
