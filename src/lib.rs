@@ -5,6 +5,7 @@
 //! ```text
 //! WRITE flight::put ▸ session::admission ▸ shard::topic_writer ▸ chunk::encoder ▸ store::writer ▸ catalog commit ▸ ack
 //! READ  flight::get ▸ retrieval::plan ▸ catalog::prune ▸ shard::topic_reader ▸ store::reader ▸ chunk::decoder
+//! FIND  flight::action ▸ query::parse ▸ retrieval::search ▸ catalog::prune ▸ shard::topic_reader ▸ query::evaluate
 //! ```
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
@@ -29,6 +30,7 @@ pub mod store;
 pub mod catalog;
 pub mod chunk;
 pub mod client;
+pub mod query;
 pub mod runtime;
 // Floor 1
 pub mod auth;

@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("chunk", 2),
     ("catalog", 2),
     ("runtime", 2),
+    ("query", 2),
     ("client", 2),
     ("io", 1),
     ("wire", 1),
@@ -51,6 +52,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("getrandom", &["io"]),
     ("mimalloc", &["main.rs"]),
     ("hdrhistogram", &["bench/latency"]),
+    ("regex", &["model/pattern"]),
 ];
 
 /// Ways to the disk, the clock and randomness that only `io` takes, so that a test can make each of them fail. (`bench` measures

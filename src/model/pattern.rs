@@ -1,0 +1,271 @@
+//! Patterns of `$match`: globs over a whole text, and the search of older clients anywhere in it. Both take time linear in
+//! the text for one pattern, up to the length of the pattern.
+
+use regex::Regex;
+use regex::RegexBuilder;
+
+/// A checked pattern.
+#[derive(Clone, Debug)]
+pub enum Pattern {
+    Glob(Glob),
+    /// A regular expression that has to be found somewhere in the text.
+    Search(Regex),
+    /// A text that has to be found somewhere in the text: what is no regular expression is looked for as it stands.
+    Contains(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    #[error("the pattern is empty")]
+    Empty,
+    #[error("a pattern of {len} characters: at most {max}")]
+    Length { len: usize, max: usize },
+    #[error("the set that begins at character {at} {why}")]
+    Set { at: usize, why: &'static str },
+    #[error("the pattern takes too much memory")]
+    Size,
+}
+
+impl Pattern {
+    pub const LEN_MAX: usize = 256; // characters
+
+    /// `*` any run, `?` one character, `#` one digit, `[a-z_]` one of a set, `[!a-z]` or `[^a-z]` none of it; everything else,
+    /// the backslash too, is itself.
+    ///
+    /// # Errors
+    /// [`PatternError`] for an empty or long pattern and for a malformed set.
+    pub fn glob(text: &str) -> Result<Self, PatternError> {
+        check_len(text)?;
+        Glob::parse(text).map(Self::Glob)
+    }
+
+    /// What clients before globs mean: a regular expression or a part of the text.
+    ///
+    /// # Errors
+    /// As [`Self::glob`], without sets.
+    pub fn search(text: &str) -> Result<Self, PatternError> {
+        check_len(text)?;
+        match RegexBuilder::new(text).size_limit(1 << 20).dfa_size_limit(1 << 20).nest_limit(32).build() {
+            Ok(regex) => Ok(Self::Search(regex)),
+            Err(regex::Error::CompiledTooBig(_)) => Err(PatternError::Size),
+            Err(_) => Ok(Self::Contains(text.to_owned())),
+        }
+    }
+
+    pub fn matches(&self, text: &str) -> bool {
+        match self {
+            Self::Glob(glob) => glob.matches(text),
+            Self::Search(regex) => regex.is_match(text),
+            Self::Contains(part) => text.contains(part.as_str()),
+        }
+    }
+
+    /// What every match begins with; empty when that is not known.
+    pub fn prefix(&self) -> String {
+        match self {
+            Self::Glob(glob) => glob.prefix(),
+            Self::Search(_) | Self::Contains(_) => String::new(),
+        }
+    }
+}
+
+/// The same text gives the same pattern.
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Glob(a), Self::Glob(b)) => a == b,
+            (Self::Search(a), Self::Search(b)) => a.as_str() == b.as_str(),
+            (Self::Contains(a), Self::Contains(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+fn check_len(text: &str) -> Result<(), PatternError> {
+    match text.chars().count() {
+        0 => Err(PatternError::Empty),
+        len if len > Pattern::LEN_MAX => Err(PatternError::Length { len, max: Pattern::LEN_MAX }),
+        _ => Ok(()),
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glob(Vec<Piece>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    One(char),
+    Any,
+    Digit,
+    Run,
+    Set { negated: bool, ranges: Vec<(char, char)> },
+}
+
+impl Piece {
+    fn takes(&self, c: char) -> bool {
+        match self {
+            Self::One(own) => *own == c,
+            Self::Any => true,
+            Self::Digit => c.is_ascii_digit(),
+            Self::Run => false,
+            Self::Set { negated, ranges } => *negated != ranges.iter().any(|(low, high)| (*low..=*high).contains(&c)),
+        }
+    }
+}
+
+impl Glob {
+    fn parse(text: &str) -> Result<Self, PatternError> {
+        let mut pieces = Vec::new();
+        let mut rest = text.chars().enumerate().peekable();
+        while let Some((at, c)) = rest.next() {
+            pieces.push(match c {
+                // Two runs are as good as one.
+                '*' if pieces.last() == Some(&Piece::Run) => continue,
+                '*' => Piece::Run,
+                '?' => Piece::Any,
+                '#' => Piece::Digit,
+                '[' => set(at, &mut rest)?,
+                c => Piece::One(c),
+            });
+        }
+        Ok(Self(pieces))
+    }
+
+    /// Greedy with one point to come back to: a later run makes all earlier ones settle.
+    fn matches(&self, text: &str) -> bool {
+        let pieces = self.0.as_slice();
+        let (mut at, mut rest) = (0, text);
+        let mut back: Option<(usize, &str)> = None;
+        loop {
+            let mut chars = rest.chars();
+            match (pieces.get(at), chars.next()) {
+                (None, None) => return true,
+                (Some(Piece::Run), _) => {
+                    at += 1;
+                    if at == pieces.len() {
+                        return true;
+                    }
+                    back = Some((at, rest));
+                }
+                (Some(piece), Some(c)) if piece.takes(c) => {
+                    at += 1;
+                    rest = chars.as_str();
+                }
+                _ => {
+                    let Some((piece, from)) = back else { return false };
+                    let mut longer = from.chars();
+                    if longer.next().is_none() {
+                        return false;
+                    }
+                    back = Some((piece, longer.as_str()));
+                    (at, rest) = (piece, longer.as_str());
+                }
+            }
+        }
+    }
+
+    fn prefix(&self) -> String {
+        let literal = |piece: &Piece| if let Piece::One(c) = piece { Some(*c) } else { None };
+        self.0.iter().map_while(literal).collect()
+    }
+}
+
+/// What follows `[`, up to its `]`. The first character after `[` or its `!` may be `]` itself.
+fn set(at: usize, rest: &mut std::iter::Peekable<impl Iterator<Item = (usize, char)>>) -> Result<Piece, PatternError> {
+    let wrong = |why| PatternError::Set { at, why };
+    let unclosed = || wrong("has no end: write ']' behind it");
+    let negated = rest.next_if(|(_, c)| matches!(c, '!' | '^')).is_some();
+    let mut ranges = Vec::new();
+    loop {
+        let (_, low) = rest.next().ok_or_else(unclosed)?;
+        if low == ']' {
+            return match ranges.is_empty() {
+                true => Err(wrong("is empty")),
+                false => Ok(Piece::Set { negated, ranges }),
+            };
+        }
+        if rest.next_if(|(_, c)| *c == '-').is_none() {
+            ranges.push((low, low));
+            continue;
+        }
+        match rest.peek().ok_or_else(unclosed)? {
+            // A minus at the end is itself.
+            (_, ']') => ranges.extend([(low, low), ('-', '-')]),
+            (_, high) if *high < low => return Err(wrong("has a range that ends before it begins")),
+            (_, high) => {
+                ranges.push((low, *high));
+                rest.next();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn glob(pattern: &str, text: &str) -> bool {
+        Pattern::glob(pattern).unwrap().matches(text)
+    }
+
+    #[test]
+    fn globs_take_the_whole_text() {
+        assert!(glob("*imu", "front_imu") && !glob("*imu", "imu_front") && glob("a*b*c", "aXbYbc") && !glob("a", "ab"));
+        assert!(glob("?.2.0", "1.2.0") && !glob("?.2.0", "10.2.0") && glob("?", "é") && glob("a?b", "a\nb"));
+        assert!(glob("run-#", "run-7") && !glob("run-#", "run-x") && !glob("run-#", "run-٣"));
+        assert!(glob("[gs]*", "gyro") && !glob("[!gs]*", "gyro") && !glob("[^a-z]", "q") && glob("[a-z_-]", "-"));
+        assert!(
+            glob(r"a\*", r"a\bc") && glob("a.c", "a.c") && !glob("a.c", "abc") && glob("]", "]") && !glob("A", "a")
+        );
+        assert!(glob("*", "") && glob("**", "a/b") && !glob("?*", "") && glob("*a*", "bab"));
+    }
+
+    #[test]
+    fn malformed_globs_say_where() {
+        assert_eq!(Pattern::glob(""), Err(PatternError::Empty));
+        assert_eq!(Pattern::glob(&"é".repeat(257)), Err(PatternError::Length { len: 257, max: 256 }));
+        assert!(Pattern::glob(&"é".repeat(256)).is_ok());
+        for (bad, place) in [("a[b", 1), ("[]", 0), ("ab[z-a]", 2), ("[!]", 0), ("[a-", 0)] {
+            assert!(matches!(Pattern::glob(bad), Err(PatternError::Set { at, .. }) if at == place), "{bad}");
+        }
+    }
+
+    #[test]
+    fn older_patterns_are_found_anywhere() {
+        let found = |pattern: &str, text: &str| Pattern::search(pattern).unwrap().matches(text);
+        assert!(found("cam", "drive/camera") && found("^drive.*left$", "drive/left") && !found("^cam", "drive/camera"));
+        assert!(found("a(b", "xa(by") && !found("a(b", "ab"), "what is no expression is a text");
+        assert!(found("*", "a*b") && !found("*", "ab"));
+        assert_eq!(Pattern::search(r"(\w{100}){100}"), Err(PatternError::Size));
+    }
+
+    #[test]
+    fn hostile_globs_end() {
+        let pattern = Pattern::glob(&"*a".repeat(100)).unwrap();
+        assert!(!pattern.matches(&format!("{}b", "a".repeat(20_000))));
+    }
+
+    proptest! {
+        /// Goal: the greedy matcher agrees with the definition.
+        #[test]
+        fn globs_match_as_their_expression_does(pattern in "[ab*?#\\[\\]\\-^.]{1,8}", text in "[ab1.\\n]{0,8}") {
+            let Ok(glob) = Pattern::glob(&pattern) else { return Ok(()) };
+            let Pattern::Glob(Glob(pieces)) = &glob else { unreachable!() };
+            let class = |negated: &bool, ranges: &[(char, char)]| {
+                let inside: String = ranges.iter().map(|(a, b)| format!(r"\x{{{:x}}}-\x{{{:x}}}", *a as u32, *b as u32)).collect();
+                format!("[{}{inside}]", if *negated { "^" } else { "" })
+            };
+            let expression: String = pieces.iter().map(|piece| match piece {
+                Piece::One(c) => regex::escape(&c.to_string()),
+                Piece::Any => ".".to_owned(),
+                Piece::Digit => "[0-9]".to_owned(),
+                Piece::Run => ".*".to_owned(),
+                Piece::Set { negated, ranges } => class(negated, ranges),
+            }).collect();
+            let truth = Regex::new(&format!(r"(?s)\A(?:{expression})\z")).unwrap();
+            prop_assert_eq!(glob.matches(&text), truth.is_match(&text), "{} on {:?}", pattern, text);
+        }
+    }
+}

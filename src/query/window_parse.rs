@@ -1,0 +1,136 @@
+//! Requests for windows: `topic_filter_clusterize` and `topic_filter_intersect`.
+
+use super::ast::Clusters;
+use super::ast::Intersection;
+use super::ast::TagPredicate;
+use super::error::Problem;
+use super::error::QueryError;
+use super::json::Json;
+use super::parse::DEPTH_MAX;
+use super::parse::Parser;
+use super::parse::object;
+use crate::model::Number;
+use crate::model::TimeRange;
+use crate::model::TopicName;
+
+/// Topics of one intersection: each is read while the others are.
+const TOPICS_MAX: usize = 64;
+
+/// # Errors
+/// [`QueryError`] that names the key; an empty `ontology` is one.
+pub fn parse_clusters(body: &[u8]) -> Result<Clusters, QueryError> {
+    let members = object(body)?;
+    let own = clusters("", &members)?;
+    match own.rows {
+        Some(_) => Ok(own),
+        None => Err(at("ontology", Problem::Empty)),
+    }
+}
+
+/// # Errors
+/// [`QueryError`] that names the key; fewer than two topics and topics of several sequences are.
+pub fn parse_intersection(body: &[u8]) -> Result<Intersection, QueryError> {
+    let members = object(body)?;
+    let topics = member(&members, "topics").ok_or(QueryError::Missing { key: "topics" })?;
+    let Json::List(items) = topics else {
+        return Err(at("topics", Problem::Kind { expected: "a list of topics", found: topics.kind() }));
+    };
+    if !(2..=TOPICS_MAX).contains(&items.len()) {
+        let found = format!("{} topics", items.len());
+        return Err(at("topics", Problem::Value { expected: "2 to 64 topics", found }));
+    }
+    let range = time_range("timestamp_range", &members)?;
+    let mut all: Vec<Clusters> = Vec::new();
+    for (number, item) in items.iter().enumerate() {
+        let place = format!("topics[{number}]");
+        let Json::Object(members) = item else {
+            return Err(at(&place, Problem::Kind { expected: "an object", found: item.kind() }));
+        };
+        let mut own = clusters(&format!("{place}."), members)?;
+        if own.range.is_all() {
+            own.range = range;
+        }
+        if let Some(first) = all.first()
+            && first.topic.sequence != own.topic.sequence
+        {
+            let expected = "a topic of the same sequence as the first";
+            return Err(at(&format!("{place}.locator"), Problem::Value { expected, found: own.topic.to_string() }));
+        }
+        // One that is named twice counts once.
+        if !all.contains(&own) {
+            all.push(own);
+        }
+    }
+    let tolerance_ns = nanoseconds("", &members, "intersect_dt_ns")?;
+    Ok(Intersection { topics: all, tolerance_ns })
+}
+
+fn clusters(place: &str, members: &[(String, Json)]) -> Result<Clusters, QueryError> {
+    let locator = match member(members, "locator") {
+        Some(Json::Text(text)) => text,
+        Some(other) => {
+            return Err(at(&format!("{place}locator"), Problem::Kind { expected: "a text", found: other.kind() }));
+        }
+        None => return Err(at(&format!("{place}locator"), Problem::Kind { expected: "a text", found: "nothing" })),
+    };
+    let topic = TopicName::parse(locator).map_err(|cause| {
+        let found = cause.to_string().chars().take(200).collect();
+        at(&format!("{place}locator"), Problem::Value { expected: "sequence/topic", found })
+    })?;
+    let ontology = format!("{place}ontology");
+    let mut rows: Vec<TagPredicate> = match member(members, "ontology") {
+        None | Some(Json::Null) => Vec::new(),
+        Some(value) => Parser::new(members).ontology(&ontology, value, DEPTH_MAX)?,
+    };
+    if let [first, second, ..] = rows.as_slice() {
+        let (first, second) = (first.tag.clone(), second.tag.clone());
+        return Err(at(&ontology, Problem::Tags { first, second }));
+    }
+    let gap_ns = nanoseconds(place, members, "clustering_dt_ns")?;
+    Ok(Clusters { topic, gap_ns, rows: rows.pop(), range: time_range(&format!("{place}timestamp_range"), members)? })
+}
+
+fn member<'a>(members: &'a [(String, Json)], key: &str) -> Option<&'a Json> {
+    members.iter().find(|(own, _)| own == key).map(|(_, value)| value)
+}
+
+fn at(key: &str, problem: Problem) -> QueryError {
+    QueryError::Key { key: key.to_owned(), problem }
+}
+
+/// Absent and null are 0.
+fn nanoseconds(place: &str, members: &[(String, Json)], key: &str) -> Result<u64, QueryError> {
+    let expected = "nanoseconds, 0 or more";
+    match member(members, key) {
+        None | Some(Json::Null) => Ok(0),
+        Some(Json::Number(Number::Integer(n))) if u64::try_from(*n).is_ok() => Ok(u64::try_from(*n).unwrap_or(0)),
+        Some(Json::Number(_)) => {
+            Err(at(&format!("{place}{key}"), Problem::Value { expected, found: "another number".to_owned() }))
+        }
+        Some(other) => Err(at(&format!("{place}{key}"), Problem::Kind { expected, found: other.kind() })),
+    }
+}
+
+/// `{"start_ns": …, "end_ns": …}`, each bound optional, the end exclusive.
+fn time_range(place: &str, members: &[(String, Json)]) -> Result<TimeRange, QueryError> {
+    let bounds = match member(members, "timestamp_range") {
+        None | Some(Json::Null) => return Ok(TimeRange::ALL),
+        Some(Json::Object(bounds)) => bounds,
+        Some(other) => return Err(at(place, Problem::Kind { expected: "an object", found: other.kind() })),
+    };
+    let bound = |key: &str| match member(bounds, key) {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::Number(Number::Integer(n))) => match i64::try_from(*n) {
+            Ok(n) => Ok(Some(n)),
+            // Beyond every time there can be.
+            Err(_) => Ok(if *n > 0 { Some(i64::MAX) } else { None }),
+        },
+        Some(other) => {
+            Err(at(&format!("{place}.{key}"), Problem::Kind { expected: "an integer", found: other.kind() }))
+        }
+    };
+    if let Some((key, _)) = bounds.iter().find(|(key, _)| key != "start_ns" && key != "end_ns") {
+        return Err(at(&format!("{place}.{key}"), Problem::UnknownKey { known: "start_ns, end_ns" }));
+    }
+    TimeRange::new(bound("start_ns")?, bound("end_ns")?).map_err(|cause| at(place, Problem::TimeRange(cause)))
+}
