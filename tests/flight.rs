@@ -266,7 +266,8 @@ async fn what_is_wrong_has_its_code_and_changes_nothing() {
     let (session, _) = client.session("drive").await;
     assert_eq!(code(client.act("sequence_create", json!({"locator": "drive"})).await), Code::AlreadyExists);
     assert_eq!(code(client.act("no_such_action", json!({})).await), Code::InvalidArgument);
-    assert_eq!(code(client.act("query", json!({})).await), Code::Unimplemented);
+    assert_eq!(code(client.act("layer_list", json!({})).await), Code::Unimplemented);
+    assert_eq!(code(client.act("query", json!({"sequences": {}})).await), Code::InvalidArgument);
     assert_eq!(code(client.act("session_create", json!({"locator": "nobody"})).await), Code::NotFound);
     assert_eq!(code(client.finalize(&session).await), Code::FailedPrecondition);
     assert_eq!(code(client.get(Ticket::new(vec![1; 66])).await), Code::InvalidArgument);

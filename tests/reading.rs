@@ -27,12 +27,14 @@ use tessera::catalog::NewTopic;
 use tessera::catalog::Page;
 use tessera::catalog::SegmentKey;
 use tessera::catalog::SegmentView;
+use tessera::catalog::SequenceContents;
 use tessera::catalog::Tombstone;
 use tessera::catalog::Visibility;
 use tessera::io::BackendChoice;
 use tessera::model::ChunkRecord;
 use tessera::model::Notification;
 use tessera::model::NotificationTarget;
+use tessera::model::Predicate;
 use tessera::model::SequenceHead;
 use tessera::model::SequenceId;
 use tessera::model::SequenceName;
@@ -164,6 +166,10 @@ impl Catalog for Counting {
         self.inner.sequences(after, limit)
     }
 
+    fn contents(&self, after: Option<SequenceName>, limit: u32) -> Fut<'_, Page<SequenceContents>> {
+        self.inner.contents(after, limit)
+    }
+
     fn segments(
         &self,
         topic: TopicId,
@@ -172,6 +178,17 @@ impl Catalog for Counting {
         limit: u32,
     ) -> Fut<'_, Page<SegmentView>> {
         self.inner.segments(topic, range, cursor, limit)
+    }
+
+    fn segments_matching(
+        &self,
+        topic: TopicId,
+        range: TimeRange,
+        predicate: Arc<Predicate>,
+        cursor: Option<Cursor>,
+        limit: u32,
+    ) -> Fut<'_, Page<SegmentView>> {
+        self.inner.segments_matching(topic, range, predicate, cursor, limit)
     }
 
     fn notify(&self, target: &NotificationTarget, notification: Notification) -> Fut<'_, ()> {

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use super::CatalogError;
 use super::Cursor;
@@ -12,6 +13,7 @@ use crate::model::DeviceNumber;
 use crate::model::Notification;
 use crate::model::NotificationTarget;
 use crate::model::OntologyTag;
+use crate::model::Predicate;
 use crate::model::SequenceHead;
 use crate::model::SequenceId;
 use crate::model::SequenceName;
@@ -67,12 +69,25 @@ pub trait Catalog: Send + Sync + 'static {
     fn topic_by_id(&self, id: TopicId, visibility: Visibility) -> Fut<'_, TopicView>;
     /// All sequences by name, those behind `after`.
     fn sequences(&self, after: Option<SequenceName>, limit: u32) -> Fut<'_, Page<SequenceHead>>;
+    /// The same with the topics of final sessions, without their schemas; sequences that have none are left out. So a page may
+    /// have fewer items than `limit`, or none, and still not be the last.
+    fn contents(&self, after: Option<SequenceName>, limit: u32) -> Fut<'_, Page<SequenceContents>>;
     /// Segments of a topic that may have rows in `range`, in the order of their numbers. The chunks of an open topic
     /// that no segment holds yet come as a last one, which grows until it is sealed under the same number.
     fn segments(
         &self,
         topic: TopicId,
         range: TimeRange,
+        cursor: Option<Cursor>,
+        limit: u32,
+    ) -> Fut<'_, Page<SegmentView>>;
+    /// The same, without segments whose statistics say that no row satisfies `predicate`. A page may have fewer items than
+    /// `limit`, or none, and still not be the last.
+    fn segments_matching(
+        &self,
+        topic: TopicId,
+        range: TimeRange,
+        predicate: Arc<Predicate>,
         cursor: Option<Cursor>,
         limit: u32,
     ) -> Fut<'_, Page<SegmentView>>;
@@ -116,6 +131,14 @@ pub struct NewTopic {
     pub shard: ShardIndex,
     pub device: DeviceNumber,
     pub created_at_ns: i64,
+}
+
+/// A sequence as readers search it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SequenceContents {
+    pub head: SequenceHead,
+    /// Of final sessions, in the order of their creation. Their schemas are left out.
+    pub topics: Vec<TopicView>,
 }
 
 /// How far a reader may look.

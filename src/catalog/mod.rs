@@ -23,6 +23,7 @@ pub use api::NewTopic;
 pub use api::PutEnd;
 pub use api::PutOutcome;
 pub use api::SegmentView;
+pub use api::SequenceContents;
 pub use api::Tombstone;
 pub use api::Visibility;
 pub use embedded::EmbeddedCatalog;

@@ -48,6 +48,7 @@ use crate::model::ChunkRecord;
 use crate::model::Statistics;
 use crate::model::TimeBounds;
 use crate::model::TopicId;
+use crate::model::merge_skip_indices;
 
 const FORMAT: u16 = 1;
 
@@ -130,7 +131,7 @@ impl ZoneMap {
             rows: sum(|record| record.rows),
             file_bytes: sum(|record| record.file_bytes),
             logical_bytes: sum(|record| record.logical_bytes),
-            statistics: Statistics::default(),
+            statistics: merge_skip_indices(records.iter().map(|record| &record.statistics)),
         })
     }
 

@@ -179,9 +179,10 @@ impl ChunkLayout {
         memory: &Recycler,
     ) -> Result<RecordBatch, DecodeError> {
         let chunk = self.chunk;
-        let schema = match selection.columns {
+        let schema = match &selection.columns {
             Columns::All => &self.schema,
             Columns::TimeOnly => &self.time_schema,
+            Columns::Some(projection) => projection.schema(),
         };
         let lifted: Vec<Option<ArrayRef>> =
             schema.fields().iter().map(|field| self.lifted(selection, field, bytes, memory)).collect();
@@ -225,7 +226,8 @@ impl ChunkLayout {
         }
         let root = self.schema.index_of(field.name()).ok()?;
         let parquet = self.arrow.parquet_schema();
-        let of_field = (0..parquet.num_columns()).filter(|leaf| parquet.get_column_root_idx(*leaf) == root);
+        let of_field = (0..parquet.num_columns())
+            .filter(|leaf| parquet.get_column_root_idx(*leaf) == root && self.has(&selection.columns, *leaf));
         let (mut leaves, mut first) = (Vec::new(), None);
         for leaf in of_field {
             let (row, leaf) = self.leaf(selection, leaf, bytes)?;
@@ -268,9 +270,11 @@ impl ChunkLayout {
         let (start, end) = (selection.rows.start as usize, selection.rows.end as usize);
         let roots: Vec<usize> = names.iter().filter_map(|name| self.schema.index_of(name).ok()).collect();
         let parquet = self.arrow.parquet_schema();
-        let leaves = (0..parquet.num_columns()).filter(|leaf| roots.contains(&parquet.get_column_root_idx(*leaf)));
+        let leaves: Vec<usize> = (0..parquet.num_columns())
+            .filter(|leaf| roots.contains(&parquet.get_column_root_idx(*leaf)) && self.has(&selection.columns, *leaf))
+            .collect();
         let mut parts = Parts::new();
-        for range in merged(leaves.flat_map(|leaf| self.leaf_needs(selection, leaf)).collect()) {
+        for range in merged(leaves.iter().flat_map(|leaf| self.leaf_needs(selection, *leaf)).collect()) {
             // What is missing here is missed by the reader.
             if let Some(span) = bytes.span(range.start, (range.end - range.start) as usize) {
                 parts.insert(range.start, Bytes::from(span.peek(span.len()).into_owned()));
@@ -280,7 +284,7 @@ impl ChunkLayout {
             .with_row_groups(vec![selection.row_group])
             .with_row_selection(RowSelection::from(vec![RowSelector::skip(start), RowSelector::select(end - start)]))
             .with_batch_size(end - start)
-            .with_projection(ProjectionMask::roots(self.arrow.parquet_schema(), roots))
+            .with_projection(ProjectionMask::leaves(self.arrow.parquet_schema(), leaves))
             .build()?
             .map(|batch| batch.map_err(ParquetError::from))
             .collect()

@@ -26,6 +26,7 @@ use super::profile::Profile;
 use super::sink::Sink;
 use super::size::batch_bytes;
 use super::sort::sorted;
+use super::statistics::Collector;
 use super::support;
 use super::trailer;
 use super::trailer::Body;
@@ -86,6 +87,7 @@ pub struct ChunkEncoder {
     sink: Sink,
     row_groups: Vec<RowGroup>,
     progress: Progress,
+    statistics: Collector,
 }
 
 /// What the footer has to say about one row group.
@@ -118,7 +120,8 @@ impl ChunkEncoder {
         let time_leaf = time_leaf.ok_or(EncodeError::TimeColumn { found: None })?;
         let (sink, row_groups, progress) = (Sink::default(), Vec::new(), Progress::default());
         let direct = direct::supports(schema);
-        Ok(Self { identity, schema: schema.clone(), parquet, direct, time, time_leaf, sink, row_groups, progress })
+        let (schema, statistics) = (schema.clone(), Collector::new(schema));
+        Ok(Self { identity, schema, parquet, direct, time, time_leaf, sink, row_groups, progress, statistics })
     }
 
     /// Encodes whole batches as one row group, rows sorted by time. Returns the bytes to append to the file, in order; large
@@ -128,6 +131,7 @@ impl ChunkEncoder {
     /// [`EncodeError`] when a batch does not fit the schema or cannot be stored; the chunk is then of no use.
     pub fn row_group(&mut self, batches: &[RecordBatch], effort: Effort) -> Result<Vec<Buffer>, EncodeError> {
         let batches = self.checked(batches)?;
+        self.statistics.add(&batches);
         let rows: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
         let logical_bytes: u64 = batches.iter().map(|batch| batch_bytes(batch, 0, batch.num_rows())).sum();
         let batches = sorted(joined(batches, &self.schema)?, self.time)?;
@@ -161,7 +165,7 @@ impl ChunkEncoder {
     /// # Errors
     /// [`EncodeError::Empty`] without rows.
     pub fn finish(self, checksums: &[u64]) -> Result<(Vec<u8>, ChunkRecord), EncodeError> {
-        let body = Body { bytes: self.sink.offset(), checksums };
+        let body = Body { bytes: self.sink.offset(), checksums, statistics: self.statistics.finish() };
         trailer::write(&self.identity, &self.schema, &self.parquet, self.time_leaf, body, self.row_groups)
     }
 

@@ -53,6 +53,8 @@ pub(super) const KEY_BOUNDS: &str = "tessera:bounds";
 pub(super) const KEY_RUNS: &str = "tessera:runs";
 /// Arrow bytes of each row group.
 pub(super) const KEY_LOGICAL_BYTES: &str = "tessera:logical_bytes";
+/// Version and bytes of the record's statistics: `1:` and two hex digits a byte. Older files have none.
+pub(super) const KEY_STATISTICS: &str = "tessera:statistics";
 pub(super) const KEY_CHECKSUM_OFFSET: &str = "tessera:checksum_offset";
 pub(super) const KEY_CHECKSUM_BYTES: &str = "tessera:checksum_bytes";
 pub(super) const KEY_DIGEST: &str = "tessera:digest";

@@ -26,6 +26,7 @@ mod page;
 mod page_map;
 mod parts;
 mod profile;
+mod projection;
 #[cfg(test)]
 mod random;
 #[cfg(test)]
@@ -35,6 +36,7 @@ mod sink;
 mod size;
 mod sort;
 mod sparse;
+mod statistics;
 mod stored_page;
 mod support;
 #[cfg(test)]
@@ -56,6 +58,7 @@ pub use encoder::gap_max;
 pub use identity::ChunkIdentity;
 pub use layout::TIME_COLUMN;
 pub use profile::Effort;
+pub use projection::Projection;
 pub use selection::Columns;
 pub use selection::Selection;
 pub use size::batch_bytes;

@@ -39,8 +39,11 @@ impl ChunkLayout {
     /// Exact for the whole group, and nearly so for rows with a page of their own.
     ///
     /// Cost: one look at each page of the group.
-    pub fn logical_bytes(&self, row_group: usize, rows: &Range<u64>) -> u64 {
+    pub fn logical_bytes(&self, row_group: usize, rows: &Range<u64>, columns: &Columns) -> u64 {
         let Some(info) = self.row_groups.get(row_group) else { return 0 };
+        if *columns != Columns::All {
+            return self.values_bytes(row_group, rows, columns);
+        }
         let (mut stored, mut wanted) = (0u128, 0u128);
         for leaf in 0..self.metadata().file_metadata().schema_descr().num_columns() {
             let pages = self.pages(row_group, leaf);
@@ -55,6 +58,27 @@ impl ChunkLayout {
         u64::try_from(wanted * u128::from(info.logical_bytes) / stored.max(1)).unwrap_or(u64::MAX)
     }
 
+    /// The same for some columns: what their values take, and their pages where that is more (texts, binaries).
+    fn values_bytes(&self, row_group: usize, rows: &Range<u64>, columns: &Columns) -> u64 {
+        let groups = self.metadata().row_groups();
+        let (Some(info), Some(group)) = (self.row_groups.get(row_group), groups.get(row_group)) else { return 0 };
+        let (mut bytes, inside) = (0u128, u128::from(rows.end.saturating_sub(rows.start)));
+        for (_, column) in group.columns().iter().enumerate().filter(|(leaf, _)| self.has(columns, *leaf)) {
+            // Eight bytes, a place in a text's offsets, and a bit of validity are at most that.
+            let values = u128::from(column.num_values().unsigned_abs()) * 16;
+            bytes += values.max(u128::from(column.uncompressed_size().unsigned_abs()));
+        }
+        u64::try_from(bytes * inside / u128::from(info.rows.max(1))).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn has(&self, columns: &Columns, leaf: usize) -> bool {
+        match columns {
+            Columns::All => true,
+            Columns::TimeOnly => leaf == self.time_leaf,
+            Columns::Some(projection) => projection.has(leaf),
+        }
+    }
+
     /// The first row of the page of timestamps that `row` is in.
     pub fn page_start(&self, row_group: usize, row: u64) -> Option<u64> {
         let pages = self.pages(row_group, self.time_leaf);
@@ -65,7 +89,7 @@ impl ChunkLayout {
     /// Byte ranges of the file that [`Self::decode`] will ask for: ascending, touching ones merged.
     pub fn needs(&self, selection: &Selection) -> Vec<Range<u64>> {
         let leaves = 0..self.arrow.parquet_schema().num_columns();
-        let wanted = leaves.filter(|leaf| selection.columns == Columns::All || *leaf == self.time_leaf);
+        let wanted = leaves.filter(|leaf| self.has(&selection.columns, *leaf));
         merged(wanted.flat_map(|leaf| self.leaf_needs(selection, leaf)).collect())
     }
 

@@ -1,15 +1,18 @@
 //! Which rows of a row group are wanted, and which bytes hold them.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use super::projection::Projection;
 use crate::model::TimeRange;
 
 /// Which columns a reader wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Columns {
     All,
     /// `timestamp_ns` alone.
     TimeOnly,
+    Some(Arc<Projection>),
 }
 
 /// Rows of one row group that may lie in a time range. Made by `ChunkLayout::select`, for that layout only.

@@ -90,7 +90,7 @@ pub(super) fn read(file: &[u8], layout: &ChunkLayout, selection: &Selection) -> 
 pub(super) fn decode(file: &[u8], record: &ChunkRecord, range: &TimeRange, columns: Columns) -> Vec<RecordBatch> {
     let layout = layout(file, record);
     let groups = layout.row_groups().iter().enumerate();
-    let selections = groups.filter_map(|(group, info)| layout.select(group, 0..info.rows, range, columns));
+    let selections = groups.filter_map(|(group, info)| layout.select(group, 0..info.rows, range, columns.clone()));
     selections
         .map(|selection| layout.decode(&selection, &read(file, &layout, &selection), &Recycler::new(0)).unwrap())
         .collect()

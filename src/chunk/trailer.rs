@@ -37,6 +37,7 @@ const CREATED_BY: &str = concat!("tessera version ", env!("CARGO_PKG_VERSION"));
 pub(super) struct Body<'a> {
     pub bytes: u64,
     pub checksums: &'a [u64],
+    pub statistics: Statistics,
 }
 
 /// The bytes behind the last page, and the record.
@@ -52,7 +53,7 @@ pub(super) fn write(
     let bounds = row_groups.iter().map(|group| group.bounds).reduce(TimeBounds::union).ok_or(EncodeError::Empty)?;
     let rows: i64 = row_groups.iter().map(|group| group.pages.row_group.num_rows()).sum();
     let logical_bytes: Vec<u64> = row_groups.iter().map(|group| group.logical_bytes).collect();
-    let Body { bytes: body_bytes, checksums } = body;
+    let Body { bytes: body_bytes, checksums, statistics } = body;
     assert!(
         checksums.len() as u64 == body_bytes.div_ceil(CHECKSUM_BLOCK as u64),
         "{} checksums for {body_bytes} bytes",
@@ -76,7 +77,7 @@ pub(super) fn write(
         row_groups: row_groups.len() as u32,
         pages: Some(page_facts(&row_groups, &runs)),
         runs,
-        statistics: Statistics::default(),
+        statistics,
     };
     let keys = keys(identity, schema, &record, &logical_bytes);
     let footer = footer(parquet, time_leaf, rows, keys, row_groups, footer_offset).map_err(EncodeError::Parquet)?;
@@ -142,6 +143,12 @@ fn runs(row_groups: &[RowGroup]) -> Vec<u32> {
     runs
 }
 
+/// `version:hex digits`, as the record has them: who rebuilds a record from the file has them too.
+fn statistics_text(statistics: &Statistics) -> String {
+    let digits: String = statistics.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}:{digits}", statistics.version)
+}
+
 fn keys(identity: &ChunkIdentity, schema: &SchemaRef, record: &ChunkRecord, logical_bytes: &[u64]) -> Vec<KeyValue> {
     let key = |key: &str, value: &dyn Display| KeyValue::new(key.to_owned(), value.to_string());
     vec![
@@ -162,6 +169,7 @@ fn keys(identity: &ChunkIdentity, schema: &SchemaRef, record: &ChunkRecord, logi
         key(KEY_BOUNDS, &list(&[record.bounds.first, record.bounds.last])),
         key(KEY_RUNS, &list(&record.runs)),
         key(KEY_LOGICAL_BYTES, &list(logical_bytes)),
+        key(KEY_STATISTICS, &statistics_text(&record.statistics)),
         key(KEY_CHECKSUM_OFFSET, &record.body_bytes),
         key(KEY_CHECKSUM_BYTES, &(record.footer_offset - record.body_bytes)),
         key(KEY_DIGEST, &digits(&record.digest)),

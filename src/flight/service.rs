@@ -70,12 +70,13 @@ impl FlightService for Service {
         info::schema(&self.desk, request.into_inner()).await.map(Response::new)
     }
 
-    /// Every action has one result.
+    /// Every action has one result, but windows: those are one each, and there may be none.
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
         let Action { r#type: kind, body } = request.into_inner();
-        let answer = action::run(&self.desk, &kind, &body).await?;
-        let result = arrow_flight::Result { body: Bytes::from(answer) };
-        Ok(Response::new(stream::iter([Ok(result)]).boxed()))
+        let answers = action::run(&self.desk, &kind, &body).await?;
+        let result =
+            |answer: Result<String, Status>| answer.map(|json| arrow_flight::Result { body: Bytes::from(json) });
+        Ok(Response::new(answers.map(result).boxed()))
     }
 
     async fn list_actions(&self, _: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {

@@ -18,6 +18,7 @@ use crate::auth::TicketError;
 use crate::catalog::CatalogError;
 use crate::chunk::EncodeError;
 use crate::model::Refusal;
+use crate::query::QueryError;
 use crate::retrieval::RetrievalError;
 use crate::session::SessionError;
 use crate::shard::PutError;
@@ -118,6 +119,19 @@ impl Answerable for WireError {
             | Self::DescriptorPath { .. }
             | Self::Criteria(_)
             | Self::Ticket => Code::InvalidArgument,
+        }
+    }
+}
+
+impl Answerable for QueryError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Length { .. }
+            | Self::Values { .. }
+            | Self::Leaves { .. }
+            | Self::Json(_)
+            | Self::Missing { .. }
+            | Self::Key { .. } => Code::InvalidArgument,
         }
     }
 }
@@ -230,7 +244,9 @@ impl Answerable for RetrievalError {
         match self {
             Self::NotFound { .. } => Code::NotFound,
             Self::NotFinalized { .. } => Code::FailedPrecondition,
-            Self::TooManySegments { .. } => Code::ResourceExhausted,
+            Self::TooManySegments { .. } | Self::TooManyTopics { .. } => Code::ResourceExhausted,
+            Self::QueryTime { .. } => Code::DeadlineExceeded,
+            Self::ForeignTag { .. } => Code::InvalidArgument,
             Self::Schema { .. } => Code::DataLoss,
             Self::Shard { cause, .. } => cause.code(),
             Self::Catalog(cause) => cause.code(),

@@ -3,6 +3,7 @@
 //! Text and bytes from outside become one of these types at the border; inside the house the type is the proof.
 
 mod format;
+mod found;
 mod id;
 mod locator;
 mod metadata;
@@ -13,12 +14,15 @@ mod order;
 mod pattern;
 mod predicate;
 mod record;
+mod skip_index;
 mod state;
 mod summary;
 mod time;
 
 pub use format::FormatError;
 pub use format::SerializationFormat;
+pub use found::FoundSequence;
+pub use found::FoundTopic;
 pub use id::ChunkId;
 pub use id::DeviceId;
 pub use id::IdSource;
@@ -59,6 +63,16 @@ pub use record::DeviceNumber;
 pub use record::PageFacts;
 pub use record::ShardIndex;
 pub use record::Statistics;
+pub use skip_index::CATEGORIES_MAX;
+pub use skip_index::CATEGORY_LEN_MAX;
+pub use skip_index::ColumnSummary;
+pub use skip_index::SKIP_INDEX_VERSION;
+pub use skip_index::Values;
+pub use skip_index::decode_skip_index;
+pub use skip_index::encode_skip_index;
+pub use skip_index::may_match;
+pub use skip_index::merge_skip_indices;
+pub use skip_index::text_prefix;
 pub use state::Refusal;
 pub use state::SessionMove;
 pub use state::SessionState;

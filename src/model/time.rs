@@ -42,6 +42,13 @@ impl TimeRange {
         self.start.is_none_or(|start| start <= time) && self.end.is_none_or(|end| time < end)
     }
 
+    /// What lies in both; `None` when nothing does.
+    pub fn intersection(&self, other: &Self) -> Option<Self> {
+        let start = self.start.max(other.start);
+        let end = [self.end, other.end].into_iter().flatten().min();
+        Self::new(start, end).ok()
+    }
+
     /// Whether a row within `bounds` could lie inside.
     pub fn overlaps(&self, bounds: &TimeBounds) -> bool {
         self.start.is_none_or(|start| start <= bounds.last) && self.end.is_none_or(|end| bounds.first < end)

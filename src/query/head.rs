@@ -5,14 +5,16 @@
 
 use std::ops::Bound;
 
-use serde_json::Value;
-
 use super::ast::HeadField;
 use super::ast::HeadTest;
 use super::ast::MetadataStep;
+use super::json::Json;
+use super::json::Twice;
 use crate::model::Expression;
+use crate::model::Literal;
 use crate::model::Number;
 use crate::model::Test;
+use crate::model::UserMetadata;
 
 /// What is known of a sequence or a topic.
 pub struct Head<'a> {
@@ -25,7 +27,17 @@ pub struct Head<'a> {
     pub tag: &'a str,
     /// Empty for a sequence.
     pub format: &'a str,
-    pub metadata: &'a Value,
+    pub metadata: &'a Metadata,
+}
+
+/// User metadata, taken apart.
+pub struct Metadata(Json);
+
+impl Metadata {
+    pub fn parse(metadata: &UserMetadata) -> Self {
+        // It was checked when it came; what is no JSON after all has nothing to find.
+        Self(Json::parse(metadata.as_str().as_bytes(), Twice::LastCounts).unwrap_or(Json::Null))
+    }
 }
 
 /// Whether all conditions hold.
@@ -48,9 +60,9 @@ fn leaf_holds(HeadTest { field, test }: &HeadTest, head: &Head) -> bool {
         HeadField::Tag => test.text(head.tag),
         HeadField::Format => test.text(head.format),
         HeadField::Metadata(path) => {
-            let found = values(head.metadata, path);
+            let found = values(&head.metadata.0, path);
             match test {
-                Test::Missing => found.iter().all(|value| value.is_null()),
+                Test::Missing => found.iter().all(|value| **value == Json::Null),
                 test => found.into_iter().any(|value| value_holds(test, value)),
             }
         }
@@ -78,38 +90,32 @@ fn number(test: &Test, value: Number) -> bool {
 }
 
 /// One value; of a list, its elements.
-fn value_holds(test: &Test, value: &Value) -> bool {
+fn value_holds(test: &Test, value: &Json) -> bool {
     match (test, value) {
-        (Test::List { items, equal }, Value::Array(found)) => {
+        (Test::List { items, equal }, Json::List(found)) => {
             let same = found.len() == items.len() && found.iter().zip(items).all(|(value, item)| equals(item, value));
             same == *equal
         }
-        (Test::Exists, value) => !value.is_null(),
-        (test, Value::Array(items)) => items.iter().any(|item| !item.is_array() && value_holds(test, item)),
-        (test, Value::Number(n)) => as_number(n).is_some_and(|n| number(test, n)),
-        (test, Value::String(text)) => test.text(text),
-        (test, Value::Bool(value)) => test.boolean(*value),
-        (_, Value::Null | Value::Object(_)) => false,
+        (Test::Exists, value) => *value != Json::Null,
+        (test, Json::List(items)) => items.iter().any(|item| !matches!(item, Json::List(_)) && value_holds(test, item)),
+        (test, Json::Number(n)) => number(test, *n),
+        (test, Json::Text(text)) => test.text(text),
+        (test, Json::Boolean(value)) => test.boolean(*value),
+        (_, Json::Null | Json::Object(_)) => false,
     }
 }
 
-fn equals(item: &crate::model::Literal, value: &Value) -> bool {
-    use crate::model::Literal;
+fn equals(item: &Literal, value: &Json) -> bool {
     match (item, value) {
-        (Literal::Number(own), Value::Number(n)) => as_number(n).is_some_and(|n| n == *own),
-        (Literal::Text(own), Value::String(text)) => own == text,
-        (Literal::Boolean(own), Value::Bool(value)) => own == value,
+        (Literal::Number(own), Json::Number(n)) => n == own,
+        (Literal::Text(own), Json::Text(text)) => own == text,
+        (Literal::Boolean(own), Json::Boolean(value)) => own == value,
         _ => false,
     }
 }
 
-fn as_number(n: &serde_json::Number) -> Option<Number> {
-    let integer = n.as_i64().map(i128::from).or_else(|| n.as_u64().map(i128::from));
-    integer.map(Number::Integer).or_else(|| n.as_f64().filter(|x| x.is_finite()).map(Number::Float))
-}
-
 /// The values a path leads to, each once.
-fn values<'a>(root: &'a Value, path: &[MetadataStep]) -> Vec<&'a Value> {
+fn values<'a>(root: &'a Json, path: &[MetadataStep]) -> Vec<&'a Json> {
     let mut found = vec![root];
     for step in path {
         let mut next = Vec::new();
@@ -126,33 +132,36 @@ fn values<'a>(root: &'a Value, path: &[MetadataStep]) -> Vec<&'a Value> {
     found
 }
 
-fn advance<'a>(value: &'a Value, step: &MetadataStep, next: &mut Vec<&'a Value>) {
+fn advance<'a>(value: &'a Json, step: &MetadataStep, next: &mut Vec<&'a Json>) {
     match (step, value) {
-        (MetadataStep::Key(_) | MetadataStep::AnyKey, Value::Array(items)) => {
+        (MetadataStep::Key(_) | MetadataStep::AnyKey, Json::List(items)) => {
             // One level, as lists of lists are not looked through.
-            items.iter().filter(|item| item.is_object()).for_each(|item| advance(item, step, next));
+            items.iter().filter(|item| matches!(item, Json::Object(_))).for_each(|item| advance(item, step, next));
         }
-        (MetadataStep::Key(key), Value::Object(members)) => next.extend(members.get(key)),
-        (MetadataStep::AnyKey, Value::Object(members)) => next.extend(members.values()),
+        (MetadataStep::Key(key), Json::Object(members)) => {
+            next.extend(members.iter().rfind(|(own, _)| own == key).map(|(_, value)| value));
+        }
+        (MetadataStep::AnyKey, Json::Object(members)) => next.extend(members.iter().map(|(_, value)| value)),
         (MetadataStep::Key(_) | MetadataStep::AnyKey, _) => {}
-        (MetadataStep::Items, Value::Array(items)) => next.extend(items),
+        (MetadataStep::Items, Json::List(items)) => next.extend(items),
         (MetadataStep::Items, other) => next.push(other),
         (MetadataStep::AnyDepth, value) => descend(value, next),
     }
 }
 
 /// The value and everything below it. Metadata is at most 32 deep.
-fn descend<'a>(value: &'a Value, next: &mut Vec<&'a Value>) {
+fn descend<'a>(value: &'a Json, next: &mut Vec<&'a Json>) {
     next.push(value);
     match value {
-        Value::Array(items) => items.iter().for_each(|item| descend(item, next)),
-        Value::Object(members) => members.values().for_each(|item| descend(item, next)),
+        Json::List(items) => items.iter().for_each(|item| descend(item, next)),
+        Json::Object(members) => members.iter().for_each(|(_, item)| descend(item, next)),
         _ => {}
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
     use serde_json::json;
 
     use super::super::parse;
@@ -161,6 +170,7 @@ mod tests {
     fn asks(metadata: &Value, path: &str, condition: Value) -> bool {
         let body = json!({"topic": {"user_metadata": {path: condition}}}).to_string();
         let query = parse(body.as_bytes()).unwrap();
+        let metadata = &Metadata::parse(&UserMetadata::parse(&metadata.to_string()).unwrap());
         let head =
             Head { name: "/imu", locator: "drive/imu", created_at_ns: 5, tag: "IMU", format: "default", metadata };
         holds(&query.root.topic, &head)

@@ -11,6 +11,7 @@ use super::condition::Dialect;
 use super::error::Problem;
 use super::error::QueryError;
 use super::json::Json;
+use super::json::Twice;
 use super::path;
 use crate::model::ColumnTest;
 use crate::model::Expression;
@@ -57,7 +58,7 @@ pub(super) fn object(body: &[u8]) -> Result<Vec<(String, Json)>, QueryError> {
     }
     let json = match body.is_empty() {
         true => Json::Object(Vec::new()),
-        false => serde_json::from_slice(body)
+        false => Json::parse(body, Twice::Refused)
             .map_err(|cause| QueryError::Json(cause.to_string().chars().take(200).collect()))?,
     };
     match json {

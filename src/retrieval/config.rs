@@ -10,10 +10,19 @@ pub struct RetrievalConfig {
     pub target_message_bytes: usize,
     /// Rows of a batch, at most; smaller batches follow when it is reached.
     pub batch_rows_max: usize,
+    /// Seconds that a query may take; it is DEADLINE_EXCEEDED then.
+    pub query_seconds_max: u32,
+    /// Topics in the answer to a query, at most; it is RESOURCE_EXHAUSTED beyond.
+    pub query_topics_max: usize,
 }
 
 impl Default for RetrievalConfig {
     fn default() -> Self {
-        Self { target_message_bytes: 4 << 20, batch_rows_max: 64 << 10 }
+        Self {
+            target_message_bytes: 4 << 20,
+            batch_rows_max: 64 << 10,
+            query_seconds_max: 60,
+            query_topics_max: 1_000_000,
+        }
     }
 }

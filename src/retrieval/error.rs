@@ -20,6 +20,12 @@ pub enum RetrievalError {
     TooManySegments { topic: TopicName, max: usize },
     #[error("the catalog holds no usable schema for topic {topic}: {why}")]
     Schema { topic: TopicName, why: String },
+    #[error("the query took longer than {seconds} s: ask for fewer sequences or a shorter time")]
+    QueryTime { seconds: u32 },
+    #[error("the answer has more than {max} topics: narrow the query, or give it a limit")]
+    TooManyTopics { max: usize },
+    #[error("topic {topic} has the ontology tag {tag}, the conditions are about {asked}")]
+    ForeignTag { topic: TopicName, tag: String, asked: String },
     #[error("topic {topic}: {cause}")]
     Shard { topic: TopicName, cause: Box<ShardError> },
     /// What the catalog answered and no variant above says better.

@@ -3,14 +3,17 @@
 //! Invariants
 //! - Only final sessions are read. A topic of an open one is [`RetrievalError::NotFinalized`], never a part of it.
 //! - Planning holds segments (sums over 256 chunks), never a topic's chunks: shards ask for those as they read on.
-//! - Nothing here touches rows; the catalog prunes, the shards read.
+//! - Nothing here touches rows; the catalog prunes, the shards read and filter. A search sees the times of hits, no more.
 
 mod config;
 mod error;
 mod info;
+mod matching;
 mod plan;
+mod search;
 mod storage;
 mod stream;
+mod windows;
 
 pub use config::RetrievalConfig;
 pub use error::RetrievalError;
@@ -18,3 +21,4 @@ pub use info::Info;
 pub use info::TopicInfo;
 pub use stream::Reading;
 pub use stream::Retrieval;
+pub use windows::Windows;

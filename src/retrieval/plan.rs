@@ -11,6 +11,7 @@ use crate::catalog::Catalog;
 use crate::catalog::CatalogError;
 use crate::catalog::SegmentView;
 use crate::catalog::Visibility;
+use crate::model::Predicate;
 use crate::model::TimeBounds;
 use crate::model::TimeRange;
 use crate::model::TopicId;
@@ -21,6 +22,8 @@ use crate::shard::Window;
 
 /// Segments asked for at once.
 const PAGE: u32 = 256;
+/// The same where most of them are left out.
+const MATCHING_PAGE: u32 = 1000;
 
 /// Segments of one plan, about 70 MB: 256 million chunks.
 const SEGMENTS_MAX: usize = 1 << 20;
@@ -40,13 +43,27 @@ impl Plan {
     /// # Errors
     /// Of the catalog; [`RetrievalError::TooManySegments`].
     pub(super) async fn make(catalog: &dyn Catalog, view: TopicView, range: TimeRange) -> Result<Self, RetrievalError> {
-        Self::bounded(catalog, view, range, SEGMENTS_MAX).await
+        Self::bounded(catalog, view, range, None, SEGMENTS_MAX).await
+    }
+
+    /// Without segments that cannot have a row that satisfies the predicate.
+    ///
+    /// # Errors
+    /// As [`Self::make`].
+    pub(super) async fn matching(
+        catalog: &dyn Catalog,
+        view: TopicView,
+        range: TimeRange,
+        predicate: Arc<Predicate>,
+    ) -> Result<Self, RetrievalError> {
+        Self::bounded(catalog, view, range, Some(predicate), SEGMENTS_MAX).await
     }
 
     async fn bounded(
         catalog: &dyn Catalog,
         view: TopicView,
         range: TimeRange,
+        predicate: Option<Arc<Predicate>>,
         max: usize,
     ) -> Result<Self, RetrievalError> {
         let mut plan = Self { view, range, segments: Vec::new() };
@@ -55,7 +72,13 @@ impl Plan {
         }
         let mut cursor = None;
         loop {
-            let page = catalog.segments(plan.view.head.id, range, cursor, PAGE).await?;
+            let topic = plan.view.head.id;
+            let page = match &predicate {
+                Some(predicate) => {
+                    catalog.segments_matching(topic, range, predicate.clone(), cursor, MATCHING_PAGE).await?
+                }
+                None => catalog.segments(topic, range, cursor, PAGE).await?,
+            };
             plan.segments.extend(page.items);
             if plan.segments.len() > max {
                 return Err(RetrievalError::TooManySegments { topic: plan.view.head.name, max });
@@ -87,6 +110,7 @@ impl Plan {
             range: self.range,
             batch_bytes: config.target_message_bytes,
             batch_rows: config.batch_rows_max,
+            filter: None,
         }
     }
 }

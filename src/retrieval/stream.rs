@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use tokio::sync::Semaphore;
 
 use super::config::RetrievalConfig;
 use super::error::RetrievalError;
@@ -10,10 +11,14 @@ use super::info;
 use super::info::Info;
 use super::plan;
 use super::plan::Plan;
+use super::search;
 use super::storage;
+use super::windows;
+use super::windows::Windows;
 use crate::catalog::Catalog;
 use crate::catalog::Page;
 use crate::catalog::Visibility;
+use crate::model::FoundSequence;
 use crate::model::Locator;
 use crate::model::SequenceHead;
 use crate::model::SequenceName;
@@ -24,6 +29,9 @@ use crate::model::TopicId;
 use crate::model::TopicName;
 use crate::model::TopicStorage;
 use crate::model::TopicView;
+use crate::query::Clusters;
+use crate::query::Intersection;
+use crate::query::Query;
 use crate::shard::BatchReceiver;
 use crate::shard::Shards;
 
@@ -40,6 +48,8 @@ pub(super) struct Desk {
     pub(super) catalog: Arc<dyn Catalog>,
     pub(super) shards: Shards,
     pub(super) config: RetrievalConfig,
+    /// Topics that queries of all clients read at a time.
+    pub(super) searching: Semaphore,
 }
 
 /// A read under way.
@@ -52,7 +62,7 @@ pub struct Reading {
 
 impl Retrieval {
     pub fn new(catalog: Arc<dyn Catalog>, shards: Shards, config: RetrievalConfig) -> Self {
-        Self { desk: Arc::new(Desk { catalog, shards, config }) }
+        Self { desk: Arc::new(Desk { catalog, shards, config, searching: Semaphore::new(search::TOPICS_AT_ONCE) }) }
     }
 
     /// One page of all sequences by name, those behind `after`; `next` is `None` on the last page.
@@ -108,13 +118,40 @@ impl Retrieval {
         plan::topic(&*self.desk.catalog, name).await
     }
 
+    /// The sequences and topics that a query is about, in the order of names. Dropping the future ends all work for it.
+    ///
+    /// Cost: the catalog once; rows of those topics only that their tag and schema let through, and of those the columns that
+    /// the query names, up to the first match.
+    ///
+    /// # Errors
+    /// [`RetrievalError::QueryTime`], [`RetrievalError::TooManyTopics`], [`RetrievalError::Shard`] when rows cannot be read.
+    pub async fn search(&self, query: &Query) -> Result<Vec<FoundSequence>, RetrievalError> {
+        search::search(&self.desk, query).await
+    }
+
+    /// Windows of matching rows, in the order of time, while they are found.
+    ///
+    /// # Errors
+    /// As [`Self::topic`]; [`RetrievalError::ForeignTag`]. The stream's: [`RetrievalError::Shard`].
+    pub async fn clusters(&self, asked: Clusters) -> Result<Windows, RetrievalError> {
+        windows::clusters(self.desk.clone(), asked).await
+    }
+
+    /// Windows that several topics have in common, likewise.
+    ///
+    /// # Errors
+    /// As [`Self::clusters`].
+    pub async fn intersection(&self, asked: Intersection) -> Result<Windows, RetrievalError> {
+        windows::intersection(self.desk.clone(), asked).await
+    }
+
     /// Starts to read the rows of a topic that lie in `range`, in time order.
     ///
     /// # Errors
     /// [`RetrievalError::NotFound`] for a topic that was deleted, [`RetrievalError::NotFinalized`],
     /// [`RetrievalError::Shard`] when too many read.
     pub async fn read(&self, topic: TopicId, range: TimeRange) -> Result<Reading, RetrievalError> {
-        let Desk { catalog, shards, config } = &*self.desk;
+        let Desk { catalog, shards, config, .. } = &*self.desk;
         let view = plan::topic_by_id(&**catalog, topic).await?;
         let schema = plan::schema(&view)?;
         let request = Plan::make(&**catalog, view.clone(), range).await?.request(config);

@@ -159,10 +159,18 @@ impl Shards {
     pub async fn open_reader(&self, request: ReadRequest) -> Result<BatchReceiver, ShardError> {
         // Large rows are stored as they are, so their files say how large they are.
         let row_bytes = request.segments.iter().map(|segment| segment.bytes / segment.rows.max(1)).max().unwrap_or(0);
-        let account = self.0.read_budget.open(usize::try_from(row_bytes).unwrap_or(usize::MAX))?;
+        let row_bytes = match &request.filter {
+            Some(filter) if filter.columns.is_some() => 0,
+            _ => usize::try_from(row_bytes).unwrap_or(usize::MAX),
+        };
+        let account = self.0.read_budget.open(row_bytes)?;
         let (outbox, batches) =
             mailbox(BATCHES_AHEAD_MAX, merge::bytes_max(request.batch_bytes).saturating_mul(BATCHES_AHEAD_MAX));
-        let lane = self.lane(self.0.turn.fetch_add(1, Relaxed))?;
+        let turn = match &request.filter {
+            Some(filter) => filter.shard,
+            None => self.0.turn.fetch_add(1, Relaxed),
+        };
+        let lane = self.lane(turn)?;
         let open = ShardRequest::OpenReader { request: Box::new(request), account, outbox };
         lane.inbox.send(open, 0).await.map_err(|_| ShardError::Stopped)?;
         Ok(BatchReceiver { batches, loan: None })

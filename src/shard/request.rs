@@ -1,5 +1,7 @@
 //! What crosses the bridge to a shard.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::channel::oneshot;
@@ -21,6 +23,7 @@ use super::error::PutError;
 use super::error::ReadError;
 use super::error::ShardError;
 use super::files::Room;
+use super::filter::Filter;
 use super::handle::Counted;
 use super::put_task::PutSignals;
 use super::read_budget::Loan;
@@ -57,6 +60,8 @@ pub struct ReadRequest {
     pub batch_bytes: usize,
     /// Rows of a batch, at most.
     pub batch_rows: usize,
+    /// Which rows and columns; `None`: all.
+    pub filter: Option<Arc<Filter>>,
 }
 
 /// What lies inside a time range, exactly.

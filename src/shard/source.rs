@@ -4,10 +4,13 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use arrow::error::ArrowError;
 use futures::channel::oneshot;
 
 use crate::chunk::Columns;
+use crate::chunk::Projection;
 use crate::chunk::Selection;
 use crate::chunk::SparseBytes;
 use crate::io::Recycler;
@@ -17,6 +20,7 @@ use crate::runtime::TaskSet;
 use crate::store::ChunkReader;
 use crate::store::FetchError;
 
+use super::filter::Filter;
 use super::merge::Cursor;
 use super::merge::Head;
 use super::merge::NoTimes;
@@ -41,6 +45,8 @@ pub enum SourceError {
     Fetch(#[from] FetchError),
     #[error(transparent)]
     NoTimes(#[from] NoTimes),
+    #[error(transparent)]
+    Filter(#[from] ArrowError),
 }
 
 /// Rows to be decoded in one go.
@@ -76,14 +82,27 @@ pub struct Source {
     position: Position,
     group_end: usize,
     range: TimeRange,
+    columns: Columns,
+    filter: Option<Arc<Filter>>,
     pub cursor: Option<Cursor>,
     /// In the order of their rows, one behind the other.
     ahead: VecDeque<Ahead>,
 }
 
 /// The sources of a chunk, in the order of their rows.
-pub fn sources(chunk: &Rc<ChunkReader>, record: &ChunkRecord, order: u64, range: &TimeRange) -> Vec<Source> {
-    let groups = chunk.layout().row_groups().len();
+pub fn sources(
+    chunk: &Rc<ChunkReader>,
+    record: &ChunkRecord,
+    order: u64,
+    range: &TimeRange,
+    filter: Option<&Arc<Filter>>,
+) -> Vec<Source> {
+    let layout = chunk.layout();
+    let groups = layout.row_groups().len();
+    let columns = match filter.map(|filter| &filter.columns) {
+        Some(Some(paths)) => Columns::Some(Arc::new(Projection::of(layout.schema(), paths))),
+        Some(None) | None => Columns::All,
+    };
     let starts = record.runs.iter().map(|start| *start as usize);
     let ends = record.runs.iter().skip(1).map(|start| *start as usize).chain([groups]);
     let run = |(index, (start, end)): (usize, (usize, usize))| Source {
@@ -92,6 +111,8 @@ pub fn sources(chunk: &Rc<ChunkReader>, record: &ChunkRecord, order: u64, range:
         position: Position { group: start, row: 0 },
         group_end: end,
         range: *range,
+        columns: columns.clone(),
+        filter: filter.cloned(),
         cursor: None,
         ahead: VecDeque::new(),
     };
@@ -158,9 +179,9 @@ impl Source {
         }
         let (rows, next) = self.after(position, bytes_max);
         let layout = self.chunk.layout();
-        let selection = layout.select(position.group, rows, &self.range, Columns::All)?;
+        let selection = layout.select(position.group, rows, &self.range, self.columns.clone())?;
         let rows = selection.rows();
-        let bytes = usize::try_from(layout.logical_bytes(position.group, &rows)).unwrap_or(usize::MAX);
+        let bytes = usize::try_from(layout.logical_bytes(position.group, &rows, &self.columns)).unwrap_or(usize::MAX);
         // Buffers of values whose lengths differ grow by doubling while they are decoded; a single one fits at once.
         let growth = if rows.end - rows.start > 1 { bytes } else { 0 };
         let slack = layout.schema().flattened_fields().len().saturating_mul(COLUMN_SLACK).min(SLACK_MAX);
@@ -171,7 +192,9 @@ impl Source {
     fn after(&self, position: Position, bytes_max: usize) -> (Range<u64>, Position) {
         let layout = self.chunk.layout();
         let rows = layout.row_groups().get(position.group).map_or(0, |group| group.rows);
-        let fits = |end: u64, bytes_max: u64| layout.logical_bytes(position.group, &(position.row..end)) <= bytes_max;
+        let fits = |end: u64, bytes_max: u64| {
+            layout.logical_bytes(position.group, &(position.row..end), &self.columns) <= bytes_max
+        };
         let bytes_max = bytes_max as u64;
         // A rest too small to be worth a read of its own goes along.
         if fits(rows, bytes_max.saturating_add(bytes_max / 4)) {
@@ -234,7 +257,10 @@ impl Source {
         bytes: &SparseBytes,
         memory: &Recycler,
     ) -> Result<(), SourceError> {
-        let batch = self.chunk.layout().decode(&portion.selection, bytes, memory).map_err(FetchError::from)?;
+        let mut batch = self.chunk.layout().decode(&portion.selection, bytes, memory).map_err(FetchError::from)?;
+        if let Some(filter) = &self.filter {
+            batch = filter.apply(batch)?;
+        }
         room.settle(batch.get_array_memory_size());
         self.position = portion.next;
         self.cursor = Cursor::new(batch, room)?;

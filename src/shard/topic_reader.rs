@@ -97,6 +97,8 @@ impl TopicReader {
     fn new(context: Rc<ShardContext>, mut request: ReadRequest, account: ReadAccount, outbox: Sender<Served>) -> Self {
         let mut segments = std::mem::take(&mut request.segments);
         segments.sort_by_key(|segment| segment.bounds.first);
+        // Batches are cut before the filter, so the first one with rows may come late.
+        let bytes_max = if request.filter.is_some() { usize::MAX } else { FIRST_BATCH_BYTES };
         Self {
             context,
             request,
@@ -106,7 +108,7 @@ impl TopicReader {
             chunks: VecDeque::new(),
             sources: Vec::new(),
             upcoming: None,
-            bytes_max: FIRST_BATCH_BYTES,
+            bytes_max,
         }
     }
 
@@ -115,6 +117,10 @@ impl TopicReader {
         let mut batch = BatchBuilder::new(self.batch_bytes(), self.request.batch_rows);
         self.bytes_max = self.bytes_max.saturating_mul(4);
         loop {
+            // With a filter that few rows pass it may be long to the next batch.
+            if self.request.filter.is_some() && self.outbox.is_closed() {
+                return Ok(None);
+            }
             match self.next_step() {
                 Step::List => self.list_segment().await?,
                 Step::Open => self.open_chunk().await?,
@@ -161,7 +167,11 @@ impl TopicReader {
         let records = records.map_err(|cause| catalog_error(&self.request, cause))?;
         // Runs of one chunk count up from its order: leave room for as many as a chunk can have.
         let base = u64::from(segment.key.number) << 32;
-        let wanted = records.into_iter().enumerate().filter(|(_, r)| self.request.range.overlaps(&r.bounds));
+        let filter = self.request.filter.as_deref();
+        let may = |record: &ChunkRecord| {
+            self.request.range.overlaps(&record.bounds) && filter.is_none_or(|filter| filter.may_match(record))
+        };
+        let wanted = records.into_iter().enumerate().filter(|(_, record)| may(record));
         self.chunks.extend(wanted.map(|(index, record)| (base | (index as u64) << 20, record)));
         self.chunks.make_contiguous().sort_by_key(|(order, record)| (record.bounds.first, *order));
         Ok(())
@@ -186,7 +196,8 @@ impl TopicReader {
 
     fn wanted(&self, order: u64, record: ChunkRecord) -> Result<Wanted, ReadError> {
         let device = Rc::clone(&self.context.directory(&self.request, record.device)?.device);
-        Ok(Wanted { device, session: self.request.session, record, order, range: self.request.range })
+        let (session, range, filter) = (self.request.session, self.request.range, self.request.filter.clone());
+        Ok(Wanted { device, session, record, order, range, filter })
     }
 
     /// Begins with the next chunk while the rest of the one before is read.
@@ -280,6 +291,9 @@ impl TopicReader {
         match error {
             SourceError::Fetch(cause) => self.context.fetch_error(&self.request, cause).await,
             SourceError::NoTimes(cause) => ReadError::NoTimes { topic: self.request.name.clone(), cause },
+            SourceError::Filter(cause) => {
+                ReadError::Assemble { topic: self.request.name.clone(), cause: cause.to_string() }
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The chunk that a reader comes to next, opened and read ahead while the one before is sent.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use futures::channel::oneshot;
 
@@ -12,6 +13,7 @@ use crate::runtime::TaskSet;
 use crate::store::ChunkReader;
 use crate::store::FetchError;
 
+use super::filter::Filter;
 use super::read_budget::ReadAccount;
 use super::source;
 use super::source::Source;
@@ -24,6 +26,7 @@ pub struct Wanted {
     /// Its place in the order of arrival.
     pub order: u64,
     pub range: TimeRange,
+    pub filter: Option<Arc<Filter>>,
 }
 
 impl Wanted {
@@ -33,7 +36,7 @@ impl Wanted {
     /// [`FetchError`].
     pub async fn open(&self) -> Result<Vec<Source>, FetchError> {
         let chunk = Rc::new(ChunkReader::open(&self.device, self.session, &self.record).await?);
-        Ok(source::sources(&chunk, &self.record, self.order, &self.range))
+        Ok(source::sources(&chunk, &self.record, self.order, &self.range, self.filter.as_ref()))
     }
 }
 

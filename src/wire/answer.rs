@@ -6,11 +6,14 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::utc_datetime;
+use crate::model::FoundSequence;
+use crate::model::FoundTopic;
 use crate::model::Locator;
 use crate::model::Notification;
 use crate::model::NotificationTarget;
 use crate::model::SequenceName;
 use crate::model::SessionId;
+use crate::model::TimeBounds;
 use crate::model::Token;
 
 /// The version of the protocol we speak, told as the server's version: clients only ever compare it with that.
@@ -78,6 +81,13 @@ pub enum Answer<'a> {
         items: &'a [Notification],
         form: NotificationForm,
     },
+    /// To query, in the form that every generation reads.
+    Found(&'a [FoundSequence]),
+    /// To topic_filter_clusterize and topic_filter_intersect: one window, counted from 0.
+    Window {
+        index: u64,
+        bounds: TimeBounds,
+    },
     /// To sequence_system_info and, with the number of chunks, topic_system_info. Exact.
     SystemInfo {
         total_bytes: u64,
@@ -118,6 +128,10 @@ impl Answer<'_> {
             Self::Topic { token, form: TopicForm::Uuid } => json!({"uuid": token.reveal()}),
             Self::Topic { token, form: TopicForm::Key } | Self::Key(token) => json!({"key": token.reveal()}),
             Self::Notifications { target, items, form } => notifications(target, items, form),
+            Self::Found(sequences) => json!({"items": sequences.iter().map(found).collect::<Vec<_>>()}),
+            Self::Window { index, bounds: TimeBounds { first, last } } => {
+                json!({"ts": {"start_ns": first, "end_ns": last}, "id": index})
+            }
             Self::SystemInfo { total_bytes, locked, created_at_ns, chunks } => {
                 let created = utc_datetime(created_at_ns);
                 let sums = [("total_size_bytes", json!(total_bytes)), ("is_locked", json!(locked))];
@@ -133,6 +147,18 @@ fn version() -> [(&'static str, Value); 2] {
     let [major, minor, patch] = PROTOCOL;
     let semver = json!({"major": major, "minor": minor, "patch": patch, "pre": null});
     [("version", json!(format!("{major}.{minor}.{patch}"))), ("semver", semver)]
+}
+
+/// Clients up to 0.5 read `timestamp_range`, those after it `ontology_tag`; each ignores the other.
+fn found(sequence: &FoundSequence) -> Value {
+    let topic = |topic: &FoundTopic| {
+        let mut entry = json!({"locator": topic.name.to_string(), "ontology_tag": topic.tag.as_str()});
+        if let (Some(times), Some(entry)) = (topic.times, entry.as_object_mut()) {
+            entry.insert("timestamp_range".to_owned(), json!([times.first, times.last]));
+        }
+        entry
+    };
+    json!({"sequence": sequence.name.as_str(), "topics": sequence.topics.iter().map(topic).collect::<Vec<_>>()})
 }
 
 fn notifications(target: &NotificationTarget, items: &[Notification], form: NotificationForm) -> Value {

@@ -3,10 +3,8 @@
 import json
 import uuid
 
-import pytest
 
 from harness import rows
-from harness.codes import refused
 
 
 def test_session_create_answers_uuid_and_locator_and_nothing_else(client, name):
@@ -59,10 +57,3 @@ def test_actions_without_an_answer_have_none(client, name):
                          {"locator": name, "notification_type": "error", "msg": "x"}) is None
     assert client.action("sequence_notification_purge", {"locator": name}) is None
     assert client.delete_sequence(name) is None
-
-
-@pytest.mark.parametrize("kind", ["query", "topic_filter_clusterize", "topic_filter_intersect"])
-def test_queries_say_plainly_that_they_are_not_there(client, kind):
-    with refused("UNIMPLEMENTED") as caught:
-        client.action(kind, {"sequence": {"name": {"$match": "*"}}})
-    assert caught.text

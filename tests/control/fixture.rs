@@ -100,7 +100,8 @@ impl House {
         let orders = OrderSealer::new(ORDER_KEY);
         let sessions = Sessions::new(catalog.clone(), open_store, shards.clone(), ids, orders, config, || NOW);
         sessions.recover().await.unwrap();
-        let config = RetrievalConfig { target_message_bytes: 64 << 10, batch_rows_max: 1000 };
+        let config =
+            RetrievalConfig { target_message_bytes: 64 << 10, batch_rows_max: 1000, ..RetrievalConfig::default() };
         let retrieval = Retrieval::new(catalog.clone(), shards.clone(), config);
         Self { catalog, sessions, retrieval, shards, executors, root: root.to_owned() }
     }

@@ -221,6 +221,7 @@ impl House {
             range,
             batch_bytes: 1 << 20,
             batch_rows: 10_000,
+            filter: None,
         }
     }
 

@@ -28,11 +28,13 @@ use crate::catalog::NewTopic;
 use crate::catalog::Page;
 use crate::catalog::SegmentKey;
 use crate::catalog::SegmentView;
+use crate::catalog::SequenceContents;
 use crate::catalog::Tombstone;
 use crate::catalog::Visibility;
 use crate::model::ChunkRecord;
 use crate::model::Notification;
 use crate::model::NotificationTarget;
+use crate::model::Predicate;
 use crate::model::SequenceHead;
 use crate::model::SequenceId;
 use crate::model::SequenceName;
@@ -165,6 +167,10 @@ impl Catalog for EmbeddedCatalog {
         self.engine.read(move |connection| sequences::page(connection, after.as_ref(), limit))
     }
 
+    fn contents(&self, after: Option<SequenceName>, limit: u32) -> Fut<'_, Page<SequenceContents>> {
+        self.engine.read(move |connection| views::contents(connection, after.as_ref(), limit))
+    }
+
     fn segments(
         &self,
         topic: TopicId,
@@ -172,8 +178,22 @@ impl Catalog for EmbeddedCatalog {
         cursor: Option<Cursor>,
         limit: u32,
     ) -> Fut<'_, Page<SegmentView>> {
-        self.engine
-            .look(move |connection, tails| segments::page(connection, tails, topic, &range, cursor.as_ref(), limit))
+        self.engine.look(move |connection, tails| {
+            segments::page(connection, tails, topic, &range, None, (cursor.as_ref(), limit))
+        })
+    }
+
+    fn segments_matching(
+        &self,
+        topic: TopicId,
+        range: TimeRange,
+        predicate: Arc<Predicate>,
+        cursor: Option<Cursor>,
+        limit: u32,
+    ) -> Fut<'_, Page<SegmentView>> {
+        self.engine.look(move |connection, tails| {
+            segments::page(connection, tails, topic, &range, Some(&predicate), (cursor.as_ref(), limit))
+        })
     }
 
     fn directory(&self, key: SegmentKey) -> Fut<'_, Vec<ChunkRecord>> {

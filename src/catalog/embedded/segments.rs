@@ -19,18 +19,21 @@ use crate::catalog::ZoneMap;
 use crate::catalog::decode_directory;
 use crate::catalog::page_items;
 use crate::model::ChunkRecord;
+use crate::model::Predicate;
 use crate::model::SessionId;
+use crate::model::Statistics;
 use crate::model::TimeRange;
 use crate::model::TopicId;
 use crate::model::TopicState;
+use crate::model::may_match;
 
 pub fn page(
     connection: &Connection,
     tails: Option<&Tails>,
     topic: TopicId,
     range: &TimeRange,
-    cursor: Option<&Cursor>,
-    limit: u32,
+    predicate: Option<&Predicate>,
+    (cursor, limit): (Option<&Cursor>, u32),
 ) -> Outcome<Seen<Page<SegmentView>>> {
     let limit = page_items(limit)? as usize;
     let from = cursor.map_or(Ok(0), |cursor| cursor.segment_after(topic))?;
@@ -42,19 +45,30 @@ pub fn page(
     )?;
     // One more than the page, to know whether there is another.
     let mut rows = select.query(params![found.row, from, range.start(), range.end(), limit as i64 + 1])?;
-    let mut items = Vec::new();
+    let (mut items, mut seen, mut last) = (Vec::new(), 0, None);
     while let Some(row) = rows.next()? {
         let key = SegmentKey { topic, number: row.get("number")? };
-        let zone: Vec<u8> = row.get("zone")?;
-        items.push(view(key, (row.get("first")?, row.get("last")?), &zone)?);
+        seen += 1;
+        if seen > limit {
+            let next = last.map(Cursor::Segment);
+            return Ok(Seen::Whole(Page { items, next }));
+        }
+        last = Some(key);
+        let zone = row.get_ref("zone")?.as_blob().map_err(rusqlite::Error::from)?;
+        let (view, statistics) = view(key, (row.get("first")?, row.get("last")?), zone)?;
+        if predicate.is_none_or(|predicate| may_match(&statistics, predicate)) {
+            items.push(view);
+        }
     }
-    if found.state == TopicState::Receiving && items.len() <= limit {
+    let mut next = None;
+    if found.state == TopicState::Receiving {
         let Some(tail) = tails.and_then(|tails| tails.0.get(&found.row)) else { return Ok(Seen::NeedsTail) };
-        items.extend(tail.view().filter(|view| view.key.number >= from && range.overlaps(&view.bounds)));
+        let tail = tail.view().filter(|view| view.key.number >= from && range.overlaps(&view.bounds));
+        match tail {
+            Some(_) if seen == limit => next = last.map(Cursor::Segment),
+            tail => items.extend(tail),
+        }
     }
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| more).map(|last| Cursor::Segment(last.key));
     Ok(Seen::Whole(Page { items, next }))
 }
 
@@ -128,14 +142,14 @@ fn find(connection: &Connection, topic: TopicId) -> Outcome<Found> {
     Ok(Found { row: row.get("row")?, state: state(row, "state", TopicState::from_number)? })
 }
 
-fn view(key: SegmentKey, columns: (i64, i64), zone: &[u8]) -> Outcome<SegmentView> {
+fn view(key: SegmentKey, columns: (i64, i64), zone: &[u8]) -> Outcome<(SegmentView, Statistics)> {
     let place = || format!("segment {} of topic {}", key.number, key.topic);
     let zone = ZoneMap::decode(zone).map_err(|error| CatalogError::corrupt(place(), error))?;
     if columns != (zone.bounds.first, zone.bounds.last) {
         return Err(CatalogError::corrupt(place(), "its columns and its zone map disagree about its times").into());
     }
     let (bounds, chunks, rows, bytes) = (zone.bounds, zone.chunks.into(), zone.rows, zone.file_bytes);
-    Ok(SegmentView { key, bounds, chunks, rows, bytes })
+    Ok((SegmentView { key, bounds, chunks, rows, bytes }, zone.statistics))
 }
 
 pub fn unpack(key: SegmentKey, packed: &[u8]) -> Outcome<Vec<ChunkRecord>> {

@@ -141,6 +141,27 @@ pub fn of_session(connection: &Connection, session: i64) -> Outcome<Vec<Found>> 
     Ok(topics)
 }
 
+/// Topics of final sessions by the name of their sequence, behind `after` and up to `last`; without their schemas.
+pub fn final_between(
+    connection: &Connection,
+    after: Option<&SequenceName>,
+    last: &SequenceName,
+) -> Outcome<Vec<TopicView>> {
+    let columns = COLUMNS.replace("t.schema AS schema", "NULL AS schema");
+    let sql = format!(
+        "SELECT {columns} WHERE q.name > ?1 AND q.name <= ?2 AND q.deleted = 0 AND s.state = ?3 AND s.deleted = 0
+         AND t.deleted = 0 ORDER BY q.name, t.row"
+    );
+    let mut select = connection.prepare_cached(&sql)?;
+    let after = after.map_or("", SequenceName::as_str);
+    let mut rows = select.query(params![after, last.as_str(), SessionState::Final as i64])?;
+    let mut topics = Vec::new();
+    while let Some(row) = rows.next()? {
+        topics.push(found(row)?.view);
+    }
+    Ok(topics)
+}
+
 /// In the order of their creation.
 pub fn states(connection: &Connection, session: i64) -> Outcome<Vec<Standing>> {
     let mut select = connection

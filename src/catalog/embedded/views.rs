@@ -11,6 +11,8 @@ use super::tail::Tails;
 use super::topics;
 use crate::catalog::CatalogError;
 use crate::catalog::Entity;
+use crate::catalog::Page;
+use crate::catalog::SequenceContents;
 use crate::catalog::Visibility;
 use crate::model::SequenceName;
 use crate::model::SequenceView;
@@ -86,6 +88,22 @@ fn view(
         }
     }
     Ok(Seen::Whole(SessionView { head: session.head, topics }))
+}
+
+/// A page of sequences, with the topics of their final sessions. Topics of those have no tails.
+pub fn contents(connection: &Connection, after: Option<&SequenceName>, limit: u32) -> Outcome<Page<SequenceContents>> {
+    let Page { items: heads, next } = sequences::page(connection, after, limit)?;
+    let Some(last) = heads.last() else { return Ok(Page { items: Vec::new(), next }) };
+    let mut topics = topics::final_between(connection, after, &last.name)?.into_iter().peekable();
+    let mut items = Vec::with_capacity(heads.len());
+    for head in heads {
+        let own = std::iter::from_fn(|| topics.next_if(|topic| topic.head.name.sequence == head.name));
+        let topics: Vec<TopicView> = own.collect();
+        if !topics.is_empty() {
+            items.push(SequenceContents { head, topics });
+        }
+    }
+    Ok(Page { items, next })
 }
 
 /// The totals of a topic that is being received lie in its tail.

@@ -1,12 +1,18 @@
 //! DoAction: one JSON request, one JSON answer under the name the client used.
 
 mod resource;
+mod search;
+
+use futures::StreamExt;
+use futures::stream;
+use futures::stream::BoxStream;
 
 use super::desk::Desk;
 use super::guard;
 use super::status::Answerable;
 use super::status::tonic_status;
 use super::status::unimplemented;
+use crate::query::QueryError;
 use crate::retrieval::RetrievalError;
 use crate::session::SessionError;
 use crate::wire::ActionRequest;
@@ -17,6 +23,9 @@ use crate::wire::ServerLimits;
 pub(super) const SERVED: &[(&str, &str)] = &[
     ("info", "Version of the protocol and message sizes"),
     ("version", "Version of the protocol"),
+    ("query", "Finds sequences and topics by name, metadata and the values of their rows"),
+    ("topic_filter_clusterize", "Windows of time in which rows of a topic match"),
+    ("topic_filter_intersect", "Windows of time in which rows of several topics match"),
     ("sequence_create", "Creates a sequence"),
     ("sequence_delete", "Deletes a sequence with all its sessions"),
     ("session_create", "Opens a session on a sequence"),
@@ -37,13 +46,24 @@ pub(super) const SERVED: &[(&str, &str)] = &[
 /// Messages sent to readers have no limit but protobuf's; clients are told a round one below it.
 const ENCODE_BYTES_MAX: u64 = 512 << 20;
 
-/// Runs one action; returns its answer's JSON.
-pub(super) async fn run(desk: &Desk, kind: &str, body: &[u8]) -> Result<String, tonic::Status> {
+/// JSON documents, one per result. Dropping it ends the work for them.
+pub(super) type Answers = BoxStream<'static, Result<String, tonic::Status>>;
+
+/// Runs one action. Most answer with one document; windows come as they are found.
+pub(super) async fn run(desk: &Desk, kind: &str, body: &[u8]) -> Result<Answers, tonic::Status> {
     guard::check_len("action body", body.len(), guard::ACTION_BYTES_MAX).map_err(|error| tonic_status(&error))?;
     match ActionRequest::parse(kind, body).map_err(|error| tonic_status(&error))? {
         ActionRequest::Unimplemented(name) => Err(unimplemented(&format!("action {name}"))),
-        request => answer(desk, kind, request).await.map_err(|error| tonic_status(&error)),
+        ActionRequest::Query => one(search::query(desk, kind, body).await),
+        ActionRequest::Clusterize => search::clusterize(desk, kind, body).await.map_err(|error| tonic_status(&error)),
+        ActionRequest::Intersect => search::intersect(desk, kind, body).await.map_err(|error| tonic_status(&error)),
+        request => one(answer(desk, kind, request).await),
     }
+}
+
+fn one(answer: Result<String, ActionError>) -> Result<Answers, tonic::Status> {
+    let answer = answer.map_err(|error| tonic_status(&error))?;
+    Ok(stream::iter([Ok(answer)]).boxed())
 }
 
 /// What stops an action.
@@ -53,6 +73,8 @@ enum ActionError {
     Session(#[from] SessionError),
     #[error(transparent)]
     Retrieval(#[from] RetrievalError),
+    #[error(transparent)]
+    Query(#[from] QueryError),
 }
 
 impl Answerable for ActionError {
@@ -60,6 +82,7 @@ impl Answerable for ActionError {
         match self {
             Self::Session(error) => error.code(),
             Self::Retrieval(error) => error.code(),
+            Self::Query(error) => error.code(),
         }
     }
 }
@@ -127,7 +150,7 @@ async fn answer(desk: &Desk, kind: &str, request: ActionRequest) -> Result<Strin
         R::SequenceSystemInfo { name } => Ok(json(resource::sequence_info(desk, name).await?)),
         R::TopicSystemInfo { name } => Ok(json(resource::topic_info(desk, &name).await?)),
         // Answered before the request came here.
-        R::Unimplemented(_) => Ok(json(Answer::Empty)),
+        R::Unimplemented(_) | R::Query | R::Clusterize | R::Intersect => Ok(json(Answer::Empty)),
     }
 }
 

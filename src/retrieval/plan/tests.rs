@@ -112,9 +112,9 @@ fn a_plan_has_the_segments_of_its_range() {
     assert_eq!(planned(range(-50, 0)), Vec::<i64>::new());
     assert_eq!(planned(range(segments * SEGMENT_NS, i64::MAX)), Vec::<i64>::new());
 
-    let bounded = block_on(Plan::bounded(&catalog, view.clone(), TimeRange::ALL, 5));
+    let bounded = block_on(Plan::bounded(&catalog, view.clone(), TimeRange::ALL, None, 5));
     assert!(matches!(bounded, Err(RetrievalError::TooManySegments { max: 5, .. })), "{bounded:?}");
-    let bounded = block_on(Plan::bounded(&catalog, view, range(0, 5 * SEGMENT_NS), 5)).unwrap();
+    let bounded = block_on(Plan::bounded(&catalog, view, range(0, 5 * SEGMENT_NS), None, 5)).unwrap();
     assert_eq!(bounded.segments.len(), 5);
 }
 

@@ -118,6 +118,7 @@ impl Fixture {
             range: TimeRange::ALL,
             batch_bytes: 1 << 20,
             batch_rows: 1000,
+            filter: None,
         }
     }
 }

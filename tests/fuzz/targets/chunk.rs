@@ -27,9 +27,9 @@ pub fn chunk(data: &[u8]) {
     for (group, info) in layout.row_groups().iter().enumerate().take(8) {
         for columns in [Columns::TimeOnly, Columns::All] {
             for range in [TimeRange::ALL, TimeRange::new(Some(1), Some(7)).unwrap()] {
-                let Some(selection) = layout.select(group, 0..info.rows, &range, columns) else { continue };
+                let Some(selection) = layout.select(group, 0..info.rows, &range, columns.clone()) else { continue };
                 let _ = layout.needs(&selection);
-                let _ = layout.logical_bytes(group, &selection.rows());
+                let _ = layout.logical_bytes(group, &selection.rows(), &columns);
                 if let Ok(batch) = layout.decode(&selection, &sparse, &Recycler::new(0)) {
                     assert!(batch.num_rows() as u64 <= info.rows, "{} rows", batch.num_rows());
                 }

@@ -1,0 +1,110 @@
+//! The rows of one topic that satisfy a predicate, as times: read on the shard that owns the topic, columns of the predicate
+//! only, in the order of time.
+
+use std::sync::Arc;
+
+use arrow::array::AsArray;
+use arrow::array::RecordBatch;
+use arrow::datatypes::Int64Type;
+
+use super::error::RetrievalError;
+use super::plan;
+use super::plan::Plan;
+use super::stream::Desk;
+use crate::model::Predicate;
+use crate::model::TimeBounds;
+use crate::model::TimeRange;
+use crate::model::TopicName;
+use crate::model::TopicView;
+use crate::query;
+use crate::shard::BatchReceiver;
+use crate::shard::Filter;
+use crate::shard::ShardError;
+
+/// A read of matching rows. Dropping it ends the work for it.
+pub(super) struct Matches {
+    topic: TopicName,
+    /// `None`: there can be no match.
+    batches: Option<BatchReceiver>,
+}
+
+impl Matches {
+    /// * `view`: of a topic whose session is final, with its schema.
+    /// * `predicate`: `None` is every row.
+    ///
+    /// # Errors
+    /// Of the plan; [`RetrievalError::Schema`], [`RetrievalError::Shard`].
+    pub(super) async fn open(
+        desk: &Desk,
+        view: TopicView,
+        predicate: Option<&Predicate>,
+        range: TimeRange,
+    ) -> Result<Self, RetrievalError> {
+        let topic = view.head.name.clone();
+        let none = |topic| Ok(Self { topic, batches: None });
+        if view.totals.bounds.is_none() {
+            return none(topic);
+        }
+        let range = match predicate.map(query::time_range) {
+            Some(None) => return none(topic),
+            Some(Some(own)) => match range.intersection(&own) {
+                Some(both) => both,
+                None => return none(topic),
+            },
+            None => range,
+        };
+        if let Some(predicate) = predicate
+            && !query::may_hold(predicate, &*plan::schema(&view)?)
+        {
+            return none(topic);
+        }
+        let shard = usize::from(view.head.shard.0);
+        let plan = match predicate {
+            Some(predicate) => Plan::matching(&*desk.catalog, view, range, Arc::new(predicate.clone())).await?,
+            None => Plan::make(&*desk.catalog, view, range).await?,
+        };
+        let mut request = plan.request(&desk.config);
+        if request.segments.is_empty() {
+            return none(topic);
+        }
+        let columns = Some(predicate.map_or_else(Vec::new, query::columns));
+        let predicate = predicate.cloned();
+        request.filter = Some(Arc::new(Filter { predicate, columns, times_only: true, shard, ..Filter::default() }));
+        let opened = desk.shards.open_reader(request).await;
+        let batches = opened.map_err(|cause| RetrievalError::Shard { topic: topic.clone(), cause: Box::new(cause) })?;
+        Ok(Self { topic, batches: Some(batches) })
+    }
+
+    /// Times of the next matching rows, ascending, at least one; `None` at the end.
+    ///
+    /// # Errors
+    /// [`RetrievalError::Shard`].
+    pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>, RetrievalError> {
+        let Some(batches) = &mut self.batches else { return Ok(None) };
+        let failed =
+            |cause| RetrievalError::Shard { topic: self.topic.clone(), cause: Box::new(ShardError::Read(cause)) };
+        batches.next().await.transpose().map_err(failed)
+    }
+
+    /// The first and the last matching time.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub(super) async fn bounds(mut self) -> Result<Option<TimeBounds>, RetrievalError> {
+        let mut bounds = None;
+        while let Some(batch) = self.next().await? {
+            let times = times(&batch);
+            let own = times.first().zip(times.last()).map(|(first, last)| TimeBounds { first: *first, last: *last });
+            bounds = TimeBounds::union_option(bounds, own);
+        }
+        Ok(bounds)
+    }
+}
+
+/// The times of a batch that has nothing else.
+pub(super) fn times(batch: &RecordBatch) -> &[i64] {
+    match batch.columns().first().and_then(|column| column.as_primitive_opt::<Int64Type>()) {
+        Some(column) => column.values(),
+        None => &[],
+    }
+}

@@ -1,0 +1,278 @@
+//! Which sequences and topics a query is about. Names and metadata are asked of the catalog first, then rows, of the topics
+//! that are left.
+//!
+//! What is asked of one sequence depends on that sequence alone, so sequences are looked at side by side, a few at a time,
+//! and the answer keeps their order. A topic that is deleted meanwhile is as if it had never been there.
+
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::StreamExt;
+use futures::TryStreamExt;
+use futures::future::BoxFuture;
+use futures::stream;
+
+use super::error::RetrievalError;
+use super::matching::Matches;
+use super::plan;
+use super::stream::Desk;
+use crate::catalog::Catalog;
+use crate::catalog::SequenceContents;
+use crate::model::FoundSequence;
+use crate::model::FoundTopic;
+use crate::model::TimeBounds;
+use crate::model::TimeRange;
+use crate::model::TopicView;
+use crate::query::Block;
+use crate::query::Head;
+use crate::query::Metadata;
+use crate::query::Query;
+use crate::query::TagPredicate;
+use crate::query::holds;
+use crate::shard::ReadError;
+use crate::shard::ShardError;
+
+/// Sequences that the catalog is asked for at once.
+const PAGE: u32 = 256;
+
+/// Sequences of one query looked at side by side, and topics of one of them.
+const SEQUENCES_AT_ONCE: usize = 16;
+const SIDE_BY_SIDE: usize = 4;
+
+/// Topics that queries of all clients read at a time: enough to keep every shard busy, few enough to leave readers their
+/// memory.
+pub(super) const TOPICS_AT_ONCE: usize = 32;
+
+pub(super) async fn search(desk: &Desk, query: &Query) -> Result<Vec<FoundSequence>, RetrievalError> {
+    let seconds = desk.config.query_seconds_max;
+    match tokio::time::timeout(Duration::from_secs(seconds.into()), collect(desk, query)).await {
+        Ok(found) => found,
+        Err(_) => Err(RetrievalError::QueryTime { seconds }),
+    }
+}
+
+async fn collect(desk: &Desk, query: &Query) -> Result<Vec<FoundSequence>, RetrievalError> {
+    let (mut found, mut topics, max) = (Vec::new(), 0, desk.config.query_topics_max);
+    if query.root.is_empty() {
+        return Ok(found);
+    }
+    let sequences = contents(&*desk.catalog).map_ok(|own| look(desk, query, own)).try_buffered(SEQUENCES_AT_ONCE);
+    let mut sequences = std::pin::pin!(sequences);
+    while found.len() < query.items_max.unwrap_or(usize::MAX) {
+        let Some(sequence) = sequences.try_next().await? else { break };
+        let Some(sequence) = sequence else { continue };
+        topics += sequence.topics.len();
+        if topics > max {
+            return Err(RetrievalError::TooManyTopics { max });
+        }
+        found.push(sequence);
+    }
+    Ok(found)
+}
+
+/// All sequences with something to read, by name.
+fn contents(
+    catalog: &dyn Catalog,
+) -> impl stream::Stream<Item = Result<SequenceContents, RetrievalError>> + Send + use<'_> {
+    let pages = stream::try_unfold(Some(None), move |after| async move {
+        let Some(after) = after else { return Ok::<_, RetrievalError>(None) };
+        let page = catalog.contents(after, PAGE).await?;
+        let next = match page.next {
+            Some(crate::catalog::Cursor::Sequence(name)) => Some(Some(name)),
+            Some(crate::catalog::Cursor::Segment(_)) | None => None,
+        };
+        Ok(Some((stream::iter(page.items).map(Ok), next)))
+    });
+    pages.try_flatten()
+}
+
+/// A topic of the sequence that is looked at.
+struct Candidate {
+    view: TopicView,
+    /// With a slash in front.
+    name: String,
+    locator: String,
+    metadata: Metadata,
+}
+
+/// A sequence that is looked at.
+struct Scene<'a> {
+    desk: &'a Desk,
+    own: &'a SequenceContents,
+    metadata: Metadata,
+    topics: Vec<Candidate>,
+    with_times: bool,
+}
+
+/// Topics that match, ascending, with the times of their matches when these are wanted.
+type Hits = Vec<(usize, Option<TimeBounds>)>;
+
+async fn look(desk: &Desk, query: &Query, mut own: SequenceContents) -> Result<Option<FoundSequence>, RetrievalError> {
+    let topics = std::mem::take(&mut own.topics).into_iter().map(Candidate::of).collect();
+    let metadata = Metadata::parse(&own.head.metadata);
+    let scene = Scene { desk, own: &own, metadata, topics, with_times: query.with_times };
+    let hits = scene.block(&query.root, (0..scene.topics.len()).collect()).await?;
+    let topics: Vec<FoundTopic> = hits
+        .into_iter()
+        .filter_map(|(index, times)| scene.topics.get(index).map(|topic| (topic, times)))
+        .map(|(topic, times)| {
+            let head = &topic.view.head;
+            // Where nothing was asked of rows, all of them count.
+            let times = if query.with_times { times.or(topic.view.totals.bounds) } else { None };
+            FoundTopic { name: head.name.clone(), tag: head.tag.clone(), times }
+        })
+        .collect();
+    Ok((!topics.is_empty()).then(|| FoundSequence { name: own.head.name.clone(), topics }))
+}
+
+impl Candidate {
+    fn of(view: TopicView) -> Self {
+        let (locator, metadata) = (view.head.name.to_string(), Metadata::parse(&view.head.metadata));
+        Self { name: format!("/{}", view.head.name.path.as_str()), locator, metadata, view }
+    }
+
+    fn head(&self) -> Head<'_> {
+        let head = &self.view.head;
+        Head {
+            name: &self.name,
+            locator: &self.locator,
+            created_at_ns: head.created_at_ns,
+            tag: head.tag.as_str(),
+            format: head.format.as_str(),
+            metadata: &self.metadata,
+        }
+    }
+}
+
+impl Scene<'_> {
+    /// The topics among `topics` that a block is about.
+    fn block<'a>(&'a self, block: &'a Block, topics: Vec<usize>) -> BoxFuture<'a, Result<Hits, RetrievalError>> {
+        async move {
+            let name = self.own.head.name.as_str();
+            let created_at_ns = self.own.head.created_at_ns;
+            let head = Head { name, locator: name, created_at_ns, tag: "", format: "", metadata: &self.metadata };
+            if !holds(&block.sequence, &head) {
+                return Ok(Hits::new());
+            }
+            let topics: Vec<usize> = topics.into_iter().filter(|index| self.topic_holds(block, *index)).collect();
+            let mut united: Option<Hits> = None;
+            if !block.ontology.is_empty() {
+                let Some(hits) = self.ontology(&block.ontology, &topics).await? else { return Ok(Hits::new()) };
+                united = Some(hits);
+            }
+            for parts in &block.any {
+                let mut hits = Hits::new();
+                for part in parts {
+                    hits = unite(hits, self.block(part, topics.clone()).await?);
+                }
+                if hits.is_empty() {
+                    return Ok(hits);
+                }
+                united = Some(unite(united.unwrap_or_default(), hits));
+            }
+            for part in &block.all {
+                let hits = self.block(part, topics.clone()).await?;
+                if hits.is_empty() {
+                    return Ok(hits);
+                }
+                united = Some(unite(united.unwrap_or_default(), hits));
+            }
+            let mut hits = united.unwrap_or_else(|| topics.iter().map(|index| (*index, None)).collect());
+            for part in &block.not {
+                let excluded = self.block(part, topics.clone()).await?;
+                hits.retain(|(index, _)| excluded.binary_search_by_key(index, |(index, _)| *index).is_err());
+            }
+            Ok(hits)
+        }
+        .boxed()
+    }
+
+    fn topic_holds(&self, block: &Block, index: usize) -> bool {
+        self.topics.get(index).is_some_and(|topic| holds(&block.topic, &topic.head()))
+    }
+
+    /// Topics with a matching row; `None` when a tag has none.
+    async fn ontology(&self, tags: &[TagPredicate], topics: &[usize]) -> Result<Option<Hits>, RetrievalError> {
+        let of_tag = |tag: &str| {
+            let own = |index: &usize| self.topics.get(*index).is_some_and(|topic| topic.view.head.tag.as_str() == tag);
+            topics.iter().copied().filter(own).collect::<Vec<usize>>()
+        };
+        let candidates: Vec<_> = tags.iter().map(|own| (own, of_tag(&own.tag))).collect();
+        // No rows are read where a tag is missing altogether.
+        if candidates.iter().any(|(_, topics)| topics.is_empty()) {
+            return Ok(None);
+        }
+        let mut united = Hits::new();
+        for (own, topics) in candidates {
+            let rows: Vec<_> = topics.into_iter().map(|index| self.rows(own, index)).collect();
+            let hits = stream::iter(rows).buffered(SIDE_BY_SIDE).try_filter_map(|hit| async move { Ok(hit) });
+            let hits: Hits = hits.try_collect().await?;
+            if hits.is_empty() {
+                return Ok(None);
+            }
+            united = unite(united, hits);
+        }
+        Ok(Some(united))
+    }
+
+    /// Whether a topic has a matching row, and when.
+    async fn rows(
+        &self,
+        own: &TagPredicate,
+        index: usize,
+    ) -> Result<Option<(usize, Option<TimeBounds>)>, RetrievalError> {
+        let Some(topic) = self.topics.get(index) else { return Ok(None) };
+        // Rows that are not there need no schema and no turn.
+        if topic.view.totals.bounds.is_none() {
+            return Ok(None);
+        }
+        let found = match self.desk.searching.acquire().await {
+            Ok(_turn) => self.first_or_bounds(own, topic).await,
+            Err(_) => return Ok(None),
+        };
+        match found {
+            Ok(None) => Ok(None),
+            Ok(Some(times)) => Ok(Some((index, self.with_times.then_some(times)))),
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn first_or_bounds(
+        &self,
+        own: &TagPredicate,
+        topic: &Candidate,
+    ) -> Result<Option<TimeBounds>, RetrievalError> {
+        let view = plan::topic_by_id(&*self.desk.catalog, topic.view.head.id).await?;
+        let mut matches = Matches::open(self.desk, view, Some(&own.predicate), TimeRange::ALL).await?;
+        if self.with_times {
+            return matches.bounds().await;
+        }
+        let first = matches.next().await?;
+        Ok(first.map(|_| TimeBounds { first: 0, last: 0 }))
+    }
+}
+
+/// Both, ascending, each topic once.
+fn unite(mut all: Hits, more: Hits) -> Hits {
+    all.extend(more);
+    all.sort_by_key(|(index, times)| (*index, times.is_none()));
+    let same = |later: &mut (usize, Option<TimeBounds>), first: &mut (usize, Option<TimeBounds>)| {
+        let same = later.0 == first.0;
+        if same {
+            first.1 = TimeBounds::union_option(first.1, later.1);
+        }
+        same
+    };
+    all.dedup_by(same);
+    all
+}
+
+/// Whether somebody deleted what was looked at.
+fn is_gone(error: &RetrievalError) -> bool {
+    match error {
+        RetrievalError::NotFound { .. } => true,
+        RetrievalError::Shard { cause, .. } => matches!(&**cause, ShardError::Read(ReadError::Deleted { .. })),
+        _ => false,
+    }
+}

@@ -1,0 +1,69 @@
+//! Which rows and columns of a topic are wanted, and what it took to find them.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use arrow::array::BooleanArray;
+use arrow::array::RecordBatch;
+use arrow::compute::filter_record_batch;
+use arrow::error::ArrowError;
+
+use crate::chunk::TIME_COLUMN;
+use crate::model::ChunkRecord;
+use crate::model::Predicate;
+use crate::model::may_match;
+use crate::query;
+
+/// Applied to rows as they are decoded, before they are merged.
+#[derive(Debug, Default)]
+pub struct Filter {
+    /// `None`: every row.
+    pub predicate: Option<Predicate>,
+    /// Paths of the columns that are read; `None`: all.
+    pub columns: Option<Vec<Vec<String>>>,
+    /// Whether only the times of rows are wanted.
+    pub times_only: bool,
+    /// The shard that owns the topic.
+    pub shard: usize,
+    pub tally: Tally,
+}
+
+/// Counts over one read.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub chunks: AtomicU64,
+    pub chunks_skipped: AtomicU64,
+    /// Rows that were looked at.
+    pub rows: AtomicU64,
+    pub hits: AtomicU64,
+}
+
+impl Filter {
+    /// Whether a chunk could have rows that satisfy it, as its statistics tell.
+    pub(super) fn may_match(&self, record: &ChunkRecord) -> bool {
+        let may = self.predicate.as_ref().is_none_or(|predicate| may_match(&record.statistics, predicate));
+        let counter = if may { &self.tally.chunks } else { &self.tally.chunks_skipped };
+        counter.fetch_add(1, Relaxed);
+        may
+    }
+
+    /// The rows that satisfy it.
+    pub(super) fn apply(&self, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+        self.tally.rows.fetch_add(batch.num_rows() as u64, Relaxed);
+        let mut batch = batch;
+        let hits = self.predicate.as_ref().map(|predicate| BooleanArray::new(query::hits(predicate, &batch), None));
+        if self.times_only {
+            batch = batch.project(&[batch.schema().index_of(TIME_COLUMN)?])?;
+        }
+        if let Some(hits) = hits
+            && hits.true_count() < batch.num_rows()
+        {
+            batch = filter_record_batch(&batch, &hits)?;
+        }
+        self.tally.hits.fetch_add(batch.num_rows() as u64, Relaxed);
+        Ok(batch)
+    }
+}
+
+#[cfg(test)]
+mod tests;
