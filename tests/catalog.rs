@@ -25,6 +25,8 @@ mod names;
 mod notifications;
 #[path = "catalog/paging.rs"]
 mod paging;
+#[path = "catalog/searching.rs"]
+mod searching;
 #[path = "catalog/stage.rs"]
 mod stage;
 #[path = "catalog/states.rs"]
@@ -45,6 +47,8 @@ macro_rules! suite {
             finalize::an_interrupted_topic_leaves_one_notification, finalize::open_sessions_hide_their_topics,
             paging::sequences_page_at_any_size, paging::changes_between_pages_skip_and_repeat_nothing,
             paging::segments_page_at_any_size, paging::a_range_leaves_out_segments_and_nothing_else,
+            searching::contents_are_final_topics_alone, searching::segments_that_cannot_match_are_left_out,
+            searching::a_question_over_many_chunks_reads_few,
             paging::the_open_tail_is_the_last_segment, paging::foreign_cursors_are_refused,
             deletion::a_deleted_session_frees_its_names_at_once, deletion::a_deleted_sequence_takes_open_sessions_along,
             deletion::a_deleted_topic_leaves_its_neighbours, deletion::nothing_resurrects,

@@ -10,6 +10,7 @@ mod token;
 
 pub use order::OrderError;
 pub use order::OrderSealer;
+pub use ticket::TICKET_LEN;
 pub use ticket::Ticket;
 pub use ticket::TicketError;
 pub use ticket::TicketSealer;

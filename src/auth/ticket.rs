@@ -29,7 +29,8 @@ const BOUNDS_AT: usize = TOPIC_AT + 16;
 const START_AT: usize = BOUNDS_AT + size_of::<u8>();
 const END_AT: usize = START_AT + size_of::<i64>();
 const SEAL_AT: usize = END_AT + size_of::<i64>();
-const TICKET_LEN: usize = SEAL_AT + 32;
+/// Bytes of every ticket.
+pub const TICKET_LEN: usize = SEAL_AT + 32;
 const _: () = assert!(TICKET_LEN == 66, "format 1 is frozen: make a format 2 instead");
 
 /// What a DoGet reads: one topic, between two times. The id is that of the topic, not of its name: a ticket never

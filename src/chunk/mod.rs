@@ -59,6 +59,7 @@ pub use identity::ChunkIdentity;
 pub use layout::TIME_COLUMN;
 pub use profile::Effort;
 pub use projection::Projection;
+pub use projection::project;
 pub use selection::Columns;
 pub use selection::Selection;
 pub use size::batch_bytes;

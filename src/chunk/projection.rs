@@ -2,11 +2,20 @@
 
 use std::sync::Arc;
 
+use arrow::array::Array;
+use arrow::array::ArrayRef;
+use arrow::array::AsArray;
+use arrow::array::FixedSizeListArray;
+use arrow::array::GenericListArray;
+use arrow::array::RecordBatch;
+use arrow::array::RecordBatchOptions;
+use arrow::array::StructArray;
 use arrow::datatypes::DataType;
 use arrow::datatypes::Field;
 use arrow::datatypes::FieldRef;
 use arrow::datatypes::Schema;
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 
 use super::layout::TIME_COLUMN;
 
@@ -37,6 +46,53 @@ impl Projection {
     pub(super) fn has(&self, leaf: usize) -> bool {
         self.leaves.binary_search(&leaf).is_ok()
     }
+}
+
+/// The rows with the fields of `target` alone, which are fields of theirs. Shares all buffers.
+///
+/// # Errors
+/// When the batch lacks one.
+pub fn project(batch: &RecordBatch, target: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let column = |field: &FieldRef| {
+        let missing = || ArrowError::SchemaError(format!("no column {}", field.name()));
+        projected(batch.column_by_name(field.name()).ok_or_else(missing)?, field)
+    };
+    let columns = target.fields().iter().map(column).collect::<Result<_, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(target.clone(), columns, &options)
+}
+
+fn projected(array: &ArrayRef, field: &Field) -> Result<ArrayRef, ArrowError> {
+    if array.data_type() == field.data_type() {
+        return Ok(Arc::clone(array));
+    }
+    let nulls = array.nulls().cloned();
+    Ok(match field.data_type() {
+        DataType::Struct(fields) => {
+            let own = array.as_struct();
+            let child = |field: &FieldRef| {
+                let missing = || ArrowError::SchemaError(format!("no field {}", field.name()));
+                projected(own.column_by_name(field.name()).ok_or_else(missing)?, field)
+            };
+            let children = fields.iter().map(child).collect::<Result<_, _>>()?;
+            Arc::new(StructArray::try_new(fields.clone(), children, nulls)?)
+        }
+        DataType::List(item) => {
+            let list = array.as_list::<i32>();
+            let values = projected(list.values(), item)?;
+            Arc::new(GenericListArray::<i32>::try_new(item.clone(), list.offsets().clone(), values, nulls)?)
+        }
+        DataType::LargeList(item) => {
+            let list = array.as_list::<i64>();
+            let values = projected(list.values(), item)?;
+            Arc::new(GenericListArray::<i64>::try_new(item.clone(), list.offsets().clone(), values, nulls)?)
+        }
+        DataType::FixedSizeList(item, size) => {
+            let values = projected(array.as_fixed_size_list().values(), item)?;
+            Arc::new(FixedSizeListArray::try_new(item.clone(), *size, values, nulls)?)
+        }
+        other => return Err(ArrowError::SchemaError(format!("{} is no {other}", array.data_type()))),
+    })
 }
 
 /// The field, if one of the paths begins with its name.

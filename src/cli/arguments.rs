@@ -29,6 +29,10 @@ pub enum Command {
     Info(InfoArguments),
     /// Print the rows of a topic as NDJSON, one JSON object a line
     Cat(CatArguments),
+    /// Find topics by name, metadata and the values of their rows, and when these match
+    Query(QueryArguments),
+    /// Write a topic, or all of a sequence, to Parquet files, one per topic
+    Export(ExportArguments),
     /// Finalize a session whose writer is gone: what it made durable becomes readable
     Finalize(FinalizeArguments),
     /// Delete an open session whose writer is gone, with everything in it
@@ -121,6 +125,58 @@ pub struct CatArguments {
     /// Rows to print at most
     #[arg(long, value_name = "ROWS")]
     pub limit: Option<u64>,
+    #[command(flatten)]
+    pub server: ServerArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// A sequence, or a topic as sequence/topic/path
+    pub locator: String,
+    /// Directory to write to: DIR/sequence/topic/path.parquet. A file that is there is replaced
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// Only rows for which this holds, in the language of `tessera query`: conditions on the tag of the topic
+    #[arg(long = "where", value_name = "EXPRESSION")]
+    pub rows: Option<String>,
+    /// Only this field with all below it, such as acceleration.x; may be given again. The time is always there
+    #[arg(long = "column", value_name = "FIELD")]
+    pub columns: Vec<String>,
+    /// First timestamp to write, in nanoseconds
+    #[arg(long, value_name = "NS", allow_negative_numbers = true)]
+    pub start: Option<i64>,
+    /// First timestamp not to write any more, in nanoseconds
+    #[arg(long, value_name = "NS", allow_negative_numbers = true)]
+    pub end: Option<i64>,
+    #[command(flatten)]
+    pub server: ServerArguments,
+}
+
+/// Fields: Tag.path (list elements as [0], [?] any, [!] all), sequence.name, sequence.created, sequence.metadata.path, the same
+/// of topic, and topic.tag, topic.format. After them: = != < <= > >= VALUE, like "glob", in (…), between A and B, outside A and
+/// B, exists, missing. Joined by and, or, not and parentheses.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: tessera query 'IMU.acceleration.x > 9.8 and sequence.metadata.vehicle = \"red\"' --windows 500ms"
+)]
+pub struct QueryArguments {
+    /// What must hold; conditions on one tag on the same row
+    pub expression: String,
+    /// Only this sequence or topic
+    #[arg(long = "in", value_name = "LOCATOR")]
+    pub within: Option<String>,
+    /// Print when the conditions hold, in windows whose rows are no further apart than this
+    #[arg(long, value_name = "GAP", value_parser = super::query::gap)]
+    pub windows: Option<u64>,
+    /// Sequences to print at most
+    #[arg(long, value_name = "SEQUENCES")]
+    pub limit: Option<u64>,
+    /// Say what was looked at and skipped, and how long each step took
+    #[arg(long)]
+    pub explain: bool,
+    /// Print the query as the body of the action `query` instead of asking
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub server: ServerArguments,
 }

@@ -30,7 +30,7 @@ const OPEN_MAX: usize = 5;
 
 pub fn run(arguments: &InfoArguments) -> Result<Outcome, Failure> {
     let locator = Locator::parse(&arguments.locator)?;
-    let extras = InfoExtras { storage: true, open: true };
+    let extras = InfoExtras { storage: true, open: true, selection: None };
     let mut info = connect(&arguments.server)?.info_with(&locator, TimeRange::ALL, extras)?;
     info.endpoints.sort_by(|a, b| a.topic.resource_locator.cmp(&b.topic.resource_locator));
     if io::stdout().is_terminal() {

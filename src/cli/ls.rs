@@ -26,7 +26,7 @@ use super::output::Table;
 /// Digits of a session's id on a terminal: enough to tell the few sessions of a sequence apart.
 const SESSION_DIGITS: usize = 8;
 
-const EXTRAS: InfoExtras = InfoExtras { storage: false, open: true };
+const EXTRAS: InfoExtras = InfoExtras { storage: false, open: true, selection: None };
 
 pub fn run(arguments: &LsArguments) -> Result<Outcome, Failure> {
     let client = connect(&arguments.server)?;

@@ -17,8 +17,10 @@ use super::bench;
 use super::cat;
 use super::catalog;
 use super::config;
+use super::export;
 use super::info;
 use super::ls;
+use super::query;
 use super::rescue;
 use super::serve;
 use super::verify;
@@ -82,6 +84,8 @@ pub fn main() -> ExitCode {
         Command::Ls(arguments) => ls::run(arguments),
         Command::Info(arguments) => info::run(arguments),
         Command::Cat(arguments) => cat::run(arguments),
+        Command::Query(arguments) => query::run(arguments),
+        Command::Export(arguments) => export::run(arguments),
         Command::Finalize(arguments) => rescue::finalize(arguments),
         Command::Discard(arguments) => rescue::discard(arguments),
         Command::Catalog(CatalogCommand::Rebuild(arguments)) => catalog::rebuild(arguments),

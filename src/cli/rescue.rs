@@ -90,7 +90,7 @@ impl Desk {
             }
             _ => failure,
         })?;
-        let extras = InfoExtras { storage: false, open: true };
+        let extras = InfoExtras { storage: false, open: true, selection: None };
         let info = client.info_with(&Locator::Sequence(sequence.clone()), TimeRange::ALL, extras)?;
         let sessions = info.sequence.map(|s| s.sessions).unwrap_or_default();
         let session = choose(&sequence, sessions, wanted.as_deref())?;

@@ -123,6 +123,12 @@ impl Client {
         let mut command = vec![("resource_locator", json!(locator.to_string()))];
         command.extend(extras.storage.then_some(("tessera_storage", json!(true))));
         command.extend(extras.open.then_some(("tessera_open", json!(true))));
+        if let Some(selection) = &extras.selection {
+            let own: Value = parse(&what, selection.as_bytes())?;
+            for (key, own_key) in [("tessera_columns", "columns"), ("tessera_where", "where")] {
+                command.extend(own.get(own_key).cloned().map(|value| (key, value)));
+            }
+        }
         command.extend(range.start().map(|start| ("timestamp_ns_start", json!(start))));
         command.extend(range.end().map(|end| ("timestamp_ns_end", json!(end))));
         let descriptor = FlightDescriptor::new_cmd(command.into_iter().collect::<Value>().to_string());
@@ -154,6 +160,22 @@ impl Client {
     /// [`ClientError`]
     pub fn action(&self, kind: &str, body: &Value) -> Result<Option<Value>, ClientError> {
         self.runtime.block_on(self.ask(kind, body))
+    }
+
+    /// The `response` of each result of an action that answers with several documents.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub fn action_results(&self, kind: &str, body: &Value) -> Result<Vec<Value>, ClientError> {
+        let action = Action::new(kind, body.to_string());
+        let results = self.run(kind, async {
+            self.service.clone().do_action(action).await?.into_inner().try_collect::<Vec<_>>().await
+        })?;
+        let response = |result: &arrow_flight::Result| {
+            let mut answer: Value = parse(kind, &result.body)?;
+            Ok(answer.get_mut("response").map(Value::take).unwrap_or_default())
+        };
+        results.iter().map(response).collect()
     }
 
     async fn ask(&self, kind: &str, body: &Value) -> Result<Option<Value>, ClientError> {

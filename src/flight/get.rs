@@ -16,8 +16,11 @@ use super::status::status;
 use super::transport::GetReply;
 use super::transport::GetRequest;
 use super::transport::Status;
+use crate::auth::TICKET_LEN;
 use crate::auth::Ticket;
 use crate::model::TimeRange;
+use crate::query;
+use crate::query::Selection;
 use crate::retrieval::Reading;
 use crate::wire::WindowInfo;
 use crate::wire::parse_plain_ticket;
@@ -30,11 +33,12 @@ pub(super) async fn serve(desk: Arc<Desk>, request: GetRequest, mut reply: GetRe
 }
 
 async fn send(desk: &Desk, ticket: &[u8], reply: &mut GetReply) -> Result<(), Status> {
-    let Ticket { topic, range } = open(desk, ticket).await?;
-    let reading = desk.retrieval.read(topic, range).await.map_err(|error| status(&error))?;
+    let (Ticket { topic, range }, selection) = open(desk, ticket).await?;
+    let whole = range.is_all() && selection == Selection::default();
+    let reading = desk.retrieval.read(topic, range, selection).await.map_err(|error| status(&error))?;
     let Reading { view, schema, mut batches } = reading;
     let totals = view.totals;
-    let rows = range.is_all().then_some(WindowInfo { bounds: totals.bounds, rows: totals.rows });
+    let rows = whole.then_some(WindowInfo { bounds: totals.bounds, rows: totals.rows });
     let schema = with_metadata(&schema, topic_schema_metadata(&view, rows));
     let (mut framer, first) = Framer::begin(&schema).map_err(|error| status(&error))?;
     reply.send(first.into_iter().collect()).await.map_err(|gone| status(&gone))?;
@@ -63,13 +67,18 @@ async fn send(desk: &Desk, ticket: &[u8], reply: &mut GetReply) -> Result<(), St
 }
 
 /// Opens a ticket of ours, or the plain `sequence/topic` of clients that make their own.
-async fn open(desk: &Desk, bytes: &[u8]) -> Result<Ticket, Status> {
+async fn open(desk: &Desk, bytes: &[u8]) -> Result<(Ticket, Selection), Status> {
     guard::check_len("ticket", bytes.len(), guard::TICKET_BYTES_MAX).map_err(|error| status(&error))?;
-    let sealed = match desk.tickets.open(bytes) {
-        Ok(ticket) => return Ok(ticket),
+    // What is wanted of the rows stands behind the seal: whoever holds the ticket may choose.
+    let (own, selection) = bytes.split_at_checked(TICKET_LEN).unwrap_or((bytes, &[]));
+    let sealed = match desk.tickets.open(own) {
+        Ok(ticket) => {
+            let selection = query::parse_selection(selection).map_err(|error| status(&error))?;
+            return Ok((ticket, selection));
+        }
         Err(error) => error,
     };
     let name = parse_plain_ticket(bytes).map_err(|_| status(&sealed))?;
     let view = desk.retrieval.topic(&name).await.map_err(|error| status(&error))?;
-    Ok(Ticket { topic: view.head.id, range: TimeRange::ALL })
+    Ok((Ticket { topic: view.head.id, range: TimeRange::ALL }, Selection::default()))
 }

@@ -18,9 +18,11 @@ use futures::TryStreamExt;
 use futures::stream;
 
 use super::desk::Desk;
+use super::guard;
 use super::guard::Descriptor;
 use super::ipc::SchemaMessage;
 use super::status::tonic_status;
+use crate::auth::TICKET_LEN;
 use crate::auth::Ticket;
 use crate::model::Locator;
 use crate::model::SequenceHead;
@@ -28,6 +30,7 @@ use crate::model::SequenceName;
 use crate::model::TimeRange;
 use crate::model::TopicStorage;
 use crate::model::TopicView;
+use crate::query;
 use crate::retrieval::Info;
 use crate::retrieval::TopicInfo;
 use crate::wire::DescriptorForm;
@@ -43,6 +46,11 @@ use crate::wire::topic_schema_metadata;
 
 pub(super) async fn flight_info(desk: &Desk, descriptor: FlightDescriptor) -> Result<FlightInfo, tonic::Status> {
     let asked = parse(descriptor.clone())?;
+    if let Some(selection) = &asked.extras.selection {
+        let max = guard::TICKET_BYTES_MAX - TICKET_LEN;
+        guard::check_len("tessera_columns and tessera_where", selection.len(), max).map_err(|e| tonic_status(&e))?;
+        query::parse_selection(selection.as_bytes()).map_err(|error| tonic_status(&error))?;
+    }
     let info = desk.retrieval.info(&asked.locator, asked.range).await.map_err(|error| tonic_status(&error))?;
     let storage = match asked.extras.storage {
         true => desk.retrieval.storage(&info).await.map_err(|error| tonic_status(&error))?,
@@ -123,7 +131,11 @@ fn parse(descriptor: FlightDescriptor) -> Result<InfoDescriptor, tonic::Status> 
 fn endpoint(desk: &Desk, asked: &InfoDescriptor, topic: &TopicInfo, storage: Option<&TopicStorage>) -> FlightEndpoint {
     let head = &topic.view.head;
     let ticket = match asked.form {
-        DescriptorForm::Command => desk.tickets.seal(&Ticket { topic: head.id, range: asked.range }),
+        DescriptorForm::Command => {
+            let mut ticket = desk.tickets.seal(&Ticket { topic: head.id, range: asked.range });
+            ticket.extend_from_slice(asked.extras.selection.as_deref().unwrap_or_default().as_bytes());
+            ticket
+        }
         DescriptorForm::Path => plain_ticket(&head.name),
     };
     let window = (asked.range != TimeRange::ALL).then(|| rows(topic));

@@ -13,6 +13,27 @@ pub struct FoundSequence {
     pub topics: Vec<FoundTopic>,
 }
 
+/// What a search looked at, for who wants to know where the time went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SearchCost {
+    /// Sequences with something to read, and topics of those that names and metadata let through and a tag was asked for.
+    pub sequences: u64,
+    pub topics: u64,
+    /// Chunks of those topics.
+    pub chunks: u64,
+    /// Left out by their times or those of their segment, by what their segment's zone map says, or for want of a column.
+    pub chunks_skipped_by_segment: u64,
+    /// Left out by their own statistics.
+    pub chunks_skipped_by_statistics: u64,
+    /// What was decoded and looked at, up to the first match of each topic.
+    pub rows_read: u64,
+    pub rows_matched: u64,
+    /// Time with the catalog and with rows; side by side, so together they may be more than the whole.
+    pub catalog_ns: u64,
+    pub rows_ns: u64,
+    pub total_ns: u64,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundTopic {
     pub name: TopicName,

@@ -23,6 +23,7 @@ pub use format::FormatError;
 pub use format::SerializationFormat;
 pub use found::FoundSequence;
 pub use found::FoundTopic;
+pub use found::SearchCost;
 pub use id::ChunkId;
 pub use id::DeviceId;
 pub use id::IdSource;

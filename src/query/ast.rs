@@ -13,6 +13,8 @@ pub struct Query {
     pub items_max: Option<usize>,
     /// Whether the answer says when the first and the last match of each topic is (clients up to 0.5).
     pub with_times: bool,
+    /// Whether the answer says what it took.
+    pub explain: bool,
 }
 
 /// Scopes and what joins them. All of it must hold.

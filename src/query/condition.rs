@@ -2,6 +2,7 @@
 
 use std::ops::Bound;
 
+use super::dialect::Dialect;
 use super::error::Problem;
 use super::json::Json;
 use crate::model::Expression;
@@ -13,15 +14,6 @@ use crate::model::Test;
 
 /// Elements of a list that a list is compared with.
 pub(super) const LIST_ITEMS_MAX: usize = 1024;
-
-/// What `$match` means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dialect {
-    /// Since 0.6: a glob over the whole text.
-    Glob,
-    /// Up to 0.5: found anywhere in the text.
-    Search,
-}
 
 /// `{"$op": value}`, or the same under `$or`, `$and`, `$not`.
 pub(super) fn condition(value: &Json, dialect: Dialect, depth: usize) -> Result<Expression<Test>, Problem> {

@@ -4,6 +4,7 @@
 //! does. A value of another kind satisfies nothing, null counts as missing.
 
 use std::ops::Bound;
+use std::sync::OnceLock;
 
 use super::ast::HeadField;
 use super::ast::HeadTest;
@@ -30,13 +31,21 @@ pub struct Head<'a> {
     pub metadata: &'a Metadata,
 }
 
-/// User metadata, taken apart.
-pub struct Metadata(Json);
+/// User metadata, taken apart when it is first asked for.
+pub struct Metadata {
+    text: UserMetadata,
+    parsed: OnceLock<Json>,
+}
 
 impl Metadata {
-    pub fn parse(metadata: &UserMetadata) -> Self {
+    pub fn new(text: UserMetadata) -> Self {
+        Self { text, parsed: OnceLock::new() }
+    }
+
+    fn json(&self) -> &Json {
         // It was checked when it came; what is no JSON after all has nothing to find.
-        Self(Json::parse(metadata.as_str().as_bytes(), Twice::LastCounts).unwrap_or(Json::Null))
+        let parse = || Json::parse(self.text.as_str().as_bytes(), Twice::LastCounts).unwrap_or(Json::Null);
+        self.parsed.get_or_init(parse)
     }
 }
 
@@ -60,7 +69,7 @@ fn leaf_holds(HeadTest { field, test }: &HeadTest, head: &Head) -> bool {
         HeadField::Tag => test.text(head.tag),
         HeadField::Format => test.text(head.format),
         HeadField::Metadata(path) => {
-            let found = values(&head.metadata.0, path);
+            let found = values(head.metadata.json(), path);
             match test {
                 Test::Missing => found.iter().all(|value| **value == Json::Null),
                 test => found.into_iter().any(|value| value_holds(test, value)),
@@ -170,7 +179,7 @@ mod tests {
     fn asks(metadata: &Value, path: &str, condition: Value) -> bool {
         let body = json!({"topic": {"user_metadata": {path: condition}}}).to_string();
         let query = parse(body.as_bytes()).unwrap();
-        let metadata = &Metadata::parse(&UserMetadata::parse(&metadata.to_string()).unwrap());
+        let metadata = &Metadata::new(UserMetadata::parse(&metadata.to_string()).unwrap());
         let head =
             Head { name: "/imu", locator: "drive/imu", created_at_ns: 5, tag: "IMU", format: "default", metadata };
         holds(&query.root.topic, &head)

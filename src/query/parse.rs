@@ -7,7 +7,8 @@ use super::ast::HeadTest;
 use super::ast::Query;
 use super::ast::TagPredicate;
 use super::condition;
-use super::condition::Dialect;
+use super::dialect;
+use super::dialect::Dialect;
 use super::error::Problem;
 use super::error::QueryError;
 use super::json::Json;
@@ -28,14 +29,7 @@ pub const LEAVES_MAX: usize = 256;
 /// How deep `$or`, `$and`, `$not` may nest.
 pub const DEPTH_MAX: usize = 16;
 
-/// Tags of the models of SDK 0.3 to 0.5, whose `$match` searches. No later model has them.
-const OLD_TAGS: &str = " rgbd_camera tof_camera stereo_camera laser_scan multi_echolaser_scan lidar radar integer8 integer16 \
-    integer32 integer64 unsigned8 unsigned16 unsigned32 unsigned64 floating16 floating32 floating64 boolean string \
-    large_string vector_2_d vector_3_d vector_4_d point_2_d point_3_d quaternion transform pose polygon force_torque inertia \
-    velocity acceleration motion_state roi camera_info gps_status gps nmea_sentence image compressed_image imu joy \
-    magnetometer pressure range robot_joint temperature battery_state frame_transform point_field point_cloud2 ";
-
-/// Reads a query as SDK 0.3 to 0.7 send it, with `$or`, `$and`, `$not` and `limit` beyond that.
+/// Reads a query as SDK 0.3 to 0.7 send it, with `$or`, `$and`, `$not`, `limit` and `explain` beyond that.
 ///
 /// # Errors
 /// [`QueryError`] that names the key.
@@ -43,8 +37,14 @@ pub fn parse(body: &[u8]) -> Result<Query, QueryError> {
     let members = object(body)?;
     let mut parser = Parser::new(&members);
     let items_max = take_limit(&members)?;
-    let root = parser.block("", members.iter().filter(|(key, _)| key != "limit"), DEPTH_MAX)?;
-    Ok(Query { root, items_max, with_times: parser.with_times })
+    let explain = match members.iter().find(|(key, _)| key == "explain") {
+        None | Some((_, Json::Null)) => false,
+        Some((_, Json::Boolean(wanted))) => *wanted,
+        Some((key, other)) => return Err(at(key, Problem::Kind { expected: "a boolean", found: other.kind() })),
+    };
+    let scopes = members.iter().filter(|(key, _)| key != "limit" && key != "explain");
+    let root = parser.block("", scopes, DEPTH_MAX)?;
+    Ok(Query { root, items_max, with_times: parser.with_times, explain })
 }
 
 /// The members of a JSON object of measured size.
@@ -86,8 +86,13 @@ fn join(place: &str, key: &str) -> String {
     if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") }
 }
 
+/// Reads what stands in one scope, at a place and with so many levels left.
+type Read<T> = fn(&mut Parser, &str, &Json, usize) -> Result<Vec<T>, QueryError>;
+
 pub(super) struct Parser {
     dialect: Dialect,
+    /// Whether conditions on the models of clients up to 0.5 come from such a client.
+    old_tags: bool,
     with_times: bool,
     leaves: usize,
 }
@@ -95,9 +100,17 @@ pub(super) struct Parser {
 impl Parser {
     /// Keys that only clients up to 0.5 send say what `$match` means in all of the query.
     pub(super) fn new(members: &[(String, Json)]) -> Self {
-        let dialect =
-            if members.iter().any(|(key, value)| is_old(key, value)) { Dialect::Search } else { Dialect::Glob };
-        Self { dialect, with_times: false, leaves: 0 }
+        let dialect = if members.iter().any(|(key, value)| dialect::is_old(key, value)) {
+            Dialect::Search
+        } else {
+            Dialect::Glob
+        };
+        Self { dialect, old_tags: true, with_times: false, leaves: 0 }
+    }
+
+    /// For requests that clients up to 0.5 do not know, where keys of theirs mean something else.
+    pub(super) fn since_globs() -> Self {
+        Self { dialect: Dialect::Glob, old_tags: false, with_times: false, leaves: 0 }
     }
 
     fn block<'a>(
@@ -117,7 +130,7 @@ impl Parser {
                 "$and" => block.all.extend(self.blocks(&place, value, depth)?),
                 "$not" => block.not.push(self.sub_block(&place, value, depth)?),
                 _ => {
-                    let known = "sequence, topic, ontology, $or, $and, $not, and outside of these limit";
+                    let known = "sequence, topic, ontology, $or, $and, $not, and outside of these limit, explain";
                     return Err(at(&place, Problem::UnknownKey { known }));
                 }
             }
@@ -239,7 +252,7 @@ impl Parser {
                 }
                 key => {
                     let (tag, steps) = path::column(key).map_err(|problem| at(&place, problem))?;
-                    let old = OLD_TAGS.contains(&format!(" {tag} "));
+                    let old = self.old_tags && dialect::is_old_tag(&tag);
                     let dialect = if old { Dialect::Search } else { self.dialect };
                     let test = self.condition(&place, value, dialect)?;
                     let leaf = lifted(test, &mut |test| Expression::Leaf(ColumnTest { path: steps.clone(), test }));
@@ -260,13 +273,7 @@ impl Parser {
     }
 
     /// What stands in each item of a list of scopes; none of them empty.
-    fn lists<T>(
-        &mut self,
-        place: &str,
-        value: &Json,
-        depth: usize,
-        read: fn(&mut Self, &str, &Json, usize) -> Result<Vec<T>, QueryError>,
-    ) -> Result<Vec<Vec<T>>, QueryError> {
+    fn lists<T>(&mut self, place: &str, value: &Json, depth: usize, read: Read<T>) -> Result<Vec<Vec<T>>, QueryError> {
         let depth = deeper(place, depth)?;
         match value {
             Json::List(items) if !items.is_empty() => {
@@ -280,16 +287,6 @@ impl Parser {
             other => Err(at(place, Problem::Kind { expected: "a list of objects", found: other.kind() })),
         }
     }
-}
-
-/// Whether a key, or one in an object below it, is only known to clients up to 0.5.
-fn is_old(key: &str, value: &Json) -> bool {
-    matches!(key, "locator" | "created_timestamp" | "include_timestamp_range")
-        || match value {
-            Json::Object(members) if key != "user_metadata" => members.iter().any(|(key, value)| is_old(key, value)),
-            Json::List(items) => items.iter().any(|item| is_old("", item)),
-            _ => false,
-        }
 }
 
 fn members<'a>(place: &str, value: &'a Json) -> Result<&'a [(String, Json)], QueryError> {

@@ -87,7 +87,7 @@ fn numbers(array: &ArrayRef, ranges: &[NumberRange], nan: bool) -> BooleanBuffer
         T::UInt16 => whole::<UInt16Type>(array, ranges),
         T::UInt32 => whole::<UInt32Type>(array, ranges),
         T::UInt64 => whole::<UInt64Type>(array, ranges),
-        T::Float16 => real(array.as_primitive::<Float16Type>(), |x| f64::from(x), ranges, nan),
+        T::Float16 => real(array.as_primitive::<Float16Type>(), f64::from, ranges, nan),
         T::Float32 => real(array.as_primitive::<Float32Type>(), f64::from, ranges, nan),
         T::Float64 => real(array.as_primitive::<Float64Type>(), |x| x, ranges, nan),
         T::Timestamp(..) | T::Date64 | T::Time64(_) | T::Duration(_) => counted(array, &T::Int64, ranges),

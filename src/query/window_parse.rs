@@ -80,7 +80,7 @@ fn clusters(place: &str, members: &[(String, Json)]) -> Result<Clusters, QueryEr
     let ontology = format!("{place}ontology");
     let mut rows: Vec<TagPredicate> = match member(members, "ontology") {
         None | Some(Json::Null) => Vec::new(),
-        Some(value) => Parser::new(members).ontology(&ontology, value, DEPTH_MAX)?,
+        Some(value) => Parser::since_globs().ontology(&ontology, value, DEPTH_MAX)?,
     };
     if let [first, second, ..] = rows.as_slice() {
         let (first, second) = (first.tag.clone(), second.tag.clone());
@@ -133,4 +133,42 @@ fn time_range(place: &str, members: &[(String, Json)]) -> Result<TimeRange, Quer
         return Err(at(&format!("{place}.{key}"), Problem::UnknownKey { known: "start_ns, end_ns" }));
     }
     TimeRange::new(bound("start_ns")?, bound("end_ns")?).map_err(|cause| at(place, Problem::TimeRange(cause)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use serde_json::json;
+
+    use super::*;
+
+    fn clusters(change: Value) -> Result<Clusters, QueryError> {
+        let mut body = json!({"locator": "a/x", "clustering_dt_ns": 5, "ontology": {"A.t": {"$match": "a*"}}, "timestamp_range": null});
+        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        parse_clusters(body.to_string().as_bytes())
+    }
+
+    /// The key `locator`, which says old in a query, is everybody's here.
+    #[test]
+    fn match_is_a_glob_in_windows() {
+        for tag in ["A", "string"] {
+            let rows = clusters(json!({"ontology": {format!("{tag}.t"): {"$match": "a*"}}})).unwrap().rows;
+            assert!(format!("{rows:?}").contains("Glob"), "{rows:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (change, key) in [
+            (json!({"ontology": {}}), "ontology"),
+            (json!({"ontology": {"A.x": {"$eq": 1}, "B.x": {"$eq": 1}}}), "(A, B)"),
+            (json!({"clustering_dt_ns": -1}), "clustering_dt_ns"),
+            (json!({"timestamp_range": {"start_ns": 2, "end_ns": 2}}), "timestamp_range"),
+            (json!({"timestamp_range": {"begin": 2}}), "timestamp_range.begin"),
+            (json!({"locator": "a"}), "locator"),
+        ] {
+            let error = clusters(change.clone()).unwrap_err().to_string();
+            assert!(error.contains(key), "{change}: {error}");
+        }
+    }
 }

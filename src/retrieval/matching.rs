@@ -2,6 +2,7 @@
 //! only, in the order of time.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use arrow::array::AsArray;
 use arrow::array::RecordBatch;
@@ -11,7 +12,9 @@ use super::error::RetrievalError;
 use super::plan;
 use super::plan::Plan;
 use super::stream::Desk;
+use crate::chunk::Projection;
 use crate::model::Predicate;
+use crate::model::SearchCost;
 use crate::model::TimeBounds;
 use crate::model::TimeRange;
 use crate::model::TopicName;
@@ -26,6 +29,9 @@ pub(super) struct Matches {
     topic: TopicName,
     /// `None`: there can be no match.
     batches: Option<BatchReceiver>,
+    /// Chunks of the topic that were not left out by its segments.
+    chunks: u64,
+    filter: Arc<Filter>,
 }
 
 impl Matches {
@@ -41,7 +47,7 @@ impl Matches {
         range: TimeRange,
     ) -> Result<Self, RetrievalError> {
         let topic = view.head.name.clone();
-        let none = |topic| Ok(Self { topic, batches: None });
+        let none = |topic| Ok(Self { topic, batches: None, chunks: 0, filter: Arc::default() });
         if view.totals.bounds.is_none() {
             return none(topic);
         }
@@ -53,11 +59,11 @@ impl Matches {
             },
             None => range,
         };
-        if let Some(predicate) = predicate
-            && !query::may_hold(predicate, &*plan::schema(&view)?)
-        {
+        let schema = plan::schema(&view)?;
+        if predicate.is_some_and(|predicate| !query::may_hold(predicate, &schema)) {
             return none(topic);
         }
+        let times = Projection::of(&schema, &[]).schema().clone();
         let shard = usize::from(view.head.shard.0);
         let plan = match predicate {
             Some(predicate) => Plan::matching(&*desk.catalog, view, range, Arc::new(predicate.clone())).await?,
@@ -69,10 +75,24 @@ impl Matches {
         }
         let columns = Some(predicate.map_or_else(Vec::new, query::columns));
         let predicate = predicate.cloned();
-        request.filter = Some(Arc::new(Filter { predicate, columns, times_only: true, shard, ..Filter::default() }));
+        let filter = Arc::new(Filter { predicate, columns, output: Some(times), shard, ..Filter::default() });
+        let chunks = request.segments.iter().map(|segment| u64::from(segment.chunks)).sum();
+        request.filter = Some(filter.clone());
         let opened = desk.shards.open_reader(request).await;
         let batches = opened.map_err(|cause| RetrievalError::Shard { topic: topic.clone(), cause: Box::new(cause) })?;
-        Ok(Self { topic, batches: Some(batches) })
+        Ok(Self { topic, batches: Some(batches), chunks, filter })
+    }
+
+    /// What it took so far.
+    pub(super) fn cost(&self) -> SearchCost {
+        let tally = &self.filter.tally;
+        SearchCost {
+            chunks: self.chunks,
+            chunks_skipped_by_statistics: tally.chunks_skipped.load(Relaxed),
+            rows_read: tally.rows.load(Relaxed),
+            rows_matched: tally.hits.load(Relaxed),
+            ..SearchCost::default()
+        }
     }
 
     /// Times of the next matching rows, ascending, at least one; `None` at the end.
@@ -90,7 +110,7 @@ impl Matches {
     ///
     /// # Errors
     /// As [`Self::next`].
-    pub(super) async fn bounds(mut self) -> Result<Option<TimeBounds>, RetrievalError> {
+    pub(super) async fn bounds(&mut self) -> Result<Option<TimeBounds>, RetrievalError> {
         let mut bounds = None;
         while let Some(batch) = self.next().await? {
             let times = times(&batch);

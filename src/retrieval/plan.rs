@@ -17,6 +17,7 @@ use crate::model::TimeRange;
 use crate::model::TopicId;
 use crate::model::TopicName;
 use crate::model::TopicView;
+use crate::shard::Filter;
 use crate::shard::ReadRequest;
 use crate::shard::Window;
 
@@ -112,6 +113,22 @@ impl Plan {
             batch_rows: config.batch_rows_max,
             filter: None,
         }
+    }
+}
+
+/// Segments with rows that a filter lets through.
+///
+/// # Errors
+/// As [`Plan::make`].
+pub(super) async fn for_filter(
+    catalog: &dyn Catalog,
+    view: TopicView,
+    range: TimeRange,
+    filter: &Filter,
+) -> Result<Plan, RetrievalError> {
+    match &filter.predicate {
+        Some(predicate) => Plan::matching(catalog, view, range, Arc::new(predicate.clone())).await,
+        None => Plan::make(catalog, view, range).await,
     }
 }
 

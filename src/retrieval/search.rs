@@ -4,27 +4,42 @@
 //! What is asked of one sequence depends on that sequence alone, so sequences are looked at side by side, a few at a time,
 //! and the answer keeps their order. A topic that is deleted meanwhile is as if it had never been there.
 
+use std::ops::Bound;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures::FutureExt;
+use futures::Stream;
 use futures::StreamExt;
 use futures::TryStreamExt;
 use futures::future::BoxFuture;
 use futures::stream;
+use tokio::time::Instant;
 
 use super::error::RetrievalError;
 use super::matching::Matches;
 use super::plan;
 use super::stream::Desk;
 use crate::catalog::Catalog;
+use crate::catalog::CatalogError;
 use crate::catalog::SequenceContents;
+use crate::catalog::Visibility;
+use crate::model::Expression;
 use crate::model::FoundSequence;
 use crate::model::FoundTopic;
+use crate::model::SearchCost;
+use crate::model::SequenceName;
+use crate::model::SequenceView;
+use crate::model::Test;
+use crate::model::TextRange;
 use crate::model::TimeBounds;
 use crate::model::TimeRange;
 use crate::model::TopicView;
 use crate::query::Block;
 use crate::query::Head;
+use crate::query::HeadField;
+use crate::query::HeadTest;
 use crate::query::Metadata;
 use crate::query::Query;
 use crate::query::TagPredicate;
@@ -35,6 +50,9 @@ use crate::shard::ShardError;
 /// Sequences that the catalog is asked for at once.
 const PAGE: u32 = 256;
 
+/// Names up to which sequences are asked for one by one instead of all.
+const NAMES_MAX: usize = 1000;
+
 /// Sequences of one query looked at side by side, and topics of one of them.
 const SEQUENCES_AT_ONCE: usize = 16;
 const SIDE_BY_SIDE: usize = 4;
@@ -43,20 +61,33 @@ const SIDE_BY_SIDE: usize = 4;
 /// memory.
 pub(super) const TOPICS_AT_ONCE: usize = 32;
 
-pub(super) async fn search(desk: &Desk, query: &Query) -> Result<Vec<FoundSequence>, RetrievalError> {
+pub(super) async fn search(desk: &Desk, query: &Query) -> Result<(Vec<FoundSequence>, SearchCost), RetrievalError> {
+    let (cost, began) = (Mutex::default(), Instant::now());
     let seconds = desk.config.query_seconds_max;
-    match tokio::time::timeout(Duration::from_secs(seconds.into()), collect(desk, query)).await {
-        Ok(found) => found,
+    match tokio::time::timeout(Duration::from_secs(seconds.into()), collect(desk, query, &cost)).await {
+        Ok(found) => {
+            let mut cost = cost.into_inner().unwrap_or_else(PoisonError::into_inner);
+            cost.total_ns = nanoseconds(began);
+            Ok((found?, cost))
+        }
         Err(_) => Err(RetrievalError::QueryTime { seconds }),
     }
 }
 
-async fn collect(desk: &Desk, query: &Query) -> Result<Vec<FoundSequence>, RetrievalError> {
+fn nanoseconds(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+async fn collect(desk: &Desk, query: &Query, cost: &Mutex<SearchCost>) -> Result<Vec<FoundSequence>, RetrievalError> {
     let (mut found, mut topics, max) = (Vec::new(), 0, desk.config.query_topics_max);
     if query.root.is_empty() {
         return Ok(found);
     }
-    let sequences = contents(&*desk.catalog).map_ok(|own| look(desk, query, own)).try_buffered(SEQUENCES_AT_ONCE);
+    let contents = match names(&query.root) {
+        Some(names) => named(&*desk.catalog, names).boxed(),
+        None => contents(&*desk.catalog, cost).boxed(),
+    };
+    let sequences = contents.map_ok(|own| look(desk, query, own, cost)).try_buffered(SEQUENCES_AT_ONCE);
     let mut sequences = std::pin::pin!(sequences);
     while found.len() < query.items_max.unwrap_or(usize::MAX) {
         let Some(sequence) = sequences.try_next().await? else { break };
@@ -70,13 +101,50 @@ async fn collect(desk: &Desk, query: &Query) -> Result<Vec<FoundSequence>, Retri
     Ok(found)
 }
 
-/// All sequences with something to read, by name.
-fn contents(
+/// The names of all sequences that can match, ascending, when the query says so itself.
+fn names(block: &Block) -> Option<Vec<SequenceName>> {
+    let own = block.sequence.iter().find_map(|condition| match condition {
+        Expression::Leaf(HeadTest { field: HeadField::Name | HeadField::Locator, test: Test::Texts(ranges) }) => {
+            let point = |range: &TextRange| match range {
+                (Bound::Included(low), Bound::Included(high)) if low == high => Some(low.clone()),
+                _ => None,
+            };
+            ranges.iter().map(point).collect::<Option<Vec<String>>>()
+        }
+        _ => None,
+    })?;
+    // What is no name is no sequence's.
+    (own.len() <= NAMES_MAX).then(|| own.iter().filter_map(|name| SequenceName::parse(name).ok()).collect())
+}
+
+/// Those of these sequences that have something to read.
+fn named(
     catalog: &dyn Catalog,
-) -> impl stream::Stream<Item = Result<SequenceContents, RetrievalError>> + Send + use<'_> {
+    names: Vec<SequenceName>,
+) -> impl Stream<Item = Result<SequenceContents, RetrievalError>> + Send + use<'_> {
+    let contents = move |name: SequenceName| async move {
+        match catalog.sequence(&name, Visibility::Final).await {
+            Ok(SequenceView { head, sessions }) => {
+                let topics: Vec<TopicView> = sessions.into_iter().flat_map(|session| session.topics).collect();
+                Ok((!topics.is_empty()).then_some(SequenceContents { head, topics }))
+            }
+            Err(CatalogError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    };
+    stream::iter(names).map(contents).buffered(SEQUENCES_AT_ONCE).try_filter_map(|own| async move { Ok(own) })
+}
+
+/// All sequences with something to read, by name.
+fn contents<'a>(
+    catalog: &'a dyn Catalog,
+    cost: &'a Mutex<SearchCost>,
+) -> impl Stream<Item = Result<SequenceContents, RetrievalError>> + Send + use<'a> {
     let pages = stream::try_unfold(Some(None), move |after| async move {
         let Some(after) = after else { return Ok::<_, RetrievalError>(None) };
+        let began = Instant::now();
         let page = catalog.contents(after, PAGE).await?;
+        spend(cost, |cost| cost.catalog_ns += nanoseconds(began));
         let next = match page.next {
             Some(crate::catalog::Cursor::Sequence(name)) => Some(Some(name)),
             Some(crate::catalog::Cursor::Segment(_)) | None => None,
@@ -102,15 +170,26 @@ struct Scene<'a> {
     metadata: Metadata,
     topics: Vec<Candidate>,
     with_times: bool,
+    cost: &'a Mutex<SearchCost>,
+}
+
+fn spend(cost: &Mutex<SearchCost>, add: impl FnOnce(&mut SearchCost)) {
+    add(&mut cost.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
 /// Topics that match, ascending, with the times of their matches when these are wanted.
 type Hits = Vec<(usize, Option<TimeBounds>)>;
 
-async fn look(desk: &Desk, query: &Query, mut own: SequenceContents) -> Result<Option<FoundSequence>, RetrievalError> {
+async fn look(
+    desk: &Desk,
+    query: &Query,
+    mut own: SequenceContents,
+    cost: &Mutex<SearchCost>,
+) -> Result<Option<FoundSequence>, RetrievalError> {
+    spend(cost, |cost| cost.sequences += 1);
     let topics = std::mem::take(&mut own.topics).into_iter().map(Candidate::of).collect();
-    let metadata = Metadata::parse(&own.head.metadata);
-    let scene = Scene { desk, own: &own, metadata, topics, with_times: query.with_times };
+    let metadata = Metadata::new(own.head.metadata.clone());
+    let scene = Scene { desk, own: &own, metadata, topics, with_times: query.with_times, cost };
     let hits = scene.block(&query.root, (0..scene.topics.len()).collect()).await?;
     let topics: Vec<FoundTopic> = hits
         .into_iter()
@@ -127,7 +206,7 @@ async fn look(desk: &Desk, query: &Query, mut own: SequenceContents) -> Result<O
 
 impl Candidate {
     fn of(view: TopicView) -> Self {
-        let (locator, metadata) = (view.head.name.to_string(), Metadata::parse(&view.head.metadata));
+        let (locator, metadata) = (view.head.name.to_string(), Metadata::new(view.head.metadata.clone()));
         Self { name: format!("/{}", view.head.name.path.as_str()), locator, metadata, view }
     }
 
@@ -244,12 +323,26 @@ impl Scene<'_> {
         topic: &Candidate,
     ) -> Result<Option<TimeBounds>, RetrievalError> {
         let view = plan::topic_by_id(&*self.desk.catalog, topic.view.head.id).await?;
+        let chunks = view.totals.chunks;
+        let began = Instant::now();
         let mut matches = Matches::open(self.desk, view, Some(&own.predicate), TimeRange::ALL).await?;
-        if self.with_times {
-            return matches.bounds().await;
-        }
-        let first = matches.next().await?;
-        Ok(first.map(|_| TimeBounds { first: 0, last: 0 }))
+        let planned = nanoseconds(began);
+        let found = match self.with_times {
+            true => matches.bounds().await,
+            false => Ok(matches.next().await?.map(|_| TimeBounds { first: 0, last: 0 })),
+        };
+        let own = matches.cost();
+        spend(self.cost, |cost| {
+            cost.topics += 1;
+            cost.chunks += chunks;
+            cost.chunks_skipped_by_segment += chunks.saturating_sub(own.chunks);
+            cost.chunks_skipped_by_statistics += own.chunks_skipped_by_statistics;
+            cost.rows_read += own.rows_read;
+            cost.rows_matched += own.rows_matched;
+            cost.catalog_ns += planned;
+            cost.rows_ns += nanoseconds(began).saturating_sub(planned);
+        });
+        found
     }
 }
 

@@ -18,8 +18,10 @@ use super::windows::Windows;
 use crate::catalog::Catalog;
 use crate::catalog::Page;
 use crate::catalog::Visibility;
+use crate::chunk::Projection;
 use crate::model::FoundSequence;
 use crate::model::Locator;
+use crate::model::SearchCost;
 use crate::model::SequenceHead;
 use crate::model::SequenceName;
 use crate::model::SessionState;
@@ -29,10 +31,13 @@ use crate::model::TopicId;
 use crate::model::TopicName;
 use crate::model::TopicStorage;
 use crate::model::TopicView;
+use crate::query;
 use crate::query::Clusters;
 use crate::query::Intersection;
 use crate::query::Query;
+use crate::query::Selection;
 use crate::shard::BatchReceiver;
+use crate::shard::Filter;
 use crate::shard::Shards;
 
 /// Sequences listed at once.
@@ -50,6 +55,25 @@ pub(super) struct Desk {
     pub(super) config: RetrievalConfig,
     /// Topics that queries of all clients read at a time.
     pub(super) searching: Semaphore,
+}
+
+/// What a selection makes of a topic's rows, and the schema they have then.
+fn selected(view: &TopicView, schema: &SchemaRef, selection: Selection) -> Result<(Filter, SchemaRef), RetrievalError> {
+    let (topic, tag) = (view.head.name.clone(), view.head.tag.as_str());
+    if let Some(rows) = &selection.rows
+        && rows.tag != tag
+    {
+        return Err(RetrievalError::ForeignTag { topic, tag: tag.to_owned(), asked: rows.tag.clone() });
+    }
+    let predicate = selection.rows.map(|rows| rows.predicate);
+    let output = selection.columns.as_ref().map(|columns| Projection::of(schema, columns).schema().clone());
+    let columns = selection.columns.map(|columns| {
+        let of_rows = predicate.iter().flat_map(query::columns);
+        columns.into_iter().chain(of_rows).collect()
+    });
+    let schema = output.clone().unwrap_or_else(|| schema.clone());
+    let shard = usize::from(view.head.shard.0);
+    Ok((Filter { predicate, columns, output, shard, ..Filter::default() }, schema))
 }
 
 /// A read under way.
@@ -118,14 +142,14 @@ impl Retrieval {
         plan::topic(&*self.desk.catalog, name).await
     }
 
-    /// The sequences and topics that a query is about, in the order of names. Dropping the future ends all work for it.
+    /// The sequences and topics that a query is about, in the order of names, and what it took to find them. Dropping the future ends all work for it.
     ///
     /// Cost: the catalog once; rows of those topics only that their tag and schema let through, and of those the columns that
     /// the query names, up to the first match.
     ///
     /// # Errors
     /// [`RetrievalError::QueryTime`], [`RetrievalError::TooManyTopics`], [`RetrievalError::Shard`] when rows cannot be read.
-    pub async fn search(&self, query: &Query) -> Result<Vec<FoundSequence>, RetrievalError> {
+    pub async fn search(&self, query: &Query) -> Result<(Vec<FoundSequence>, SearchCost), RetrievalError> {
         search::search(&self.desk, query).await
     }
 
@@ -145,17 +169,32 @@ impl Retrieval {
         windows::intersection(self.desk.clone(), asked).await
     }
 
-    /// Starts to read the rows of a topic that lie in `range`, in time order.
+    /// Starts to read the rows of a topic that lie in `range`, in time order, or some of them and some of their columns.
     ///
     /// # Errors
     /// [`RetrievalError::NotFound`] for a topic that was deleted, [`RetrievalError::NotFinalized`],
     /// [`RetrievalError::Shard`] when too many read.
-    pub async fn read(&self, topic: TopicId, range: TimeRange) -> Result<Reading, RetrievalError> {
+    pub async fn read(
+        &self,
+        topic: TopicId,
+        range: TimeRange,
+        selection: Selection,
+    ) -> Result<Reading, RetrievalError> {
         let Desk { catalog, shards, config, .. } = &*self.desk;
         let view = plan::topic_by_id(&**catalog, topic).await?;
         let schema = plan::schema(&view)?;
-        let request = Plan::make(&**catalog, view.clone(), range).await?.request(config);
         let name = view.head.name.clone();
+        let (request, schema) = match selection {
+            Selection { columns: None, rows: None } => {
+                (Plan::make(&**catalog, view.clone(), range).await?.request(config), schema)
+            }
+            selection => {
+                let (filter, schema) = selected(&view, &schema, selection)?;
+                let mut request = plan::for_filter(&**catalog, view.clone(), range, &filter).await?.request(config);
+                request.filter = Some(Arc::new(filter));
+                (request, schema)
+            }
+        };
         let opened = shards.open_reader(request).await;
         let batches = opened.map_err(|cause| RetrievalError::Shard { topic: name, cause: Box::new(cause) })?;
         Ok(Reading { view, schema, batches })

@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use arrow::array::BooleanArray;
 use arrow::array::RecordBatch;
 use arrow::compute::filter_record_batch;
+use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
-use crate::chunk::TIME_COLUMN;
+use crate::chunk::project;
 use crate::model::ChunkRecord;
 use crate::model::Predicate;
 use crate::model::may_match;
@@ -21,8 +22,8 @@ pub struct Filter {
     pub predicate: Option<Predicate>,
     /// Paths of the columns that are read; `None`: all.
     pub columns: Option<Vec<Vec<String>>>,
-    /// Whether only the times of rows are wanted.
-    pub times_only: bool,
+    /// What is left of them once rows are chosen; `None`: all that is read.
+    pub output: Option<SchemaRef>,
     /// The shard that owns the topic.
     pub shard: usize,
     pub tally: Tally,
@@ -52,8 +53,8 @@ impl Filter {
         self.tally.rows.fetch_add(batch.num_rows() as u64, Relaxed);
         let mut batch = batch;
         let hits = self.predicate.as_ref().map(|predicate| BooleanArray::new(query::hits(predicate, &batch), None));
-        if self.times_only {
-            batch = batch.project(&[batch.schema().index_of(TIME_COLUMN)?])?;
+        if let Some(output) = &self.output {
+            batch = project(&batch, output)?;
         }
         if let Some(hits) = hits
             && hits.true_count() < batch.num_rows()

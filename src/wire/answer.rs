@@ -11,6 +11,7 @@ use crate::model::FoundTopic;
 use crate::model::Locator;
 use crate::model::Notification;
 use crate::model::NotificationTarget;
+use crate::model::SearchCost;
 use crate::model::SequenceName;
 use crate::model::SessionId;
 use crate::model::TimeBounds;
@@ -82,7 +83,10 @@ pub enum Answer<'a> {
         form: NotificationForm,
     },
     /// To query, in the form that every generation reads.
-    Found(&'a [FoundSequence]),
+    Found {
+        sequences: &'a [FoundSequence],
+        cost: Option<&'a SearchCost>,
+    },
     /// To topic_filter_clusterize and topic_filter_intersect: one window, counted from 0.
     Window {
         index: u64,
@@ -128,7 +132,10 @@ impl Answer<'_> {
             Self::Topic { token, form: TopicForm::Uuid } => json!({"uuid": token.reveal()}),
             Self::Topic { token, form: TopicForm::Key } | Self::Key(token) => json!({"key": token.reveal()}),
             Self::Notifications { target, items, form } => notifications(target, items, form),
-            Self::Found(sequences) => json!({"items": sequences.iter().map(found).collect::<Vec<_>>()}),
+            Self::Found { sequences, cost } => {
+                let items = ("items", sequences.iter().map(found).collect::<Vec<_>>().into());
+                [items].into_iter().chain(cost.map(|cost| ("explain", explained(cost)))).collect()
+            }
             Self::Window { index, bounds: TimeBounds { first, last } } => {
                 json!({"ts": {"start_ns": first, "end_ns": last}, "id": index})
             }
@@ -159,6 +166,21 @@ fn found(sequence: &FoundSequence) -> Value {
         entry
     };
     json!({"sequence": sequence.name.as_str(), "topics": sequence.topics.iter().map(topic).collect::<Vec<_>>()})
+}
+
+fn explained(cost: &SearchCost) -> Value {
+    json!({
+        "sequences": cost.sequences,
+        "topics": cost.topics,
+        "chunks": cost.chunks,
+        "chunks_skipped_by_segment": cost.chunks_skipped_by_segment,
+        "chunks_skipped_by_statistics": cost.chunks_skipped_by_statistics,
+        "rows_read": cost.rows_read,
+        "rows_matched": cost.rows_matched,
+        "catalog_ns": cost.catalog_ns,
+        "rows_ns": cost.rows_ns,
+        "total_ns": cost.total_ns,
+    })
 }
 
 fn notifications(target: &NotificationTarget, items: &[Notification], form: NotificationForm) -> Value {

@@ -59,6 +59,11 @@ impl<'a> Body<'a> {
         self.members.get(key).is_some_and(|raw| raw.get() != "null")
     }
 
+    /// The JSON text of a key's value; `None` when it is absent or null.
+    pub fn raw(&self, key: &str) -> Option<&'a str> {
+        self.members.get(key).map(|raw| raw.get()).filter(|raw| *raw != "null")
+    }
+
     /// The first of `keys` that is there; the first of all when none is, so that errors name today's key.
     pub fn first_of<const N: usize>(&self, keys: [&'static str; N]) -> &'static str {
         const { assert!(N > 0) };

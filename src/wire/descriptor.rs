@@ -72,12 +72,14 @@ pub struct InfoDescriptor {
 }
 
 /// What only our own client asks for, by keys of our own. Without them answers are to the byte what every client gets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InfoExtras {
     /// `tessera_storage`: how the chunks of each topic are stored.
     pub storage: bool,
     /// `tessera_open`: the topics of open sessions and what of them is durable.
     pub open: bool,
+    /// `tessera_columns` and `tessera_where`: which columns and rows the tickets read, as the JSON object `columns`, `where`.
+    pub selection: Option<String>,
 }
 
 impl InfoDescriptor {
@@ -91,7 +93,12 @@ impl InfoDescriptor {
                 let body = Body::parse(command, &Limits::DESCRIPTOR)?;
                 let (start, end) = (body.integer("timestamp_ns_start")?, body.integer("timestamp_ns_end")?);
                 let (locator, range) = (body.locator("resource_locator")?, TimeRange::new(start, end)?);
-                let extras = InfoExtras { storage: body.flag("tessera_storage"), open: body.flag("tessera_open") };
+                let (columns, rows) = (body.raw("tessera_columns"), body.raw("tessera_where"));
+                let selection = (columns.is_some() || rows.is_some()).then(|| {
+                    format!(r#"{{"columns":{},"where":{}}}"#, columns.unwrap_or("null"), rows.unwrap_or("null"))
+                });
+                let (storage, open) = (body.flag("tessera_storage"), body.flag("tessera_open"));
+                let extras = InfoExtras { storage, open, selection };
                 Ok(Self { locator, range, form: DescriptorForm::Command, extras })
             }
             (DescriptorKind::Path, [name]) => {
@@ -184,9 +191,9 @@ mod tests {
     fn extras_are_given_to_who_asks_for_them() {
         assert_eq!(info(r#"{"resource_locator": "a"}"#).unwrap().extras, InfoExtras::default());
         let asked = info(r#"{"resource_locator": "a", "tessera_storage": true, "tessera_open": 1}"#).unwrap();
-        assert_eq!(asked.extras, InfoExtras { storage: true, open: false });
+        assert_eq!(asked.extras, InfoExtras { storage: true, open: false, selection: None });
         let asked = info(r#"{"resource_locator": "a", "tessera_open": true}"#).unwrap();
-        assert_eq!(asked.extras, InfoExtras { storage: false, open: true });
+        assert_eq!(asked.extras, InfoExtras { storage: false, open: true, selection: None });
     }
 
     #[test]

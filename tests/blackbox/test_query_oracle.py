@@ -1,6 +1,6 @@
 """Generated data × generated predicates: the server finds what a slow judge finds, neither more nor less.
 
-TESSERA_ORACLE_SETS (sequences of up to four topics each) and TESSERA_ORACLE_QUERIES set the size, TESSERA_ORACLE_SEED what is
+ORACLE_SETS (sequences of up to four topics each) and ORACLE_QUERIES set the size, ORACLE_SEED what is
 generated. Each query is asked of all sets at once, so the number of judgements is their product."""
 
 import json
@@ -15,9 +15,9 @@ import pytest
 from harness import oracle
 from harness.flight import Client
 
-SETS = int(os.environ.get("TESSERA_ORACLE_SETS", "24"))
-QUERIES = int(os.environ.get("TESSERA_ORACLE_QUERIES", "250"))
-SEED = int(os.environ.get("TESSERA_ORACLE_SEED", "6"))
+SETS = int(os.environ.get("ORACLE_SETS", "24"))
+QUERIES = int(os.environ.get("ORACLE_QUERIES", "250"))
+SEED = int(os.environ.get("ORACLE_SEED", "6"))
 
 # Every few rows a chunk, so that chunks and segments are skipped or not.
 CONFIG = "[chunk]\nrows_max = 3\n"

@@ -32,6 +32,7 @@ use tessera::model::Token;
 use tessera::model::TopicHead;
 use tessera::model::TopicName;
 use tessera::model::UserMetadata;
+use tessera::query::Selection;
 use tessera::retrieval::Retrieval;
 use tessera::retrieval::RetrievalConfig;
 use tessera::runtime::Budget;
@@ -165,7 +166,7 @@ impl House {
 
     /// The timestamps of a topic, as they are read back.
     pub async fn times(&self, topic: &TopicHead, range: tessera::model::TimeRange) -> Vec<i64> {
-        let mut reading = self.retrieval.read(topic.id, range).await.unwrap();
+        let mut reading = self.retrieval.read(topic.id, range, Selection::default()).await.unwrap();
         assert_eq!(reading.schema, schema());
         let mut times = Vec::new();
         while let Some(batch) = reading.batches.next().await {

@@ -6,6 +6,7 @@ use tessera::model::SequenceName;
 use tessera::model::TimeBounds;
 use tessera::model::TimeRange;
 use tessera::model::TopicName;
+use tessera::query::Selection;
 use tessera::retrieval::RetrievalError;
 use tessera::session::SessionConfig;
 use tessera::shard::ChunkConfig;
@@ -33,7 +34,7 @@ async fn an_open_session_shows_that_it_is_there_and_nothing_else() {
         assert!(matches!(&error, RetrievalError::NotFinalized { topic } if *topic == imu.name), "{error}");
     };
     hidden(house.retrieval.topic(&imu.name).await.unwrap_err());
-    hidden(house.retrieval.read(imu.id, TimeRange::ALL).await.err().unwrap());
+    hidden(house.retrieval.read(imu.id, TimeRange::ALL, Selection::default()).await.err().unwrap());
     hidden(house.retrieval.info(&Locator::Topic(imu.name.clone()), TimeRange::ALL).await.unwrap_err());
 
     house.sessions.finalize(token).await.unwrap();

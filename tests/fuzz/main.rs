@@ -79,7 +79,7 @@ macro_rules! fuzzed {
     };
 }
 
-fuzzed!(deframer ipc action descriptor locator ticket chunk record segment);
+fuzzed!(deframer ipc action descriptor locator ticket chunk record segment query expression);
 
 /// Goal: the guard sees what it is for.
 /// Method: targets that do what none may.

@@ -36,7 +36,7 @@ def test_sequences_by_name_and_metadata(recorded, client):
     assert ask(client, QuerySequence().with_user_metadata("driver", eq="Ada")) == {"drive_north": both["drive_north"]}
     assert ask(client, QuerySequence().with_user_metadata("car.wheels", lt=4)) == {"drive_south": both["drive_south"]}
     assert ask(client, QuerySequence().with_user_metadata("car.wheels", between=[3, 4])) == both
-    if sdk.VERSION >= (0, 4):
+    if sdk.VERSION >= (0, 5):
         assert ask(client, QuerySequence().with_user_metadata("car.color", ex=False)) == {"drive_south": both["drive_south"]}
     assert ask(client, QuerySequence().with_user_metadata("runs", eq=2)) == {"drive_north": both["drive_north"]}
 

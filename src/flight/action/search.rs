@@ -12,8 +12,8 @@ use crate::wire::Answer;
 
 pub(super) async fn query(desk: &Desk, kind: &str, body: &[u8]) -> Result<String, ActionError> {
     let query = query::parse(body)?;
-    let found = desk.retrieval.search(&query).await?;
-    Ok(Answer::Found(&found).to_json(kind))
+    let (sequences, cost) = desk.retrieval.search(&query).await?;
+    Ok(Answer::Found { sequences: &sequences, cost: query.explain.then_some(&cost) }.to_json(kind))
 }
 
 pub(super) async fn clusterize(desk: &Desk, kind: &str, body: &[u8]) -> Result<Answers, ActionError> {

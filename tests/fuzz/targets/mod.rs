@@ -4,6 +4,7 @@ mod arrow_ipc;
 mod chunk;
 mod framing;
 mod json;
+mod queries;
 mod records;
 mod seeds;
 
@@ -31,6 +32,8 @@ pub const ALL: &[Target] = &[
     Target { name: "chunk", run: chunk::chunk, seeds: seeds::chunk, fenced: true },
     target("record", records::record, seeds::record),
     target("segment", records::segment, seeds::segment),
+    target("query", queries::query, queries::query_seeds),
+    target("expression", queries::expression, queries::expression_seeds),
 ];
 
 /// The target of this name.

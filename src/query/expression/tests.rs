@@ -1,0 +1,65 @@
+use super::super::parse;
+use super::*;
+
+#[test]
+fn expressions_are_the_wire_s_json() {
+    let cases = [
+        (
+            "IMU.acceleration.x > 9.8 and sequence.metadata.vehicle = \"red\"",
+            json!({"ontology": {"IMU.acceleration.x": {"$gt": 9.8}}, "sequence": {"user_metadata": {"vehicle": {"$eq": "red"}}}}),
+        ),
+        (
+            "A.x between -1 and 2 and A.c[?]<=3",
+            json!({"ontology": {"A.x": {"$between": [-1, 2]}, "A.c[?]": {"$leq": 3}}}),
+        ),
+        ("A.x > 1 and A.x < 2", json!({"ontology": {"A.x": {"$and": [{"$gt": 1}, {"$lt": 2}]}}})),
+        ("A.x=1 or A.y=2", json!({"ontology": {"$or": [{"A.x": {"$eq": 1}}, {"A.y": {"$eq": 2}}]}})),
+        ("A.x=1 or B.y=2", json!({"$or": [{"ontology": {"A.x": {"$eq": 1}}}, {"ontology": {"B.y": {"$eq": 2}}}]})),
+        (
+            "topic.tag in ('a', 'b') and not topic.name like '/cam*'",
+            json!({"topic": {"ontology_tag": {"$in": ["a", "b"]}, "$not": {"name": {"$match": "/cam*"}}}}),
+        ),
+        (
+            "topic.metadata.a.b exists AND sequence.created >= 5",
+            json!({"topic": {"user_metadata": {"a.b": {"$ex": null}}}, "sequence": {"created_at_ns": {"$geq": 5}}}),
+        ),
+        (
+            "not (A.x missing or A.b = true)",
+            json!({"ontology": {"$not": {"$or": [{"A.x": {"$nex": null}}, {"A.b": {"$eq": true}}]}}}),
+        ),
+        (
+            "(A.x=1 or B.x=1) and A.y outside 1 and 2",
+            json!({"ontology": {"A.y": {"$outside": [1, 2]}}, "$and": [{"$or": [{"ontology": {"A.x": {"$eq": 1}}}, {"ontology": {"B.x": {"$eq": 1}}}]}]}),
+        ),
+    ];
+    for (text, expected) in cases {
+        let found = translate(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(found, expected, "{text}");
+        parse(found.to_string().as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
+    }
+    for text in
+        ["(A.x=1 or A.y=1) and (A.x=2 or A.y=2) and B.z=1", "A.l[!] != 3 and (A.x=1 or A.x=2) and (B.x=1 or B.x=2)"]
+    {
+        parse(translate(text).unwrap().to_string().as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
+    }
+}
+
+#[test]
+fn errors_say_where() {
+    for (text, place) in [
+        ("A.x >", 5),
+        ("A.x > 1 A.y > 2", 8),
+        ("x = 1", 0),
+        ("A.x = 'a", 6),
+        ("(A.x = 1", 8),
+        ("A.x in 1", 7),
+        ("", 0),
+        ("A.x ! 1", 4),
+    ] {
+        let error = translate(text).unwrap_err().to_string();
+        assert!(error.contains(&format!("character {place}:")), "{text}: {error}");
+    }
+    assert_eq!(translate(&"(".repeat(100)), Err(ExpressionError::Depth));
+    assert_eq!(translate(&"not ".repeat(1000)), Err(ExpressionError::Depth));
+    assert!(matches!(translate(&" ".repeat(70_000)), Err(ExpressionError::Length { .. })));
+}

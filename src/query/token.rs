@@ -1,0 +1,74 @@
+//! The words of a typed query.
+
+use serde_json::Value;
+use serde_json::json;
+
+use super::expression::ExpressionError;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Token {
+    /// A field or a word.
+    Name(String),
+    Literal(Value),
+    Sign(&'static str),
+}
+
+pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token)>, ExpressionError> {
+    const SIGNS: [&str; 12] = ["==", "!=", "<>", "<=", ">=", "=", "<", ">", "~", "(", ")", ","];
+    let chars: Vec<char> = text.chars().collect();
+    let (mut out, mut at) = (Vec::new(), 0);
+    let run = |from: usize, take: &dyn Fn(char) -> bool| {
+        chars.get(from..).unwrap_or_default().iter().take_while(|c| take(**c)).collect::<String>()
+    };
+    while let Some(c) = chars.get(at).copied() {
+        let begin = at;
+        if c.is_whitespace() {
+            at += 1;
+            continue;
+        }
+        let token = if matches!(c, '"' | '\'') {
+            let inside = run(at + 1, &|own| own != c);
+            at += inside.chars().count() + 2;
+            if at > chars.len() {
+                return Err(ExpressionError::Unclosed { at: begin, quote: c });
+            }
+            Token::Literal(inside.into())
+        } else if let Some(sign) = SIGNS.iter().find(|sign| run(at, &|c| !c.is_whitespace()).starts_with(**sign)) {
+            at += sign.len();
+            Token::Sign(sign)
+        } else {
+            // A list specifier may have signs in it.
+            let mut inside = false;
+            let word: String = chars
+                .get(at..)
+                .unwrap_or_default()
+                .iter()
+                .take_while(|c| {
+                    inside = (inside || **c == '[') && **c != ']';
+                    inside || !(c.is_whitespace() || "=!<>~(),\"'".contains(**c))
+                })
+                .collect();
+            at += word.chars().count().max(1);
+            match (word.as_str(), word.parse::<f64>()) {
+                ("", _) => {
+                    let found = format!("{c:?}");
+                    return Err(ExpressionError::Expected { at: begin, expected: "a field or a value", found });
+                }
+                ("true", _) => Token::Literal(true.into()),
+                ("false", _) => Token::Literal(false.into()),
+                (digits, Ok(near)) if digits.ends_with(|c: char| c.is_ascii_digit() || c == '.') => {
+                    Token::Literal(number(digits, near))
+                }
+                _ => Token::Name(word),
+            }
+        };
+        out.push((begin, token));
+    }
+    Ok(out)
+}
+
+/// A number as JSON, all digits of an integer kept.
+fn number(digits: &str, near: f64) -> Value {
+    let signed = digits.parse::<i64>().map(Value::from);
+    signed.or_else(|_| digits.parse::<u64>().map(Value::from)).unwrap_or_else(|_| json!(near))
+}
