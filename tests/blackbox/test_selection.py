@@ -49,11 +49,11 @@ def test_columns_come_alone(recorded, client, server):
     table = select(client, "drive/cam", columns=["n"])
     assert table.column_names == ["timestamp_ns", "n"] and table.column("n").equals(everything.column("n"))
     spent = read_bytes(server) - before
-    assert spent < 0.1 * everything.nbytes, f"{spent} bytes of {everything.nbytes} read for one small column"
+    assert spent < 0.04 * everything.nbytes, f"{spent} bytes of {everything.nbytes} read for one small column"
     for locator in recorded:
         inner = select(client, locator, columns=["v.y", "path.x"])
-        assert [str(field) for field in inner.schema] == ["timestamp_ns: int64 not null", "v: struct<y: double>",
-                                                          "path: list<item: struct<x: double>>"]
+        assert inner.schema.names == ["timestamp_ns", "v", "path"] and inner.schema.field("v").type == pa.struct([("y", pa.float64())])
+        assert inner.schema.field("path").type == pa.list_(pa.struct([("x", pa.float64())]))
         for own, whole in zip(inner.to_pylist(), recorded[locator].to_pylist()):
             assert own["v"] == (whole["v"] and {"y": whole["v"]["y"]})
             assert own["path"] == [{"x": item["x"]} for item in whole["path"]]
