@@ -226,17 +226,16 @@ impl Parser {
         let Some((_, Token::Name(field))) = self.tokens.get(self.at).cloned() else {
             return Err(self.expected("a field"));
         };
+        let Some((scope, key)) = field.split_once('.') else {
+            return Err(self.expected("a field: Tag.path, sequence.name, topic.metadata.path"));
+        };
         self.at += 1;
         let condition = self.condition()?;
         let mut parts = Parts::default();
-        match field.split_once('.') {
-            Some(("sequence", key)) => parts.sequence.push((head_key(key), condition)),
-            Some(("topic", key)) => parts.topic.push((head_key(key), condition)),
-            Some((tag, _)) => parts.ontology.push((tag.to_owned(), field, condition)),
-            None => {
-                self.at -= 1;
-                return Err(self.expected("a field: Tag.path, sequence.name, topic.metadata.path"));
-            }
+        match scope {
+            "sequence" => parts.sequence.push((head_key(key), condition)),
+            "topic" => parts.topic.push((head_key(key), condition)),
+            tag => parts.ontology.push((tag.to_owned(), field.clone(), condition)),
         }
         Ok(parts)
     }
