@@ -20,6 +20,8 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token)>, ExpressionError>
     let run = |from: usize, take: &dyn Fn(char) -> bool| {
         chars.get(from..).unwrap_or_default().iter().take_while(|c| take(**c)).collect::<String>()
     };
+    // No sign is longer, and looking further at each would take the square of the length.
+    let next_two = |from: usize| chars.get(from..).unwrap_or_default().iter().take(2).collect::<String>();
     while let Some(c) = chars.get(at).copied() {
         let begin = at;
         if c.is_whitespace() {
@@ -33,7 +35,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token)>, ExpressionError>
                 return Err(ExpressionError::Unclosed { at: begin, quote: c });
             }
             Token::Literal(inside.into())
-        } else if let Some(sign) = SIGNS.iter().find(|sign| run(at, &|c| !c.is_whitespace()).starts_with(**sign)) {
+        } else if let Some(sign) = SIGNS.iter().find(|sign| next_two(at).starts_with(**sign)) {
             at += sign.len();
             Token::Sign(sign)
         } else {
