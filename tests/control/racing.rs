@@ -15,6 +15,7 @@ use tessera::model::Token;
 use tessera::model::TopicHead;
 use tessera::model::TopicState;
 use tessera::model::UserMetadata;
+use tessera::query::Selection;
 use tessera::retrieval::RetrievalError;
 use tessera::session::SessionError;
 
@@ -122,7 +123,12 @@ async fn a_delete_races_puts_and_reads() {
                 match index {
                     0 => {
                         house.sessions.delete_sequence(&sequence).await.unwrap();
-                        let gone = house.retrieval.read(read.id, TimeRange::ALL).await.err().expect("it is deleted");
+                        let gone = house
+                            .retrieval
+                            .read(read.id, TimeRange::ALL, Selection::default())
+                            .await
+                            .err()
+                            .expect("it is deleted");
                         assert!(matches!(gone, RetrievalError::NotFound { .. }), "{gone}");
                     }
                     1 => {
@@ -158,7 +164,7 @@ async fn a_delete_races_puts_and_reads() {
 async fn all_or_nothing(house: &House, topic: &TopicHead) -> Option<Vec<i64>> {
     use arrow::array::AsArray;
     use arrow::datatypes::Int64Type;
-    let mut reading = house.retrieval.read(topic.id, TimeRange::ALL).await.ok()?;
+    let mut reading = house.retrieval.read(topic.id, TimeRange::ALL, Selection::default()).await.ok()?;
     let mut times = Vec::new();
     while let Some(batch) = reading.batches.next().await {
         times.extend_from_slice(batch.ok()?.column(0).as_primitive::<Int64Type>().values());
