@@ -10,6 +10,7 @@ use tessera::catalog::EmbeddedConfig;
 use tessera::catalog::Visibility;
 use tessera::model::TimeRange;
 use tessera::model::TopicHead;
+use tessera::query::Selection;
 use tessera::session::verify_manifest;
 
 use crate::fixture::House;
@@ -45,7 +46,11 @@ async fn recorded(house: &House, rows: i64, batch: i64) -> (TopicHead, PathBuf) 
 
 /// Reads all rows; the error's text when they do not all come.
 async fn read(house: &House, topic: &TopicHead, rows: i64) -> Result<(), String> {
-    let mut reading = house.retrieval.read(topic.id, TimeRange::ALL).await.map_err(|error| error.to_string())?;
+    let mut reading = house
+        .retrieval
+        .read(topic.id, TimeRange::ALL, Selection::default())
+        .await
+        .map_err(|error| error.to_string())?;
     let mut times = Vec::new();
     while let Some(batch) = reading.batches.next().await {
         let batch = batch.map_err(|error| error.to_string())?;
