@@ -100,7 +100,7 @@ fn read(
         row_groups: u32::try_from(metadata.num_row_groups()).ok()?,
         runs: list(text(KEY_RUNS)?)?,
         pages: Some(pages(metadata)),
-        statistics: Statistics::default(),
+        statistics: text(KEY_STATISTICS).map_or(Some(Statistics::default()), statistics)?,
     };
     let in_order = first <= last && body_bytes <= footer_offset && footer_offset <= file_bytes;
     let identity = ChunkIdentity {
@@ -129,6 +129,14 @@ fn pages(metadata: &ParquetMetaData) -> PageFacts {
         *bytes = bytes.saturating_add(column.compressed_size().unsigned_abs());
     }
     facts
+}
+
+/// What [`super::trailer`] wrote: `version:hex digits`.
+fn statistics(text: &str) -> Option<Statistics> {
+    let (version, digits) = text.split_once(':')?;
+    let byte = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
+    let bytes = (0..digits.len()).step_by(2).map(byte).collect::<Option<_>>()?;
+    Some(Statistics { version: number(version)?, bytes })
 }
 
 fn number<T: FromStr>(text: &str) -> Option<T> {
