@@ -40,7 +40,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("arrow_flight", &["flight", "client"]),
     ("parquet", &["chunk"]),
     ("rusqlite", &["catalog/embedded"]),
-    ("tokio", &["flight", "session/sweep", "retrieval", "catalog", "daemon", "client", "bench"]),
+    ("tokio", &["flight", "session/sweep", "shard/handle", "retrieval", "catalog", "daemon", "client", "bench"]),
     ("crossbeam", &["runtime", "io"]),
     ("twox_hash", &["io/checksum"]),
     ("sha2", &["auth"]),
