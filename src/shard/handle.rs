@@ -1,5 +1,6 @@
 //! The shards as the control plane sees them: everything here runs on tokio and talks over bounded mailboxes.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::Weak;
 use std::sync::atomic::AtomicUsize;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use futures::channel::oneshot;
+use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use crate::catalog::Tombstone;
@@ -317,7 +319,7 @@ impl TopicSender {
     pub async fn push(&mut self, batch: RecordBatch, bytes: usize) -> Result<(), PutError> {
         let waiting = Counted::new(&self.signals.backlog);
         let command = WriterCommand::Batch { batch, bytes, waiting };
-        let sent = self.commands.send_beyond(command, bytes, async { sleep(PAUSE).await }, TOPIC_BYTES_MAX);
+        let sent = self.commands.send_beyond(command, bytes, pause(), TOPIC_BYTES_MAX);
         sent.await.map_err(|_| self.failure())
     }
 
@@ -352,6 +354,14 @@ impl TopicSender {
 
     fn failure(&self) -> PutError {
         self.signals.failure.get().cloned().unwrap_or_else(|| PutError::Stopped { topic: self.topic.clone() })
+    }
+}
+
+/// Over after [`PAUSE`]; never, for a sender outside of tokio: that keeps to the low limit.
+async fn pause() {
+    match Handle::try_current() {
+        Ok(_) => sleep(PAUSE).await,
+        Err(_) => pending().await,
     }
 }
 
