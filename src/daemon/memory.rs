@@ -1,7 +1,9 @@
 //! The memory budget: what the configuration allows in all, held against what the machine and its control groups give.
 //!
-//!     budget = memory.receive_bytes + connections.idle_buffer_bytes_max + memory.read_bytes
-//!            + shards × (memory.blocks_per_shard + 17) MiB + 100 MiB
+//! ```text
+//! budget = memory.receive_bytes + connections.idle_buffer_bytes_max + memory.read_bytes
+//!        + shards × (memory.blocks_per_shard + 17) MiB + 100 MiB
+//! ```
 //!
 //! 17 MiB a shard: its ring, its encoders. 100 MiB: the program, the catalog's page caches, connections, open topics.
 
