@@ -2,8 +2,6 @@
 //!
 //! The files are what the server itself writes: any Parquet reader takes them. A file has its last name only when it is whole.
 
-use std::fs;
-use std::fs::File;
 use std::io;
 use std::io::Write;
 use std::path::Path;
@@ -21,6 +19,7 @@ use crate::client::Batches;
 use crate::client::Client;
 use crate::client::Endpoint;
 use crate::io::BlockHasher;
+use crate::io::Host;
 use crate::model::ChunkId;
 use crate::model::DeviceNumber;
 use crate::model::Locator;
@@ -86,7 +85,7 @@ fn export(client: &Client, endpoint: &Endpoint, to: &Path) -> Result<Option<(Str
     let mut batches = client.get(&endpoint.ticket)?;
     let Some(first) = batches.next().transpose()? else { return Ok(None) };
     if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
+        Host::default().make_directories(parent)?;
     }
     let part = path.with_extension("parquet.part");
     let identity = ChunkIdentity {
@@ -103,7 +102,7 @@ fn export(client: &Client, endpoint: &Endpoint, to: &Path) -> Result<Option<(Str
         name,
     };
     let (rows, bytes) = write(identity, first, batches, &part)?;
-    fs::rename(&part, &path)?;
+    Host::default().rename(&part, &path)?;
     Ok(Some((path.display().to_string(), rows, bytes)))
 }
 
@@ -113,7 +112,7 @@ fn write(
     batches: Batches<'_>,
     part: &Path,
 ) -> Result<(u64, u64), Failure> {
-    let mut file = io::BufWriter::new(File::create(part)?);
+    let mut file = io::BufWriter::new(Host::default().create_report(part)?);
     let mut hasher = BlockHasher::new(identity.chunk);
     let mut encoder = ChunkEncoder::new(identity, &first.schema())?;
     let mut pending: Vec<RecordBatch> = Vec::new();

@@ -106,6 +106,18 @@ impl Host {
         directory::write_small(&File::open(directory)?.into(), Path::new(name), bytes)
     }
 
+    /// Makes a directory for people and what is missing above it, with their own mode.
+    pub fn make_directories(&self, path: &Path) -> io::Result<()> {
+        self.ask(Operation::MakeDirectory)?;
+        fs::create_dir_all(path)
+    }
+
+    /// An empty file for people, in place of one of that name.
+    pub fn create_report(&self, path: &Path) -> io::Result<File> {
+        self.ask(Operation::WriteSmall)?;
+        File::create(path)
+    }
+
     /// Writes a file for people, as they named it. Not synced.
     pub fn write_report(&self, path: &Path, text: &str) -> io::Result<()> {
         self.ask(Operation::WriteSmall)?;
