@@ -91,7 +91,7 @@ async fn a_connection_that_holds_too_much_gets_no_new_puts() {
     let config = TransportConfig { held_bytes_max: 16 * MIB, ..TransportConfig::default() };
     let server = start(64 * MIB, config).await;
     let client = server.client().await;
-    let _held = (0..2).map(|_| tokio::spawn(put(client.clone(), "hold", 40, MIB))).collect::<Vec<_>>();
+    let _held = (0..8).map(|_| tokio::spawn(put(client.clone(), "hold", 40, MIB))).collect::<Vec<_>>();
     let refusal = within("a refusal", async {
         loop {
             if let Err(status) = put(client.clone(), "drain", 1, 0).await {
