@@ -5,6 +5,8 @@ import pathlib
 import shutil
 import subprocess
 
+from harness.waiting import until
+
 BLKIO = pathlib.Path("/sys/fs/cgroup/blkio")
 
 
@@ -38,11 +40,15 @@ class Mounted:
             raise
 
     def close(self):
-        done = subprocess.run(["umount", str(self.at)], capture_output=True, text=True)
-        if done.returncode != 0:
+        """A daemon that was killed is gone before its last writes are: until they end the file system is busy."""
+        busy = lambda: subprocess.run(["umount", str(self.at)], capture_output=True).returncode != 0  # noqa: E731
+        try:
+            until(lambda: not busy(), f"umount {self.at}", 30)
+        except AssertionError:
             subprocess.run(["umount", "--lazy", str(self.at)], check=False)
-        run("losetup", "--detach", self.device)
-        assert done.returncode == 0, done.stderr
+            raise
+        finally:
+            run("losetup", "--detach", self.device)
 
 
 def make(kind, target, *options):
