@@ -246,6 +246,24 @@ fn nothing_unfinished_is_left() {
     fail_on(broken);
 }
 
+/// Goal: a mutant that can no longer be planted is seen where the source changes, and not half a year later by who plants them.
+#[test]
+fn every_mutant_fits_its_source() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let list: toml::Table = fs::read_to_string(root.join("tests/mutants/mutants.toml")).unwrap().parse().unwrap();
+    let mutants = list.get("mutant").and_then(toml::Value::as_array).unwrap();
+    assert!(!mutants.is_empty());
+    let mut broken = Vec::new();
+    for mutant in mutants {
+        let text = |key: &str| mutant.get(key).and_then(toml::Value::as_str).unwrap();
+        let found = fs::read_to_string(root.join(text("file"))).unwrap().matches(text("find")).count();
+        if found != 1 {
+            broken.push(format!("mutant {}: what it replaces stands {found} times in {}", text("name"), text("file")));
+        }
+    }
+    fail_on(broken);
+}
+
 /// Goal: the checks above see what they are for.
 #[test]
 fn a_name_is_seen_where_it_is_one_and_nowhere_else() {
