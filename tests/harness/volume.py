@@ -73,8 +73,9 @@ class Volume:
                     os.posix_fallocate(file.fileno(), 0, self.space() - leave - MIB // 2)
             with contextlib.suppress(OSError):
                 file.seek(0, os.SEEK_END)
-                while self.space() > leave:
-                    file.write(bytes(min(4096, self.space() - leave)))
+                # The server writes beside us: the room is asked for once a turn.
+                while (over := self.space() - leave) > 0:
+                    file.write(bytes(min(4096, over)))
         return filler
 
     def fill_files(self, leave=0):
