@@ -33,10 +33,21 @@ SECONDS = float(os.environ.get("TESSERA_SECONDS", 8))
 KINDS = os.environ.get("TESSERA_KINDS", "ext4,xfs").split(",")
 WRITERS = 3
 SIZE = 512 << 20
+LIFE_BYTES = 96 << 20  # of one life of the daemon: a fast machine ends it here, and each cut copies less
 CUTS_EACH = 200  # of one recording: then another one, so that the cuts do not all meet the same log
 
 # Several chunks for most puts.
-CONFIG = "[chunk]\nrows_max = 60\n[shards]\ncount = 2\n[memory]\nblocks_per_shard = 16\n"
+CONFIG = """
+[chunk]
+rows_max = 60
+[shards]
+count = 2
+[memory]
+blocks_per_shard = 16
+[storage]
+soft_mark_bytes = 33554432
+hard_mark_bytes = 16777216
+"""
 
 
 def load(name):
@@ -71,15 +82,21 @@ def record(logged, seed, server):
         threads = [threading.Thread(target=writer.until_it_is_gone) for writer in writers]
         for thread in threads:
             thread.start()
-        moment = time.monotonic() + SECONDS / 2
+        moment, room = time.monotonic() + SECONDS / 2, free(logged.mounted.at) - LIFE_BYTES
+        enough = lambda: time.monotonic() > moment or free(logged.mounted.at) < room
         # On a busy machine that may be too short for anything to become final, and then nothing is at stake.
-        until(lambda: time.monotonic() > moment and finalized(paths) > 1, "a recording worth cutting", SECONDS + 120)
+        until(lambda: enough() and finalized(paths) > 1, "a recording worth cutting", SECONDS + 120)
         server.kill()
         for thread in threads:
             thread.join(60)
             assert not thread.is_alive(), "a writer goes on without a daemon"
         journals += paths
     return journals
+
+
+def free(path):
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
 
 
 def finalized(journals):
