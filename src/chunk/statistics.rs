@@ -95,9 +95,12 @@ impl Collector {
 
 /// One column for each leaf of a field.
 fn leaves(field: &Field, path: String, list: bool, columns: &mut Vec<Column>) {
+    // With a '.' in a name the path could be another field's: nothing is kept of it.
+    let path = if field.name().contains('.') { String::new() } else { path };
     let mut children = |children: &Fields| {
         for child in children {
-            leaves(child, format!("{path}.{}", child.name()), list, columns);
+            let below = if path.is_empty() { String::new() } else { format!("{path}.{}", child.name()) };
+            leaves(child, below, list, columns);
         }
     };
     match field.data_type() {
@@ -108,7 +111,7 @@ fn leaves(field: &Field, path: String, list: bool, columns: &mut Vec<Column>) {
         }
         other => {
             let split = path == "position.y" || path.ends_with("longitude");
-            let live = is_summed(other) && columns.len() < COLUMNS_MAX;
+            let live = is_summed(other) && columns.len() < COLUMNS_MAX && !path.is_empty();
             let summary = ColumnSummary { path, values: Values::None, nulls: 0, nans: 0, list, empty: false };
             columns.push(Column { summary, live, split, negative: NOTHING, other: NOTHING });
         }

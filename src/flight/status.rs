@@ -126,12 +126,9 @@ impl Answerable for WireError {
 impl Answerable for QueryError {
     fn code(&self) -> Code {
         match self {
-            Self::Length { .. }
-            | Self::Values { .. }
-            | Self::Leaves { .. }
-            | Self::Json(_)
-            | Self::Missing { .. }
-            | Self::Key { .. } => Code::InvalidArgument,
+            Self::Length { .. } | Self::Values { .. } | Self::Json(_) | Self::Missing { .. } | Self::Key { .. } => {
+                Code::InvalidArgument
+            }
         }
     }
 }
@@ -246,7 +243,7 @@ impl Answerable for RetrievalError {
             Self::NotFinalized { .. } => Code::FailedPrecondition,
             Self::TooManySegments { .. } | Self::TooManyTopics { .. } => Code::ResourceExhausted,
             Self::QueryTime { .. } => Code::DeadlineExceeded,
-            Self::ForeignTag { .. } => Code::InvalidArgument,
+            Self::ForeignTag { .. } | Self::NoColumn { .. } => Code::InvalidArgument,
             Self::Schema { .. } => Code::DataLoss,
             Self::Shard { cause, .. } => cause.code(),
             Self::Catalog(cause) => cause.code(),

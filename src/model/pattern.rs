@@ -14,6 +14,9 @@ pub enum Pattern {
     Contains(String),
 }
 
+/// Memory of one regular expression, and as much again while it is matched.
+const SEARCH_BYTES_MAX: usize = 256 << 10;
+
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
     #[error("the pattern is empty")]
@@ -45,7 +48,12 @@ impl Pattern {
     /// As [`Self::glob`], without sets.
     pub fn search(text: &str) -> Result<Self, PatternError> {
         check_len(text)?;
-        match RegexBuilder::new(text).size_limit(1 << 20).dfa_size_limit(1 << 20).nest_limit(32).build() {
+        let regex = RegexBuilder::new(text)
+            .size_limit(SEARCH_BYTES_MAX)
+            .dfa_size_limit(SEARCH_BYTES_MAX)
+            .nest_limit(32)
+            .build();
+        match regex {
             Ok(regex) => Ok(Self::Search(regex)),
             Err(regex::Error::CompiledTooBig(_)) => Err(PatternError::Size),
             Err(_) => Ok(Self::Contains(text.to_owned())),

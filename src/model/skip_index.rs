@@ -170,7 +170,9 @@ fn may_hold(predicate: &Predicate, columns: &[ColumnSummary]) -> bool {
 
 fn leaf_may_hold(ColumnTest { path, test }: &ColumnTest, columns: &[ColumnSummary]) -> bool {
     let is_own = |column: &&ColumnSummary| column.path.split('.').eq(path.iter().map(|step| step.name.as_str()));
-    let Some(column) = columns.iter().find(is_own) else { return true };
+    let mut own = columns.iter().filter(is_own);
+    // A field with a '.' in its name may share its path with another one: which of them is meant is not known.
+    let (Some(column), None) = (own.next(), own.next()) else { return true };
     let items: Vec<Item> = path.iter().filter_map(|step| step.item).collect();
     match (items.is_empty(), column.list, test) {
         (true, true, _) | (false, false, _) | (_, true, Test::Missing) | (_, _, Test::List { .. }) => true,

@@ -17,7 +17,11 @@ pub struct Query {
     pub explain: bool,
 }
 
-/// Scopes and what joins them. All of it must hold.
+/// Scopes and what joins them. All of it must hold of a sequence.
+///
+/// A block that asks nothing of rows chooses topics: it narrows those that everything beside it is about. Blocks that ask
+/// something of rows each need a match in the sequence, and the topics of all of them are in the answer, as they are for
+/// several tags in one block. A negated one of these leaves out the sequences in which it has a match.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Block {
     pub sequence: Vec<Expression<HeadTest>>,
@@ -31,6 +35,16 @@ pub struct Block {
 }
 
 impl Block {
+    /// Whether it asks something of rows, anywhere in it.
+    pub fn reads_rows(&self) -> bool {
+        let nested = self.any.iter().flatten().chain(&self.all).chain(&self.not);
+        !self.ontology.is_empty() || nested.into_iter().any(Self::reads_rows)
+    }
+
+    pub fn any_reads_rows(blocks: &[Self]) -> bool {
+        blocks.iter().any(Self::reads_rows)
+    }
+
     /// Asks for nothing, and is answered with nothing: a slip must not list the whole server.
     pub fn is_empty(&self) -> bool {
         self.sequence.is_empty()

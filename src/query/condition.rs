@@ -5,6 +5,7 @@ use std::ops::Bound;
 use super::dialect::Dialect;
 use super::error::Problem;
 use super::json::Json;
+use super::parse::LEAVES_MAX;
 use crate::model::Expression;
 use crate::model::Literal;
 use crate::model::Number;
@@ -15,27 +16,65 @@ use crate::model::Test;
 /// Elements of a list that a list is compared with.
 pub(super) const LIST_ITEMS_MAX: usize = 1024;
 
+/// Regular expressions in one query: each may take as much memory as [`Pattern::search`] lets it.
+pub(super) const EXPRESSIONS_MAX: usize = 32;
+
+/// What a query may still bring. Counted before anything is made of it: a condition may take a thousand times its own bytes.
+pub(super) struct Allowance {
+    leaves: usize,
+    expressions: usize,
+}
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self { leaves: LEAVES_MAX, expressions: EXPRESSIONS_MAX }
+    }
+}
+
+impl Allowance {
+    fn leaf(&mut self) -> Result<(), Problem> {
+        self.leaves = self.leaves.checked_sub(1).ok_or(Problem::Leaves { max: LEAVES_MAX })?;
+        Ok(())
+    }
+
+    fn expression(&mut self) -> Result<(), Problem> {
+        let problem = Problem::Expressions { max: EXPRESSIONS_MAX };
+        self.expressions = self.expressions.checked_sub(1).ok_or(problem)?;
+        Ok(())
+    }
+}
+
 /// `{"$op": value}`, or the same under `$or`, `$and`, `$not`.
-pub(super) fn condition(value: &Json, dialect: Dialect, depth: usize) -> Result<Expression<Test>, Problem> {
+pub(super) fn condition(
+    value: &Json,
+    dialect: Dialect,
+    depth: usize,
+    left: &mut Allowance,
+) -> Result<Expression<Test>, Problem> {
     let Json::Object(members) = value else {
         return Err(Problem::Kind { expected: "an object with one operator", found: value.kind() });
     };
     let depth = depth.checked_sub(1).ok_or(Problem::Depth { max: super::DEPTH_MAX })?;
     let [(op, operand)] = members.as_slice() else { return Err(Problem::Operators { count: members.len() }) };
-    let parts = || match operand {
-        Json::List(items) if !items.is_empty() => items.iter().map(|item| condition(item, dialect, depth)).collect(),
+    let mut parts = || match operand {
+        Json::List(items) if !items.is_empty() => {
+            items.iter().map(|item| condition(item, dialect, depth, left)).collect()
+        }
         Json::List(_) => Err(Problem::Empty),
         other => Err(Problem::Operand { op: op.clone(), expected: "a list of conditions", found: other.kind() }),
     };
     match op.as_str() {
         "$or" => Ok(Expression::Any(parts()?)),
         "$and" => Ok(Expression::All(parts()?)),
-        "$not" => Ok(Expression::Not(Box::new(condition(operand, dialect, depth)?))),
-        op => test(op, operand, dialect).map(Expression::Leaf),
+        "$not" => Ok(Expression::Not(Box::new(condition(operand, dialect, depth, left)?))),
+        op => {
+            left.leaf()?;
+            test(op, operand, dialect, left).map(Expression::Leaf)
+        }
     }
 }
 
-fn test(op: &str, operand: &Json, dialect: Dialect) -> Result<Test, Problem> {
+fn test(op: &str, operand: &Json, dialect: Dialect, left: &mut Allowance) -> Result<Test, Problem> {
     use Bound::Excluded;
     use Bound::Included;
     use Bound::Unbounded;
@@ -69,7 +108,10 @@ fn test(op: &str, operand: &Json, dialect: Dialect) -> Result<Test, Problem> {
             Json::Text(text) => {
                 let pattern = match dialect {
                     Dialect::Glob => Pattern::glob(text),
-                    Dialect::Search => Pattern::search(text),
+                    Dialect::Search => {
+                        left.expression()?;
+                        Pattern::search(text)
+                    }
                 };
                 Test::Match(pattern.map_err(|cause: PatternError| Problem::Pattern { op: op.to_owned(), cause })?)
             }

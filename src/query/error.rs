@@ -9,8 +9,6 @@ pub enum QueryError {
     Length { len: usize, max: usize },
     #[error("query with more than {max} values")]
     Values { max: usize },
-    #[error("query with more than {max} conditions")]
-    Leaves { max: usize },
     #[error("query is no JSON object: {0}")]
     Json(String),
     #[error("query key {key:?} is missing")]
@@ -36,6 +34,10 @@ pub enum Problem {
     Mixed { op: String },
     #[error("{op} with {count} values: at most {max}")]
     Items { op: String, count: usize, max: usize },
+    #[error("more than {max} conditions in one query")]
+    Leaves { max: usize },
+    #[error("$match more than {max} times in one query, as clients up to 0.5 mean it: a regular expression")]
+    Expressions { max: usize },
     #[error("{op}: {cause}")]
     Pattern { op: String, cause: PatternError },
     #[error("expected tag.field or tag.field.field…: {why}")]

@@ -7,6 +7,7 @@ use super::ast::HeadTest;
 use super::ast::Query;
 use super::ast::TagPredicate;
 use super::condition;
+use super::condition::Allowance;
 use super::dialect;
 use super::dialect::Dialect;
 use super::error::Problem;
@@ -94,7 +95,7 @@ pub(super) struct Parser {
     /// Whether conditions on the models of clients up to 0.5 come from such a client.
     old_tags: bool,
     with_times: bool,
-    leaves: usize,
+    left: Allowance,
 }
 
 impl Parser {
@@ -105,12 +106,12 @@ impl Parser {
         } else {
             Dialect::Glob
         };
-        Self { dialect, old_tags: true, with_times: false, leaves: 0 }
+        Self { dialect, old_tags: true, with_times: false, left: Allowance::default() }
     }
 
     /// For requests that clients up to 0.5 do not know, where keys of theirs mean something else.
     pub(super) fn since_globs() -> Self {
-        Self { dialect: Dialect::Glob, old_tags: false, with_times: false, leaves: 0 }
+        Self { dialect: Dialect::Glob, old_tags: false, with_times: false, left: Allowance::default() }
     }
 
     fn block<'a>(
@@ -264,12 +265,7 @@ impl Parser {
     }
 
     fn condition(&mut self, place: &str, value: &Json, dialect: Dialect) -> Result<Expression<Test>, QueryError> {
-        let test = condition::condition(value, dialect, DEPTH_MAX).map_err(|problem| at(place, problem))?;
-        self.leaves += test.leaves().count();
-        if self.leaves > LEAVES_MAX {
-            return Err(QueryError::Leaves { max: LEAVES_MAX });
-        }
-        Ok(test)
+        condition::condition(value, dialect, DEPTH_MAX, &mut self.left).map_err(|problem| at(place, problem))
     }
 
     /// What stands in each item of a list of scopes; none of them empty.

@@ -64,6 +64,8 @@ pub(super) fn metadata(text: &str) -> Result<Vec<MetadataStep>, Problem> {
             "" if steps.is_empty() => return Err(wrong("it begins with a list")),
             "" => {}
             "*" => steps.push(MetadataStep::AnyKey),
+            // Two in a row mean one.
+            "**" if steps.last() == Some(&MetadataStep::AnyDepth) => {}
             "**" => steps.push(MetadataStep::AnyDepth),
             name if name.contains('*') => return Err(wrong("'*' stands alone, at most twice")),
             name if name.contains("--") => return Err(wrong("a key has '--'")),
@@ -76,6 +78,10 @@ pub(super) fn metadata(text: &str) -> Result<Vec<MetadataStep>, Problem> {
         if steps.len() > STEPS_MAX {
             return Err(wrong("it has more than 64 keys"));
         }
+    }
+    // Each walks all of the metadata.
+    if steps.iter().filter(|step| **step == MetadataStep::AnyDepth).count() > 3 {
+        return Err(wrong("'**' stands in it more than three times"));
     }
     Ok(steps)
 }

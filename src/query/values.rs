@@ -92,6 +92,10 @@ fn numbers(array: &ArrayRef, ranges: &[NumberRange], nan: bool) -> BooleanBuffer
         T::Float64 => real(array.as_primitive::<Float64Type>(), |x| x, ranges, nan),
         T::Timestamp(..) | T::Date64 | T::Time64(_) | T::Duration(_) => counted(array, &T::Int64, ranges),
         T::Date32 | T::Time32(_) => counted(array, &T::Int32, ranges),
+        // As the nearest float, which is what a literal with a point is, too.
+        T::Decimal32(..) | T::Decimal64(..) | T::Decimal128(..) | T::Decimal256(..) => {
+            counted(array, &T::Float64, ranges)
+        }
         _ => BooleanBuffer::new_unset(array.len()),
     }
 }

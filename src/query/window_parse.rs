@@ -118,12 +118,16 @@ fn time_range(place: &str, members: &[(String, Json)]) -> Result<TimeRange, Quer
         Some(Json::Object(bounds)) => bounds,
         Some(other) => return Err(at(place, Problem::Kind { expected: "an object", found: other.kind() })),
     };
-    let bound = |key: &str| match member(bounds, key) {
+    let bound = |key: &str, open: fn(i128) -> bool| match member(bounds, key) {
         None | Some(Json::Null) => Ok(None),
         Some(Json::Number(Number::Integer(n))) => match i64::try_from(*n) {
             Ok(n) => Ok(Some(n)),
-            // Beyond every time there can be.
-            Err(_) => Ok(if *n > 0 { Some(i64::MAX) } else { None }),
+            // Beyond every time there can be, on the side where that leaves nothing out.
+            Err(_) if open(*n) => Ok(None),
+            Err(_) => {
+                let expected = "a time of 64 bits, in nanoseconds";
+                Err(at(&format!("{place}.{key}"), Problem::Value { expected, found: n.to_string() }))
+            }
         },
         Some(other) => {
             Err(at(&format!("{place}.{key}"), Problem::Kind { expected: "an integer", found: other.kind() }))
@@ -132,7 +136,8 @@ fn time_range(place: &str, members: &[(String, Json)]) -> Result<TimeRange, Quer
     if let Some((key, _)) = bounds.iter().find(|(key, _)| key != "start_ns" && key != "end_ns") {
         return Err(at(&format!("{place}.{key}"), Problem::UnknownKey { known: "start_ns, end_ns" }));
     }
-    TimeRange::new(bound("start_ns")?, bound("end_ns")?).map_err(|cause| at(place, Problem::TimeRange(cause)))
+    let (start, end) = (bound("start_ns", |n| n < 0)?, bound("end_ns", |n| n > 0)?);
+    TimeRange::new(start, end).map_err(|cause| at(place, Problem::TimeRange(cause)))
 }
 
 #[cfg(test)]
@@ -146,6 +151,13 @@ mod tests {
         let mut body = json!({"locator": "a/x", "clustering_dt_ns": 5, "ontology": {"A.t": {"$match": "a*"}}, "timestamp_range": null});
         body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
         parse_clusters(body.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_bound_beyond_all_times_leaves_none_out() {
+        let range = |bounds: Value| clusters(json!({"timestamp_range": bounds})).unwrap().range;
+        assert_eq!(range(json!({"end_ns": 1u64 << 63})).end(), None);
+        assert_eq!(range(json!({"start_ns": i64::MIN, "end_ns": u64::MAX})).end(), None);
     }
 
     /// The key `locator`, which says old in a query, is everybody's here.
@@ -165,6 +177,8 @@ mod tests {
             (json!({"clustering_dt_ns": -1}), "clustering_dt_ns"),
             (json!({"timestamp_range": {"start_ns": 2, "end_ns": 2}}), "timestamp_range"),
             (json!({"timestamp_range": {"begin": 2}}), "timestamp_range.begin"),
+            (json!({"timestamp_range": {"start_ns": 1u64 << 63}}), "timestamp_range.start_ns"),
+            (json!({"timestamp_range": {"end_ns": -1e19}}), "timestamp_range.end_ns"),
             (json!({"locator": "a"}), "locator"),
         ] {
             let error = clusters(change.clone()).unwrap_err().to_string();

@@ -26,6 +26,8 @@ pub enum RetrievalError {
     TooManyTopics { max: usize },
     #[error("topic {topic} has the ontology tag {tag}, the conditions are about {asked}")]
     ForeignTag { topic: TopicName, tag: String, asked: String },
+    #[error("topic {topic} has no column {column:?}: name fields of its schema, joined by '.'")]
+    NoColumn { topic: TopicName, column: String },
     #[error("topic {topic}: {cause}")]
     Shard { topic: TopicName, cause: Box<ShardError> },
     /// What the catalog answered and no variant above says better.

@@ -11,8 +11,10 @@ use arrow::datatypes::Int64Type;
 use super::error::RetrievalError;
 use super::plan;
 use super::plan::Plan;
+use super::stored::stored;
 use super::stream::Desk;
 use crate::chunk::Projection;
+use crate::chunk::plain;
 use crate::model::Predicate;
 use crate::model::SearchCost;
 use crate::model::TimeBounds;
@@ -59,7 +61,9 @@ impl Matches {
             },
             None => range,
         };
-        let schema = plan::schema(&view)?;
+        let wire = plan::schema(&view)?;
+        let (schema, predicate) = (plain(&wire), predicate.map(|predicate| stored(predicate.clone(), &wire)));
+        let predicate = predicate.as_ref();
         if predicate.is_some_and(|predicate| !query::may_hold(predicate, &schema)) {
             return none(topic);
         }

@@ -12,6 +12,7 @@ mod matching;
 mod plan;
 mod search;
 mod storage;
+mod stored;
 mod stream;
 mod windows;
 

@@ -61,6 +61,9 @@ const SIDE_BY_SIDE: usize = 4;
 /// memory.
 pub(super) const TOPICS_AT_ONCE: usize = 32;
 
+/// Topics whose heads are evaluated between two chances for others.
+const TOPICS_BETWEEN_YIELDS: usize = 8;
+
 pub(super) async fn search(desk: &Desk, query: &Query) -> Result<(Vec<FoundSequence>, SearchCost), RetrievalError> {
     let (cost, began) = (Mutex::default(), Instant::now());
     let seconds = desk.config.query_seconds_max;
@@ -233,37 +236,63 @@ impl Scene<'_> {
             if !holds(&block.sequence, &head) {
                 return Ok(Hits::new());
             }
-            let topics: Vec<usize> = topics.into_iter().filter(|index| self.topic_holds(block, *index)).collect();
+            let Some(topics) = self.chosen(block, topics).await? else { return Ok(Hits::new()) };
             let mut united: Option<Hits> = None;
             if !block.ontology.is_empty() {
                 let Some(hits) = self.ontology(&block.ontology, &topics).await? else { return Ok(Hits::new()) };
                 united = Some(hits);
             }
-            for parts in &block.any {
-                let mut hits = Hits::new();
-                for part in parts {
-                    hits = unite(hits, self.block(part, topics.clone()).await?);
-                }
+            let any = block.any.iter().map(Vec::as_slice);
+            for parts in
+                any.chain(block.all.iter().map(std::slice::from_ref)).filter(|parts| Block::any_reads_rows(parts))
+            {
+                let hits = self.either(parts, &topics).await?;
                 if hits.is_empty() {
                     return Ok(hits);
                 }
                 united = Some(unite(united.unwrap_or_default(), hits));
             }
-            for part in &block.all {
-                let hits = self.block(part, topics.clone()).await?;
-                if hits.is_empty() {
-                    return Ok(hits);
+            for part in block.not.iter().filter(|part| part.reads_rows()) {
+                if !self.block(part, topics.clone()).await?.is_empty() {
+                    return Ok(Hits::new());
                 }
-                united = Some(unite(united.unwrap_or_default(), hits));
             }
-            let mut hits = united.unwrap_or_else(|| topics.iter().map(|index| (*index, None)).collect());
-            for part in &block.not {
-                let excluded = self.block(part, topics.clone()).await?;
-                hits.retain(|(index, _)| excluded.binary_search_by_key(index, |(index, _)| *index).is_err());
-            }
-            Ok(hits)
+            Ok(united.unwrap_or_else(|| topics.iter().map(|index| (*index, None)).collect()))
         }
         .boxed()
+    }
+
+    /// The topics among `topics` that a block and those inside it choose without a look at rows; `None` when no topic is left.
+    async fn chosen(&self, block: &Block, topics: Vec<usize>) -> Result<Option<Vec<usize>>, RetrievalError> {
+        let mut chosen = Vec::with_capacity(topics.len());
+        for (nth, index) in topics.into_iter().enumerate() {
+            if self.topic_holds(block, index) {
+                chosen.push(index);
+            }
+            // Metadata may be large and conditions many: the time limit must get its turn.
+            if nth % TOPICS_BETWEEN_YIELDS == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        let any = block.any.iter().map(Vec::as_slice);
+        for parts in any.chain(block.all.iter().map(std::slice::from_ref)).filter(|parts| !Block::any_reads_rows(parts))
+        {
+            chosen = self.either(parts, &chosen).await?.into_iter().map(|(index, _)| index).collect();
+        }
+        for part in block.not.iter().filter(|part| !part.reads_rows()) {
+            let excluded = self.block(part, chosen.clone()).await?;
+            chosen.retain(|index| excluded.binary_search_by_key(index, |(index, _)| *index).is_err());
+        }
+        Ok((!chosen.is_empty()).then_some(chosen))
+    }
+
+    /// What at least one of the blocks is about.
+    async fn either(&self, parts: &[Block], topics: &[usize]) -> Result<Hits, RetrievalError> {
+        let mut hits = Hits::new();
+        for part in parts {
+            hits = unite(hits, self.block(part, topics.to_vec()).await?);
+        }
+        Ok(hits)
     }
 
     fn topic_holds(&self, block: &Block, index: usize) -> bool {

@@ -1,9 +1,11 @@
 //! The front desk of the read side.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use tokio::sync::Semaphore;
+use tokio::sync::SemaphorePermit;
 
 use super::config::RetrievalConfig;
 use super::error::RetrievalError;
@@ -13,12 +15,15 @@ use super::plan;
 use super::plan::Plan;
 use super::search;
 use super::storage;
+use super::stored::stored;
+use super::stored::travelling;
 use super::windows;
 use super::windows::Windows;
 use crate::catalog::Catalog;
 use crate::catalog::Page;
 use crate::catalog::Visibility;
 use crate::chunk::Projection;
+use crate::chunk::plain;
 use crate::model::FoundSequence;
 use crate::model::Locator;
 use crate::model::SearchCost;
@@ -55,7 +60,13 @@ pub(super) struct Desk {
     pub(super) config: RetrievalConfig,
     /// Topics that queries of all clients read at a time.
     pub(super) searching: Semaphore,
+    /// Queries that are taken apart and answered at a time.
+    asking: Semaphore,
 }
+
+/// Queries of all clients at a time: each may take some 16 MiB beside the rows it reads. More wait, at most as long as a query
+/// may take.
+const QUERIES_AT_ONCE: usize = 32;
 
 /// What a selection makes of a topic's rows, and the schema they have then.
 fn selected(view: &TopicView, schema: &SchemaRef, selection: Selection) -> Result<(Filter, SchemaRef), RetrievalError> {
@@ -65,13 +76,16 @@ fn selected(view: &TopicView, schema: &SchemaRef, selection: Selection) -> Resul
     {
         return Err(RetrievalError::ForeignTag { topic, tag: tag.to_owned(), asked: rows.tag.clone() });
     }
-    let predicate = selection.rows.map(|rows| rows.predicate);
-    let output = selection.columns.as_ref().map(|columns| Projection::of(schema, columns).schema().clone());
-    let columns = selection.columns.map(|columns| {
+    let predicate = selection.rows.map(|rows| stored(rows.predicate, schema));
+    let unknown = |column| RetrievalError::NoColumn { topic, column };
+    let columns = selection.columns.map(|columns| travelling(columns, schema)).transpose().map_err(unknown)?;
+    let of = |schema: &SchemaRef| columns.as_ref().map(|columns| Projection::of(schema, columns).schema().clone());
+    let (sent, output) = (of(schema), of(&plain(schema)));
+    let columns = columns.map(|columns| {
         let of_rows = predicate.iter().flat_map(query::columns);
         columns.into_iter().chain(of_rows).collect()
     });
-    let schema = output.clone().unwrap_or_else(|| schema.clone());
+    let schema = sent.unwrap_or_else(|| schema.clone());
     let shard = usize::from(view.head.shard.0);
     Ok((Filter { predicate, columns, output, shard, ..Filter::default() }, schema))
 }
@@ -86,7 +100,8 @@ pub struct Reading {
 
 impl Retrieval {
     pub fn new(catalog: Arc<dyn Catalog>, shards: Shards, config: RetrievalConfig) -> Self {
-        Self { desk: Arc::new(Desk { catalog, shards, config, searching: Semaphore::new(search::TOPICS_AT_ONCE) }) }
+        let (searching, asking) = (Semaphore::new(search::TOPICS_AT_ONCE), Semaphore::new(QUERIES_AT_ONCE));
+        Self { desk: Arc::new(Desk { catalog, shards, config, searching, asking }) }
     }
 
     /// One page of all sequences by name, those behind `after`; `next` is `None` on the last page.
@@ -140,6 +155,18 @@ impl Retrieval {
     /// [`RetrievalError::NotFound`], [`RetrievalError::NotFinalized`].
     pub async fn topic(&self, name: &TopicName) -> Result<TopicView, RetrievalError> {
         plan::topic(&*self.desk.catalog, name).await
+    }
+
+    /// Waits for a place among the queries; to be had before a query is taken apart, and held until it is answered.
+    ///
+    /// # Errors
+    /// [`RetrievalError::QueryTime`] when none became free.
+    pub async fn turn(&self) -> Result<SemaphorePermit<'_>, RetrievalError> {
+        let seconds = self.desk.config.query_seconds_max;
+        match tokio::time::timeout(Duration::from_secs(seconds.into()), self.desk.asking.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) | Err(_) => Err(RetrievalError::QueryTime { seconds }),
+        }
     }
 
     /// The sequences and topics that a query is about, in the order of names, and what it took to find them. Dropping the future ends all work for it.

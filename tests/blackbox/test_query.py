@@ -1,6 +1,7 @@
 """Queries by name, metadata, tag and values: what belongs together across topics and sequences, and what is refused.
 What one condition means on one value is `test_query_oracle.py`'s."""
 
+import decimal
 import json
 import time
 
@@ -132,12 +133,70 @@ def test_beyond_the_protocol(recorded, client):
     either = {"$or": [{"sequence": {"name": {"$eq": "other"}}}, {"ontology": {"Gps.x": {"$eq": 9}}}]}
     assert paths(client, either) == {"other": {"imu"}, "drive_1": {"sensors/gps"}}
     assert paths(client, {"topic": {"name": {"$eq": "imu"}}, "$not": {"ontology": {"Imu.x": {"$eq": 5}}}}) == {"drive_2": {"imu"}}
+    # What asks nothing of rows chooses topics; it does not add any.
+    five = {"ontology": {"Imu.x": {"$eq": 5}}}
+    assert paths(client, five) == {"drive_1": {"imu"}, "other": {"imu"}}
+    assert paths(client, {**five, "$and": [{"topic": {"name": {"$eq": "sensors/gps"}}}]}) == {}
+    assert paths(client, {**five, "$and": [{"topic": {"name": {"$eq": "imu"}}}]}) == paths(client, five)
+    named = [{"sequence": {"name": {"$eq": "drive_1"}}}, {"topic": {"name": {"$eq": "sensors/gps"}}}]
+    assert paths(client, {**five, "$or": named}) == {"drive_1": {"imu"}}
+    assert paths(client, {**five, "$not": {"topic": {"name": {"$eq": "imu"}}}}) == {}
+    # A negated question about rows leaves out the sequences that answer it.
+    assert paths(client, {**five, "$not": {"ontology": {"Gps.x": {"$eq": 9}}}}) == {"other": {"imu"}}
     within = {"ontology": {"$or": [{"Imu.x": {"$lt": 0}}, {"Imu.x": {"$eq": 2}}]}}
     assert set(paths(client, within)) == {"drive_1", "drive_2"}
     assert set(paths(client, {"ontology": {"Imu.x": {"$or": [{"$lt": 0}, {"$eq": 2}]}}})) == {"drive_1", "drive_2"}
     both = {"$and": [{"ontology": {"Imu.x": {"$gt": 0}}}, {"ontology": {"Gps.x": {"$gt": 0}}}]}
     assert paths(client, both) == {"drive_1": {"imu", "sensors/gps"}}
     assert set(paths(client, {"sequence": {"name": {"$match": "*"}}, "limit": 2})) == {"drive_1", "drive_2"}
+
+
+def record(client, name, tag, columns):
+    """One topic of one batch: `name/t`."""
+    client.create_sequence(name)
+    session = client.create_session(name)
+    client.record(session, f"{name}/t", [pa.record_batch(list(columns.values()), names=list(columns))], tag=tag)
+    client.finalize(session)
+
+
+def test_a_dot_in_a_name_is_no_step(server, client):
+    inner = pa.StructArray.from_arrays([pa.array([1.0, 2.0, 3.0])], names=["b"])
+    times, flat = pa.array([1, 2, 3]), pa.array([100.0, 200.0, 300.0])
+    record(client, "flat_first", "Dots", {"timestamp_ns": times, "a.b": flat, "a": inner})
+    record(client, "struct_first", "Dots", {"timestamp_ns": times, "a": inner, "a.b": flat})
+    assert set(paths(client, {"ontology": {"Dots.a.b": {"$eq": 2}}})) == {"flat_first", "struct_first"}
+
+
+def test_values_out_of_dictionaries(server, client):
+    def coded(values, ordered=False):
+        return pa.DictionaryArray.from_arrays(pa.array([0, 1, 0], pa.int8()), pa.array(values), ordered=ordered)
+
+    record(client, "coded", "Coded", {
+        "timestamp_ns": pa.array([1, 2, 3]), "kind": coded(["red", "blue"]), "rank": coded(["low", "high"], ordered=True),
+        "p": coded([{"x": 1.0}, {"x": 2.0}]), "l": coded([[1, 2], [3]])})
+    for path, condition, rows in (
+        ("kind", {"$eq": "red"}, [1, 3]), ("rank", {"$eq": "high"}, [2]), ("rank", {"$match": "l*"}, [1, 3]),
+        ("p.x", {"$gt": 1.5}, [2]), ("l[?]", {"$eq": 3}, [2]), ("l[0]", {"$eq": 1}, [1, 3]), ("rank", {"$nex": None}, []),
+    ):
+        where = {f"Coded.{path}": condition}
+        assert set(paths(client, {"ontology": where})) == ({"coded"} if rows else set()), path
+        assert client.select("coded/t", where=where).column("timestamp_ns").to_pylist() == rows, path
+    whole = client.read("coded/t")
+    for path, field in (("kind", "kind"), ("rank", "rank"), ("p.x", "p"), ("l", "l")):
+        some = client.select("coded/t", columns=[path])
+        assert sorted(some.column_names) == sorted(["timestamp_ns", field])
+        assert some.column(field).to_pylist() == whole.column(field).to_pylist()
+    with refused("INVALID_ARGUMENT") as error:
+        client.select("coded/t", columns=["nope"])
+    assert "nope" in error.text
+
+
+def test_decimals_are_numbers(server, client):
+    prices = pa.array([decimal.Decimal("1.10"), decimal.Decimal("-7.25"), None], pa.decimal128(10, 2))
+    record(client, "shop", "Price", {"timestamp_ns": pa.array([1, 2, 3]), "price": prices})
+    rows = lambda **condition: client.select("shop/t", where={"Price.price": condition}).column(0).to_pylist()  # noqa: E731
+    assert rows(**{"$eq": 1.1}) == [1] and rows(**{"$lt": 0}) == [2] and rows(**{"$neq": 1.1}) == [2]
+    assert rows(**{"$nex": None}) == [3]
 
 
 def test_older_dialects(recorded, client):

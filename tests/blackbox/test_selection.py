@@ -35,12 +35,7 @@ def recorded(server):
 
 
 def select(client, locator, start=None, **more):
-    request = {"resource_locator": locator, **{f"tessera_{key}": value for key, value in more.items()}}
-    if start is not None:
-        request["timestamp_ns_start"] = start
-    info = client.flight.get_flight_info(fl.FlightDescriptor.for_command(json.dumps(request).encode()))
-    schema, batches = client.batches(info.endpoints[0].ticket)
-    return pa.Table.from_batches(batches, schema)
+    return client.select(locator, start, **more)
 
 
 def test_columns_come_alone(recorded, client, server):

@@ -164,6 +164,15 @@ class Client:
         assert all(a <= b for a, b in zip(times, times[1:])), "rows must come in time order"
         return table
 
+    def select(self, locator, start=None, **more):
+        """Some `columns` of the rows of a topic `where` something holds, as a table."""
+        request = {"resource_locator": locator, **{f"tessera_{key}": value for key, value in more.items()}}
+        if start is not None:
+            request["timestamp_ns_start"] = start
+        info = self.flight.get_flight_info(fl.FlightDescriptor.for_command(json.dumps(request).encode()))
+        schema, batches = self.batches(info.endpoints[0].ticket)
+        return pa.Table.from_batches(batches, schema)
+
     def sequences(self):
         names = []
         for info in self.flight.list_flights():

@@ -11,17 +11,20 @@ use crate::retrieval::Windows;
 use crate::wire::Answer;
 
 pub(super) async fn query(desk: &Desk, kind: &str, body: &[u8]) -> Result<String, ActionError> {
+    let _turn = desk.retrieval.turn().await?;
     let query = query::parse(body)?;
     let (sequences, cost) = desk.retrieval.search(&query).await?;
     Ok(Answer::Found { sequences: &sequences, cost: query.explain.then_some(&cost) }.to_json(kind))
 }
 
 pub(super) async fn clusterize(desk: &Desk, kind: &str, body: &[u8]) -> Result<Answers, ActionError> {
+    let _turn = desk.retrieval.turn().await?;
     let asked = query::parse_clusters(body)?;
     Ok(answers(kind, desk.retrieval.clusters(asked).await?))
 }
 
 pub(super) async fn intersect(desk: &Desk, kind: &str, body: &[u8]) -> Result<Answers, ActionError> {
+    let _turn = desk.retrieval.turn().await?;
     let asked = query::parse_intersection(body)?;
     Ok(answers(kind, desk.retrieval.intersection(asked).await?))
 }

@@ -24,10 +24,10 @@ use arrow::row::RowConverter;
 use arrow::row::SortField;
 
 use super::column::Order;
-use super::column::VALUE;
 use super::column::children;
 use super::column::order;
 use super::nest;
+use crate::chunk::VALUE;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CodeError {

@@ -4,10 +4,7 @@
 //! |-------|-----------------------------------------------------|-----------------------------------------|
 //! | wire  | a dictionary of a key and a value type              | schemas, as clients send and get them   |
 //! | keys  | the keys alone                                      | the bodies of batch messages            |
-//! | plain | the values, each row with its own                   | everywhere inside: stored, merged, cut  |
-//!
-//! A dictionary may be ordered: the place of a value in it means something then. The plain form of such a field is a struct of
-//! the [`RANK`] and the [`VALUE`].
+//! | plain | the values, each row with its own (`chunk::plain`)  | everywhere inside: stored, merged, cut  |
 
 use std::sync::Arc;
 
@@ -16,9 +13,10 @@ use arrow::datatypes::Field;
 use arrow::datatypes::FieldRef;
 use arrow::ipc;
 
-/// The fields of an ordered dictionary's plain form.
-pub(super) const RANK: &str = "rank";
-pub(super) const VALUE: &str = "value";
+use crate::chunk::VALUE;
+use crate::chunk::is_ranked;
+use crate::chunk::plain_type;
+use crate::chunk::retyped;
 
 /// One field, and what it takes to make its plain values of its keys.
 #[derive(Clone, Debug)]
@@ -55,10 +53,10 @@ impl Column {
         };
         let values = Self::nested(wire, &Arc::new(Field::new(VALUE, value.as_ref().clone(), true)));
         let order = order(field);
-        let plain = plain_type(order, key, values.plain.data_type());
+        let plain = plain_type(order == Order::Ranked, key, values.plain.data_type());
         Self {
-            keys: with_type(field, key.as_ref().clone()),
-            plain: with_type(field, plain),
+            keys: retyped(field, key.as_ref().clone()),
+            plain: retyped(field, plain),
             kind: Kind::Coded { id: coding.id(), order, values: Box::new(values) },
         }
     }
@@ -74,7 +72,7 @@ impl Column {
         }
         let with = |form: fn(&Self) -> &FieldRef| {
             let fields = columns.iter().map(|column| Arc::clone(form(column))).collect();
-            with_type(field, with_children(field.data_type(), fields))
+            retyped(field, with_children(field.data_type(), fields))
         };
         Self { keys: with(|column| &column.keys), plain: with(|column| &column.plain), kind: Kind::Nested(columns) }
     }
@@ -92,16 +90,7 @@ impl Column {
 
 /// Whether the places of a field's dictionary mean something.
 pub(super) fn order(field: &Field) -> Order {
-    if field.dict_is_ordered() == Some(true) { Order::Ranked } else { Order::Unranked }
-}
-
-fn plain_type(order: Order, key: &DataType, value: &DataType) -> DataType {
-    match order {
-        Order::Unranked => value.clone(),
-        Order::Ranked => {
-            DataType::Struct(vec![Field::new(RANK, key.clone(), true), Field::new(VALUE, value.clone(), true)].into())
-        }
-    }
+    if is_ranked(field) { Order::Ranked } else { Order::Unranked }
 }
 
 /// The fields inside a type.
@@ -128,9 +117,4 @@ fn with_children(data_type: &DataType, fields: Vec<FieldRef>) -> DataType {
         (DataType::Map(_, sorted), Some(entries)) => DataType::Map(entries, *sorted),
         (other, _) => other.clone(),
     }
-}
-
-/// Not `Field::with_data_type`: that keeps the flag of an ordered dictionary.
-fn with_type(field: &Field, data_type: DataType) -> FieldRef {
-    Arc::new(Field::new(field.name(), data_type, field.is_nullable()).with_metadata(field.metadata().clone()))
 }

@@ -82,6 +82,13 @@ fn hostile_queries_are_refused() {
     assert!(refusal(json!({"ontology": deep})).contains("deep"));
     let many: serde_json::Map<String, Value> = (0..300).map(|n| (format!("A.x{n}"), json!({"$eq": n}))).collect();
     assert!(refusal(json!({"ontology": many})).contains("256 conditions"));
+    // Refused before they are made: one of them takes a megabyte.
+    let expressions = vec![json!({"$match": r"\w{20}"}); 1500];
+    assert!(refusal(json!({"ontology": {"string.t": {"$or": expressions}}})).contains("too much memory"));
+    let expressions = vec![json!({"$match": r"a\d+b"}); 33];
+    assert!(refusal(json!({"ontology": {"string.t": {"$or": expressions}}})).contains("more than 32 times"));
+    let deep = ["**.a"; 4].join(".");
+    assert!(refusal(json!({"topic": {"user_metadata": {deep: {"$eq": 1}}}})).contains("three times"));
     assert!(refusal(json!({"ontology": {"A.x": {"$in": vec![1; 100_001]}}})).contains("values"));
     assert!(refusal(json!({"ontology": {"A.x": {"$eq": vec![1; 1025]}}})).contains("1025"));
     assert!(refusal(json!({"ontology": {"A.x": {"$match": "a".repeat(257)}}})).contains("257"));
