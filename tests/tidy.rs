@@ -47,6 +47,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("hmac", &["auth"]),
     ("clap", &["cli", "main.rs"]),
     ("indicatif", &["cli"]),
+    ("console", &["cli"]),
     ("std::fs", &["io", "bench"]),
     ("SystemTime", &["io"]),
     ("getrandom", &["io"]),
