@@ -152,13 +152,20 @@ pub struct ExportArguments {
     pub server: ServerArguments,
 }
 
+const QUERY_EXAMPLES: &str = r#"Examples:
+  tessera query 'IMU.acceleration.x > 9.8 and sequence.metadata.vehicle = "red"'
+  tessera query 'GPS.status.satellites < 4' --in drive_1 --windows 500ms     when, in windows
+  tessera query 'topic.tag = "Image" and sequence.created > 1772366400000000000'
+  tessera query 'RobotPath.poses[?].position.z > 2' --explain                what it cost, and why
+
+On a pipe, topics and windows are one JSON object a line. A query without a hit is no failure; when that is because no topic
+has such a field or tag, standard error says so."#;
+
 /// Fields: Tag.path (list elements as [0], [?] any, [!] all), sequence.name, sequence.created, sequence.metadata.path, the same
 /// of topic, and topic.tag, topic.format. After them: = != < <= > >= VALUE, like "glob", in (…), between A and B, outside A and
 /// B, exists, missing. Joined by and, or, not and parentheses.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example: tessera query 'IMU.acceleration.x > 9.8 and sequence.metadata.vehicle = \"red\"' --windows 500ms"
-)]
+#[command(after_help = QUERY_EXAMPLES)]
 pub struct QueryArguments {
     /// What must hold; conditions on one tag on the same row
     pub expression: String,
@@ -171,7 +178,7 @@ pub struct QueryArguments {
     /// Sequences to print at most
     #[arg(long, value_name = "SEQUENCES")]
     pub limit: Option<u64>,
-    /// Say what was looked at and skipped, and how long each step took
+    /// Say what was considered, skipped and by what, read, read in vain, and how long each step took
     #[arg(long)]
     pub explain: bool,
     /// Print the query as the body of the action `query` instead of asking

@@ -6,6 +6,7 @@ mod cat;
 mod catalog;
 mod config;
 mod export;
+mod field;
 mod info;
 mod json_text;
 mod ls;

@@ -1,5 +1,8 @@
 //! `tessera query <expression>`: which topics match, and when.
 
+mod explain;
+mod unknown;
+
 use std::io;
 use std::io::Write;
 
@@ -8,6 +11,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::client::Client;
+use crate::io::now;
 use crate::model::Locator;
 use crate::query;
 use crate::wire::utc_datetime;
@@ -22,7 +26,8 @@ use super::output::Table;
 
 pub fn run(arguments: &QueryArguments) -> Result<Outcome, Failure> {
     let translated = query::translate(&arguments.expression)?;
-    let mut body = within(translated.clone(), arguments.within.as_deref())?;
+    let inside = |body| within(body, arguments.within.as_deref());
+    let mut body = inside(translated.clone())?;
     if arguments.json {
         output::quiet_pipe(writeln!(io::stdout(), "{body}"))?;
         return Ok(Outcome::Done);
@@ -32,16 +37,35 @@ pub fn run(arguments: &QueryArguments) -> Result<Outcome, Failure> {
         members.extend(arguments.explain.then(|| ("explain".to_owned(), json!(true))));
     }
     let client = connect(&arguments.server)?;
+    let asked = now();
     let answer = client.action("query", &body)?.unwrap_or_default();
+    let asked_ns = u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX);
     let found = found(&answer);
+    if found.is_empty() {
+        warn_of_unknown(&client, &translated, arguments.within.as_deref());
+    }
     match &arguments.windows {
         Some(gap) => windows(&client, &translated, &found, *gap)?.print()?,
         None => topics(&found).print()?,
     }
     if let Some(cost) = answer.get("explain") {
-        explain(cost);
+        say(explain::explained(cost, asked_ns).trim_end());
     }
     Ok(Outcome::Done)
+}
+
+/// For people: on standard error, so that the output stays what it is. When that is closed there is nobody to tell.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Says which fields nobody has: an answer without them is no answer to what was meant.
+fn warn_of_unknown(client: &Client, body: &Value, locator: Option<&str>) {
+    let lines = unknown::unknown(client, body, |query| within(query, locator).unwrap_or_default());
+    match lines {
+        Ok(lines) => lines.iter().for_each(|line| say(&format!("tessera: nothing was found: {line}"))),
+        Err(error) => say(&format!("tessera: nothing was found, and whether the fields exist is not known: {error}")),
+    }
 }
 
 /// Nanoseconds of `500ms`, `2s`, `10us`, `5ns`, `1m`.
@@ -103,7 +127,7 @@ fn windows(client: &Client, body: &Value, found: &[(String, String)], gap_ns: u6
             continue;
         }
         let request = json!({"locator": locator, "clustering_dt_ns": gap_ns, "ontology": rows});
-        for window in client.action_results("topic_filter_clusterize", &request)? {
+        client.action_each("topic_filter_clusterize", &request, |window| {
             let bound = |key: &str| window.pointer(&format!("/ts/{key}")).and_then(Value::as_i64).unwrap_or_default();
             let (start, end) = (bound("start_ns"), bound("end_ns"));
             table.row(vec![
@@ -113,7 +137,7 @@ fn windows(client: &Client, body: &Value, found: &[(String, String)], gap_ns: u6
                 Cell::number(output::duration(end.abs_diff(start)), end.abs_diff(start)),
                 utc_datetime(start).into(),
             ]);
-        }
+        })?;
     }
     Ok(table)
 }
@@ -135,30 +159,6 @@ fn is_about(key: &str, value: &Value, tag: &str) -> bool {
         Value::Object(members) if key.starts_with('$') => members.iter().any(|(key, value)| is_about(key, value, tag)),
         _ => key.split_once('.').is_some_and(|(own, _)| own == tag),
     }
-}
-
-/// For people: on standard error, so that the output stays what it is.
-fn explain(cost: &Value) {
-    let number = |key: &str| cost.get(key).and_then(Value::as_u64).unwrap_or_default();
-    let (chunks, by_segment) = (number("chunks"), number("chunks_skipped_by_segment"));
-    let by_statistics = number("chunks_skipped_by_statistics");
-    let left = chunks.saturating_sub(by_segment).saturating_sub(by_statistics);
-    eprintln!(
-        "looked at   {}, rows of {}",
-        output::count(number("sequences"), "sequence"),
-        output::count(number("topics"), "topic")
-    );
-    eprintln!(
-        "chunks      {chunks}: {by_segment} skipped by times, segments or columns, {by_statistics} by their own statistics, {left} left"
-    );
-    eprintln!("rows        {} decoded, {} matched", number("rows_read"), number("rows_matched"));
-    let duration = |key: &str| output::duration(number(key));
-    eprintln!(
-        "time        {} in all; catalog {}, rows {}",
-        duration("total_ns"),
-        duration("catalog_ns"),
-        duration("rows_ns")
-    );
 }
 
 #[cfg(test)]

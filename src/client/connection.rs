@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use arrow::datatypes::Schema;
 use arrow_flight::Action;
 use arrow_flight::Criteria;
 use arrow_flight::FlightDescriptor;
@@ -29,6 +30,7 @@ use super::ServerInfo;
 use super::error::chain;
 use crate::model::Locator;
 use crate::model::TimeRange;
+use crate::model::TopicName;
 use crate::wire::InfoExtras;
 
 /// The largest message taken, in bytes: the most a server ever sends. A larger one ends its call with an error.
@@ -162,20 +164,29 @@ impl Client {
         self.runtime.block_on(self.ask(kind, body))
     }
 
-    /// The `response` of each result of an action that answers with several documents.
+    /// Gives the `response` of each result of an action that answers with several documents, as they come.
     ///
     /// # Errors
     /// [`ClientError`]
-    pub fn action_results(&self, kind: &str, body: &Value) -> Result<Vec<Value>, ClientError> {
+    pub fn action_each(&self, kind: &str, body: &Value, mut take: impl FnMut(Value)) -> Result<(), ClientError> {
         let action = Action::new(kind, body.to_string());
-        let results = self.run(kind, async {
-            self.service.clone().do_action(action).await?.into_inner().try_collect::<Vec<_>>().await
-        })?;
-        let response = |result: &arrow_flight::Result| {
+        let mut results = self.run(kind, async { Ok(self.service.clone().do_action(action).await?.into_inner()) })?;
+        while let Some(result) = self.run(kind, results.try_next())? {
             let mut answer: Value = parse(kind, &result.body)?;
-            Ok(answer.get_mut("response").map(Value::take).unwrap_or_default())
-        };
-        results.iter().map(response).collect()
+            take(answer.get_mut("response").map(Value::take).unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// The schema of a topic's rows; without fields when nothing was put.
+    ///
+    /// # Errors
+    /// [`ClientError`]; a topic that is not there is `Refused` with the code `NotFound`.
+    pub fn schema(&self, topic: &TopicName) -> Result<Schema, ClientError> {
+        let what = format!("asking for the schema of {topic}");
+        let descriptor = FlightDescriptor::new_cmd(json!({"resource_locator": topic.to_string()}).to_string());
+        let answer = self.run(&what, async { Ok(self.service.clone().get_schema(descriptor).await?.into_inner()) })?;
+        Schema::try_from(&answer).map_err(|error| ClientError::answer(&what, error))
     }
 
     async fn ask(&self, kind: &str, body: &Value) -> Result<Option<Value>, ClientError> {

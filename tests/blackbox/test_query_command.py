@@ -1,6 +1,9 @@
-"""`tessera query`: the language, windows, and what --explain tells."""
+"""`tessera query`: the language, windows, what --explain tells, drawings, and fields that nobody has."""
 
 import json
+import os
+import struct
+import zlib
 
 import pyarrow as pa
 import pytest
@@ -9,6 +12,11 @@ from harness import cli
 from harness.flight import Client
 
 SCHEMA = pa.schema([pa.field("timestamp_ns", pa.int64(), nullable=False), ("x", pa.float64())])
+
+# What an SDK sends: fields say in a description what they are.
+SPEED = pa.field("speed", pa.float32(), metadata={"description": "Speed over ground in m/s."})
+ODD = pa.schema([pa.field("timestamp_ns", pa.int64(), nullable=False), ("frame", pa.utf8()), SPEED,
+                 ("scan", pa.list_(pa.float32())), ("on", pa.bool_()), ("blob", pa.binary())])
 
 # Ten rows a chunk, and later chunks have larger values.
 CONFIG = "[chunk]\nrows_max = 10\n"
@@ -23,6 +31,10 @@ def recorded(server):
             batches = [pa.RecordBatch.from_pylist([{"timestamp_ns": n * 1000, "x": float(n)} for n in range(first, first + 10)], SCHEMA)
                        for first in range(0, 400, 10)]
             client.record(session, f"{name}/imu", batches, tag="Imu", schema=SCHEMA)
+            if name == "drive_1":
+                rows = [{"timestamp_ns": n * 1000, "frame": "base", "speed": float("nan") if n == 30 else n % 50, "on": n > 50,
+                         "scan": [n, -n] if n % 2 else None, "blob": os.urandom(100_000)} for n in range(100)]
+                client.record(session, "drive_1/odd", [pa.RecordBatch.from_pylist(rows, ODD)], tag="Odd", schema=ODD)
             client.finalize(session)
     return server
 
@@ -51,8 +63,11 @@ def test_windows_are_printed(recorded):
 def test_explain_says_what_was_skipped(recorded):
     run = query(recorded, "Imu.x = 205", "--explain")
     assert len(cli.lines(run)) == 2
-    assert "chunks      80: 0 skipped by times, segments or columns, 78 by their own statistics, 2 left" in run.stderr, run.stderr
-    assert "rows        20 decoded, 2 matched" in run.stderr, run.stderr
+    said = [line.split(maxsplit=1) for line in run.stderr.splitlines()]
+    assert "chunks             80  considered" in run.stderr, run.stderr
+    assert ["78", "skipped by their own statistics (97.5%)"] in said, run.stderr
+    assert "rows               20  decoded and looked at" in run.stderr, run.stderr
+    assert ["2", "matched (10.0%)"] in said and ["18", "looked at in vain"] in said, run.stderr
 
 
 def test_the_wire_s_json_can_be_seen(recorded):
@@ -64,3 +79,28 @@ def test_the_wire_s_json_can_be_seen(recorded):
 def test_mistakes_are_said(recorded, expression, said):
     run = query(recorded, expression)
     assert run.returncode == 1 and said in run.stderr, run.stderr
+
+
+# Fields that nobody has
+
+
+@pytest.mark.parametrize("expression, said", [
+    ("Imu.acceleraton = 1", "none of 2 topics with the tag Imu has the field acceleraton; there are timestamp_ns, x"),
+    ("Imu.X > 1", "(did you mean Imu.x?)"), ("Imu.x[0] > 1", "has the field x[0]"),
+    ("Odd.sped > 1 and Odd.speed > 1", "of 1 topic with the tag Odd has the field sped (did you mean Odd.speed?)"),
+    ("Odd.scan[?].x > 1", "has the field scan[?].x"),
+    ("IMU.x > 1", "no topic has the tag IMU (did you mean Imu?); there are Imu (2 topics), Odd (1 topic)"),
+    ("not Imu.y = 1 and sequence.name = 'none'", "has the field y"),
+])
+def test_a_field_that_nobody_has_is_said(recorded, expression, said):
+    run = query(recorded, expression)
+    assert cli.lines(run) == [] and said in run.stderr, run.stderr
+    assert run.stderr.startswith("tessera: nothing was found: ") and run.stderr.count("\n") == 1, run.stderr
+
+
+def test_an_answer_without_hits_needs_no_word(recorded):
+    for expression in ("Imu.x > 1000", "Imu.timestamp_ns < 0", "Odd.scan[?] > 1000", "sequence.name = 'none'"):
+        run = query(recorded, expression)
+        assert cli.lines(run) == [] and run.stderr == "", run.stderr
+    run = query(recorded, "Odd.speed > 1", "--in", "drive_2")
+    assert cli.lines(run) == [] and "no topic has the tag Odd; there are Imu (1 topic)" in run.stderr, run.stderr

@@ -1,0 +1,153 @@
+//! Why a query found nothing, where that is because nobody records such a field.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use serde_json::json;
+
+use crate::client::Client;
+use crate::client::ClientError;
+use crate::model::Locator;
+
+use super::super::field;
+use super::super::output;
+use super::super::output::printable;
+use super::found;
+
+/// Topics of a tag whose fields are looked at.
+const TOPICS_MAX: usize = 16;
+/// Sequences whose tags are listed when nobody has the one that was asked for.
+const SEQUENCES_MAX: usize = 200;
+/// Names of one line.
+const NAMES_MAX: usize = 12;
+
+/// A line for each field of the query that no topic has.
+///
+/// * `inside`: makes of a query the same about what the user asked to look at.
+///
+/// # Errors
+/// [`ClientError`]
+pub fn unknown(client: &Client, body: &Value, inside: impl Fn(Value) -> Value) -> Result<Vec<String>, ClientError> {
+    let mut lines = Vec::new();
+    for (tag, paths) in fields(body) {
+        let query = inside(json!({"topic": {"ontology_tag": {"$eq": tag}}}));
+        let topics = found(&client.action("query", &limited(query, TOPICS_MAX))?.unwrap_or_default());
+        if topics.is_empty() {
+            lines.push(no_topic(client, &tag, &inside)?);
+            continue;
+        }
+        let mut missing = paths;
+        let (mut names, mut looked) = (BTreeSet::new(), 0);
+        for (locator, _) in topics.iter().take(TOPICS_MAX) {
+            let Ok(Locator::Topic(topic)) = Locator::parse(locator) else { continue };
+            let schema = client.schema(&topic)?;
+            looked += 1;
+            missing.retain(|path| field::find(&schema, &field::steps(path)).is_none());
+            names.extend(field::paths(&schema));
+        }
+        lines.extend(missing.iter().map(|path| no_field(&tag, path, &names, (looked, topics.len()))));
+    }
+    Ok(lines)
+}
+
+/// The paths that a query asks of rows, by tag.
+pub fn fields(body: &Value) -> BTreeMap<String, BTreeSet<String>> {
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    collect(body, false, &mut found);
+    found
+}
+
+fn collect(value: &Value, rows: bool, found: &mut BTreeMap<String, BTreeSet<String>>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| collect(item, rows, found)),
+        Value::Object(members) => {
+            for (key, value) in members {
+                match key.split_once('.') {
+                    _ if key == "ontology" && !rows => collect(value, true, found),
+                    _ if key.starts_with('$') => collect(value, rows, found),
+                    Some((tag, path)) if rows => {
+                        found.entry(tag.to_owned()).or_default().insert(path.to_owned());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn no_topic(client: &Client, tag: &str, inside: impl Fn(Value) -> Value) -> Result<String, ClientError> {
+    let everything = inside(json!({"topic": {"name": {"$match": "*"}}}));
+    let topics = found(&client.action("query", &limited(everything, SEQUENCES_MAX))?.unwrap_or_default());
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for (_, own) in &topics {
+        *counts.entry(own).or_default() += 1;
+    }
+    if counts.is_empty() {
+        return Ok(format!("no topic has the tag {}: there is no topic to look at", printable(tag)));
+    }
+    let near = field::nearest(tag, counts.keys().copied());
+    let tags = counts.iter().map(|(own, topics)| format!("{} ({})", printable(own), output::count(*topics, "topic")));
+    Ok(format!("no topic has the tag {}{}; there are {}", printable(tag), meant(near), listed(tags, counts.len())))
+}
+
+/// About so many sequences at most.
+fn limited(mut query: Value, sequences: usize) -> Value {
+    if let Some(members) = query.as_object_mut() {
+        members.insert("limit".to_owned(), json!(sequences));
+    }
+    query
+}
+
+fn no_field(tag: &str, path: &str, names: &BTreeSet<String>, (looked, topics): (usize, usize)) -> String {
+    let near = field::nearest(path, names.iter().map(String::as_str));
+    let looked = match looked < topics {
+        true => format!("none of {looked} looked at, of {topics}"),
+        false => "none".to_owned(),
+    };
+    let of = output::count(topics as u64, "topic");
+    let tops = names.iter().filter(|name| !name.contains(['.', '['])).map(|name| printable(name));
+    let count = tops.clone().count();
+    let has = if looked == "none" { format!("none of {of}") } else { looked };
+    format!(
+        "{has} with the tag {} has the field {}{}; there are {}",
+        printable(tag),
+        printable(path),
+        meant(near.map(|name| format!("{tag}.{name}")).as_deref()),
+        listed(tops, count)
+    )
+}
+
+fn meant(near: Option<&str>) -> String {
+    near.map(|name| format!(" (did you mean {}?)", printable(name))).unwrap_or_default()
+}
+
+fn listed(names: impl Iterator<Item = String>, count: usize) -> String {
+    let shown = names.take(NAMES_MAX).collect::<Vec<_>>().join(", ");
+    match count.checked_sub(NAMES_MAX) {
+        None | Some(0) => shown,
+        Some(more) => format!("{shown} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::query;
+
+    use super::*;
+
+    #[test]
+    fn fields_are_collected_out_of_every_joint() {
+        let body = query::translate("(A.x > 1 or not B.y.z = 2) and sequence.metadata.a.b = 1 and A.p[?] < 0").unwrap();
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let expected = [("A".to_owned(), names(&["x", "p[?]"])), ("B".to_owned(), names(&["y.z"]))];
+        assert_eq!(fields(&body), expected.into());
+    }
+
+    #[test]
+    fn long_lists_say_how_much_is_left_out() {
+        assert_eq!(listed((0..3).map(|n| n.to_string()), 3), "0, 1, 2");
+        assert!(listed((0..40).map(|n| n.to_string()), 40).ends_with("11 and 28 more"));
+    }
+}
