@@ -155,6 +155,8 @@ pub struct ExportArguments {
 const QUERY_EXAMPLES: &str = r#"Examples:
   tessera query 'IMU.acceleration.x > 9.8 and sequence.metadata.vehicle = "red"'
   tessera query 'GPS.status.satellites < 4' --in drive_1 --windows 500ms     when, in windows
+  tessera query 'IMU.acceleration.x > 9.8' --plot                            drawn, hits marked with ▲
+  tessera query 'Pressure.value < 95000' --in drive_1/baro --png baro.png
   tessera query 'topic.tag = "Image" and sequence.created > 1772366400000000000'
   tessera query 'RobotPath.poses[?].position.z > 2' --explain                what it cost, and why
 
@@ -175,6 +177,13 @@ pub struct QueryArguments {
     /// Print when the conditions hold, in windows whose rows are no further apart than this
     #[arg(long, value_name = "GAP", value_parser = super::query::gap)]
     pub windows: Option<u64>,
+    /// Draw the numbers that the expression names over time, around the hits: a chart for each field and topic. The width is
+    /// the terminal's, or COLUMNS; NO_COLOR is heeded
+    #[arg(long, conflicts_with = "windows")]
+    pub plot: bool,
+    /// Draw the same into a picture (PNG). A file that is there is refused
+    #[arg(long, value_name = "FILE", conflicts_with = "windows")]
+    pub png: Option<PathBuf>,
     /// Sequences to print at most
     #[arg(long, value_name = "SEQUENCES")]
     pub limit: Option<u64>,

@@ -12,6 +12,7 @@ mod json_text;
 mod ls;
 mod main;
 mod output;
+mod plot;
 mod query;
 mod rescue;
 mod serve;

@@ -1,9 +1,11 @@
 //! `tessera query <expression>`: which topics match, and when.
 
+mod draw;
 mod explain;
 mod unknown;
 
 use std::io;
+use std::io::IsTerminal;
 use std::io::Write;
 
 use serde_json::Map;
@@ -11,11 +13,13 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::client::Client;
+use crate::io::NewFile;
 use crate::io::now;
 use crate::model::Locator;
 use crate::query;
 use crate::wire::utc_datetime;
 
+use self::draw::Drawn;
 use super::arguments::QueryArguments;
 use super::main::Failure;
 use super::main::Outcome;
@@ -23,6 +27,8 @@ use super::main::connect;
 use super::output;
 use super::output::Cell;
 use super::output::Table;
+use super::plot;
+use super::plot::Look;
 
 pub fn run(arguments: &QueryArguments) -> Result<Outcome, Failure> {
     let translated = query::translate(&arguments.expression)?;
@@ -36,6 +42,8 @@ pub fn run(arguments: &QueryArguments) -> Result<Outcome, Failure> {
         members.extend(arguments.limit.map(|limit| ("limit".to_owned(), json!(limit))));
         members.extend(arguments.explain.then(|| ("explain".to_owned(), json!(true))));
     }
+    // Before anything is read for it.
+    let picture = arguments.png.as_deref().map(NewFile::create).transpose()?;
     let client = connect(&arguments.server)?;
     let asked = now();
     let answer = client.action("query", &body)?.unwrap_or_default();
@@ -45,6 +53,7 @@ pub fn run(arguments: &QueryArguments) -> Result<Outcome, Failure> {
         warn_of_unknown(&client, &translated, arguments.within.as_deref());
     }
     match &arguments.windows {
+        _ if arguments.plot || picture.is_some() => drawn(&client, &translated, &found, arguments.plot, picture)?,
         Some(gap) => windows(&client, &translated, &found, *gap)?.print()?,
         None => topics(&found).print()?,
     }
@@ -66,6 +75,35 @@ fn warn_of_unknown(client: &Client, body: &Value, locator: Option<&str>) {
         Ok(lines) => lines.iter().for_each(|line| say(&format!("tessera: nothing was found: {line}"))),
         Err(error) => say(&format!("tessera: nothing was found, and whether the fields exist is not known: {error}")),
     }
+}
+
+/// Charts, on the terminal, as a picture, or both.
+fn drawn(
+    client: &Client,
+    body: &Value,
+    found: &[(String, String)],
+    on_terminal: bool,
+    picture: Option<NewFile>,
+) -> Result<(), Failure> {
+    if found.is_empty() {
+        say("tessera: no hits, so nothing is drawn");
+        return Ok(());
+    }
+    let look = Look::of_output(io::stdout().is_terminal());
+    let columns = if picture.is_some() { plot::PICTURE_COLUMNS } else { plot::columns(look) };
+    let Drawn { charts, left_out } = draw::draw(client, body, found, columns)?;
+    if on_terminal {
+        let text = charts.iter().map(|chart| plot::text(chart, look)).collect::<Vec<_>>().join("\n");
+        output::quiet_pipe(io::stdout().write_all(text.as_bytes()))?;
+    }
+    if let Some(mut file) = picture {
+        file.write_all(&plot::picture(&charts)?)?;
+        file.finish()?;
+    }
+    if left_out > 0 {
+        say(&format!("tessera: {} more were not drawn: narrow it with --in", output::count(left_out as u64, "chart")));
+    }
+    Ok(())
 }
 
 /// Nanoseconds of `500ms`, `2s`, `10us`, `5ns`, `1m`.

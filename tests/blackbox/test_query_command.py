@@ -104,3 +104,101 @@ def test_an_answer_without_hits_needs_no_word(recorded):
         assert cli.lines(run) == [] and run.stderr == "", run.stderr
     run = query(recorded, "Odd.speed > 1", "--in", "drive_2")
     assert cli.lines(run) == [] and "no topic has the tag Odd; there are Imu (1 topic)" in run.stderr, run.stderr
+
+
+# Drawings
+
+
+def dots(line):
+    return any("\u2801" <= c <= "\u28ff" for c in line)
+
+
+def test_a_plot_shows_the_values_around_the_hits(recorded):
+    run = query(recorded, "Imu.x between 150 and 250", "--in", "drive_1", "--plot")
+    assert run.returncode == 0 and run.stderr == "", run.stderr
+    lines = run.stdout.splitlines()
+    # 50 rows before and behind the hits, as many as come in that time.
+    assert lines[0] == "drive_1/imu  Imu.x  201 values, 100 … 300, ▲ hits", run.stdout
+    assert all(dots(line) for line in lines[1:13]) and "\x1b" not in run.stdout, run.stdout
+    rise = [next(n for n, c in enumerate(line) if dots(c)) for line in lines[1:13]]
+    assert rise == sorted(rise, reverse=True) and all(len(line) <= 80 for line in lines)
+    assert 0.45 < lines[14].count("▲") / lines[13].count("─") < 0.55, run.stdout
+    assert any(line.startswith("200 ┤") for line in lines), run.stdout
+    assert "0.0001 s" in lines[15] and "200.0µs" in lines[15], lines[15]
+
+
+def test_every_number_of_every_topic_has_a_chart(recorded):
+    run = query(recorded, "(Odd.speed >= 0 or Odd.scan[?] > 0 or Odd.on = true) and Odd.frame = 'base'", "--plot")
+    charts = [line for line in run.stdout.splitlines() if "drive_1/odd" in line]
+    assert [chart.split("  ")[1] for chart in charts] == ["Odd.on", "Odd.scan[?]", "Odd.speed [m/s]"], run.stderr
+    assert "100 values, -99 … 99" in charts[1] and "100 values, 0 … 49" in charts[2], charts
+    assert len([line for line in query(recorded, "Imu.x > 5", "--plot").stdout.splitlines() if "Imu.x" in line]) == 2
+
+
+def test_a_terminal_gives_its_width_and_colours_unless_it_is_asked_not_to(recorded):
+    arguments = ("query", "Imu.x > 5", "--in", "drive_1", "--plot", "--server", recorded.location)
+    shown = cli.screen(*arguments, columns=120)
+    plain = cli.screen(*arguments, columns=120, env={**os.environ, "NO_COLOR": "1"})
+    assert "\x1b[36m" in shown and "\x1b" not in plain
+    assert max(len(line) for line in plain.splitlines()[1:]) == 120
+    narrow = cli.tessera(*arguments, env={**os.environ, "COLUMNS": "50"}).stdout.splitlines()
+    assert max(len(line) for line in narrow[1:]) == 50
+
+
+def picture(path):
+    """Width and rows of a picture of one byte a pixel."""
+    data, at, pixels = path.read_bytes(), 8, b""
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    while at < len(data):
+        length, kind = struct.unpack(">I4s", data[at:at + 8])
+        content = data[at + 8:at + 8 + length]
+        assert struct.unpack(">I", data[at + 8 + length:at + 12 + length])[0] == zlib.crc32(kind + content)
+        if kind == b"IHDR":
+            width, height = struct.unpack(">II", content[:8])
+        pixels += content if kind == b"IDAT" else b""
+        at += 12 + length
+    flat = zlib.decompress(pixels)
+    assert len(flat) == height * (width + 1)
+    return width, [flat[row * (width + 1) + 1:(row + 1) * (width + 1)] for row in range(height)]
+
+
+def test_a_picture_is_written(recorded, tmp_path):
+    file = tmp_path / "new" / "imu.png"
+    run = query(recorded, "Imu.x > 200", "--png", file)
+    assert run.returncode == 0 and run.stdout == "" and run.stderr == "", run.stderr
+    width, rows = picture(file)
+    assert (width, len(rows)) == (1200, 680), "two charts"
+    line, hit = 3, 4
+    assert all(any(row[x] == line for row in rows[:340]) for x in range(100, 1170)), "the line has no hole"
+    marked = [x for x in range(width) if any(row[x] == hit for row in rows[:340])]
+    assert 250 < marked[0] < 350 and marked == list(range(marked[0], 1176)), "hits that follow each other are one stretch"
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_what_cannot_be_drawn_is_said(recorded, tmp_path):
+    file = tmp_path / "a.png"
+    for expression, said in [("Odd.frame = 'base'", "there is no number to draw: Odd.frame is text"),
+                             ("Odd.scan exists", "Odd.scan is a list: name an element"),
+                             ("Imu.timestamp_ns > 5", "nothing to draw"), ("topic.tag = 'Imu'", "names no field of rows")]:
+        run = query(recorded, expression, "--plot", "--png", file)
+        assert run.returncode == 1 and said in run.stderr and run.stdout == "", (expression, run.stderr)
+    run = query(recorded, "Imu.x > 1000", "--plot", "--png", file)
+    assert run.returncode == 0 and "no hits, so nothing is drawn" in run.stderr and run.stdout == "", run.stderr
+    assert list(tmp_path.iterdir()) == [], "nothing is left of what failed"
+    file.write_text("mine")
+    run = query(recorded, "Imu.x > 5", "--png", file)
+    assert run.returncode == 1 and "a.png is there already" in run.stderr and file.read_text() == "mine", run.stderr
+    run = query(recorded, "Imu.x > 5", "--png", file / "below.png")
+    assert run.returncode == 1 and "below.png" in run.stderr, run.stderr
+    assert query(recorded, "Imu.x > 5", "--plot", "--windows", "1s").returncode == 2
+
+
+def test_only_the_column_that_is_drawn_is_read(recorded):
+    """The blobs beside it are 10 MB, incompressible."""
+    def read():
+        with open(f"/proc/{recorded.pid}/io") as file:
+            return int(dict(line.split(": ") for line in file.read().splitlines())["read_bytes"])
+
+    before = read()
+    assert query(recorded, "Odd.speed > 1", "--plot").returncode == 0
+    assert read() - before < 3_000_000, "bytes read for a column of 400"

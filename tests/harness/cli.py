@@ -1,9 +1,12 @@
 """The command line, on a pipe and on a terminal."""
 
+import fcntl
 import json
 import os
 import pty
+import struct
 import subprocess
+import termios
 
 from harness.server import binary
 
@@ -22,10 +25,12 @@ def lines(ended):
     return [json.loads(line) for line in ended.stdout.splitlines()]
 
 
-def screen(*arguments):
+def screen(*arguments, columns=None, **options):
     """What a command prints on a terminal, standard error too, byte for byte but for the terminal's own \\r."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen([str(binary()), *map(str, arguments)], stdin=theirs, stdout=theirs, stderr=theirs)
+    if columns:
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen([str(binary()), *map(str, arguments)], stdin=theirs, stdout=theirs, stderr=theirs, **options)
     os.close(theirs)
     shown = b""
     try:
