@@ -34,7 +34,8 @@ pub fn start(config: &LogConfig) -> Result<(), LogError> {
     let unnamed = quiet.iter().filter(|(target, _)| !config.level.contains(target));
     let directives = unnamed.filter_map(|(_, directive)| directive.parse().ok());
     let filter = directives.fold(filter, EnvFilter::add_directive);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Escaped);
+    // What cannot be logged is not printed either: that panics where standard error is full or gone.
+    let builder = tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(filter).with_writer(|| Escaped);
     // Somebody else's subscriber (a test's) may be there already: then that one stays.
     let started = match config.format {
         LogFormat::Plain => builder.with_ansi(false).try_init(),
@@ -54,17 +55,17 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     tracing::error!(thread = thread.name().unwrap_or_default(), place, what, "panicked: a bug");
 }
 
-/// Standard error, one whole event at a time.
+/// Standard error, one whole event at a time. An event that cannot be written is lost: recording goes on without its log.
 struct Escaped;
 
 impl Write for Escaped {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        io::stderr().lock().write_all(escape(&String::from_utf8_lossy(event)).as_bytes())?;
+        let _ = io::stderr().lock().write_all(escape(&String::from_utf8_lossy(event)).as_bytes());
         Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }
 
