@@ -262,7 +262,7 @@ fn manifests_lie_beside_the_catalog() {
     block_on(house.shards.write_manifest(session, b"{}".to_vec())).unwrap();
     let name = format!("manifests/{session}.json");
     assert!(b.join(&name).exists() && !a.join(&name).exists());
-    block_on(house.shards.remove_manifest(session)).unwrap();
+    block_on(house.shards.remove_manifests(vec![session])).unwrap();
     assert!(!b.join(&name).exists());
     house.close();
 }

@@ -1,11 +1,13 @@
-//! Deleting: the tombstone first, then the running puts are stopped and the manifests removed, then the answer.
+//! Deleting: the catalog's tombstone first, then the running puts are stopped and the tombstones beside the manifests are made,
+//! in their place, then the answer.
 //!
-//! | a crash after               | leaves                        | and the next start                      |
-//! |-----------------------------|-------------------------------|-----------------------------------------|
-//! | the tombstone               | a manifest, files             | sweeps both; the tombstone says they go |
-//! | the manifest was removed    | files                         | sweeps them                             |
+//! | a crash after                 | leaves                        | and the next start                      |
+//! |-------------------------------|-------------------------------|-----------------------------------------|
+//! | the catalog's tombstone       | a manifest, files             | sweeps both; the tombstone says they go |
+//! | the one beside the manifests  | files                         | sweeps them                             |
 //!
-//! Nothing of it is visible after the tombstone, and its names are free.
+//! Nothing of it is visible after the first, and its names are free. After the second it does not come back either when the
+//! catalog is lost and made again from the files (`store::tombstone`).
 
 use std::sync::Arc;
 
@@ -31,8 +33,8 @@ impl Sessions {
     /// Deletes a session in any state. Puts that run in it end with [`SessionError::Deleted`].
     ///
     /// # Errors
-    /// [`SessionError::NotFound`] when there is none, or no longer. [`SessionError::Shard`] when its manifest could not be
-    /// removed: the session is deleted all the same, and the sweep tries again.
+    /// [`SessionError::NotFound`] when there is none, or no longer. [`SessionError::Shard`] when that could not be noted
+    /// beside its files: the session is deleted all the same, and the sweep tries again.
     pub async fn delete_session(&self, which: SessionRef) -> Result<(), SessionError> {
         let session = match which {
             SessionRef::Id(session) => session,
@@ -79,7 +81,8 @@ impl Sessions {
     /// Deletes one topic of an open session. Its put, when one runs, ends with [`SessionError::Deleted`].
     ///
     /// # Errors
-    /// [`SessionError::NotFound`], or [`SessionError::Refused`] when its session is final.
+    /// [`SessionError::NotFound`], or [`SessionError::Refused`] when its session is final; [`SessionError::Shard`] as in
+    /// [`Self::delete_session`].
     pub async fn delete_topic(&self, name: &TopicName) -> Result<(), SessionError> {
         let head = self.desk.catalog.topic(name, Visibility::All).await?.head;
         let desk = Arc::clone(&self.desk);
@@ -97,23 +100,26 @@ impl Desk {
         self.catalog.delete_topic(topic).await?;
         self.registry.cancel(Puts::Topic(topic), Cancel::Deleted);
         self.admission.forget_topic(session);
+        let noted = self.note_deleted(session, Some(topic)).await;
+        // Behind it, for the sweep takes it away.
         self.alarm.ring();
-        Ok(())
+        noted
     }
 
-    /// After the tombstone: stops the puts, removes the manifests and wakes the sweep.
+    /// After the catalog's tombstone: stops the puts, makes the ones beside the manifests and wakes the sweep.
     pub(super) async fn bury(&self, sessions: &[SessionId]) -> Result<(), SessionError> {
         failpoint("delete: tombstone committed");
         for session in sessions {
             self.registry.cancel(Puts::Session(*session), Cancel::Deleted);
             self.admission.forget_session(*session);
         }
-        self.alarm.ring();
         let mut outcome = Ok(());
         for session in sessions {
             // All of them, even after one failed: what stays waits for the sweep.
-            outcome = outcome.and(self.remove_manifest(*session).await);
+            outcome = outcome.and(self.note_deleted(*session, None).await);
         }
+        // Behind them, for the sweep takes them away.
+        self.alarm.ring();
         failpoint("delete: manifests removed");
         outcome
     }

@@ -90,7 +90,7 @@ impl Desk {
             Err(error) => {
                 if is_definite(&error) {
                     // The manifest would claim a final session. The next start removes it if this fails.
-                    self.remove_manifest(head.id).await?;
+                    self.remove_manifests(vec![head.id]).await?;
                 }
                 Err(error.into())
             }

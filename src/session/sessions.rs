@@ -23,7 +23,6 @@ use crate::catalog::NewSequence;
 use crate::catalog::NewSession;
 use crate::catalog::NewTopic;
 use crate::catalog::OpenStore;
-use crate::io::failpoint;
 use crate::model::IdSource;
 use crate::model::Notification;
 use crate::model::NotificationTarget;
@@ -113,9 +112,8 @@ impl Sessions {
             let Some(last) = page.last() else { break };
             after = last.number;
             open += page.len();
+            self.desk.remove_manifests(page.iter().map(|session| session.id).collect()).await?;
             for session in &page {
-                self.desk.remove_manifest(session.id).await?;
-                failpoint("recover: manifest removed");
                 self.desk.admission.recall(session.id, session.sequence, session.topics);
             }
         }
@@ -258,11 +256,22 @@ impl Desk {
         }
     }
 
-    pub(super) async fn remove_manifest(&self, session: SessionId) -> Result<(), SessionError> {
-        let what = || format!("manifest of session {session}");
-        self.shards
-            .remove_manifest(session)
-            .await
-            .map_err(|cause| SessionError::Shard { what: what(), cause: Box::new(cause) })
+    pub(super) async fn remove_manifests(&self, sessions: Vec<SessionId>) -> Result<(), SessionError> {
+        let what = match sessions.as_slice() {
+            [session] => format!("manifest of session {session}"),
+            more => format!("manifests of {} sessions", more.len()),
+        };
+        let removed = self.shards.remove_manifests(sessions).await;
+        removed.map_err(|cause| SessionError::Shard { what, cause: Box::new(cause) })
+    }
+
+    /// Says beside the manifests what the catalog has deleted.
+    pub(super) async fn note_deleted(&self, session: SessionId, topic: Option<TopicId>) -> Result<(), SessionError> {
+        let what = || match topic {
+            Some(topic) => format!("tombstone of topic {topic}"),
+            None => format!("tombstone of session {session}"),
+        };
+        let buried = self.shards.bury(session, topic).await;
+        buried.map_err(|cause| SessionError::Shard { what: what(), cause: Box::new(cause) })
     }
 }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio::time::timeout;
 
 use super::error::SessionError;
+use super::gate::Gate;
 use super::registry::Puts;
 use super::sessions::Desk;
 use crate::catalog::Tombstone;
@@ -169,6 +170,11 @@ async fn round(desk: &Desk, page: u32, later: &mut Later) -> Round {
             Err(error) => {
                 let (number, session) = (tombstone.number, tombstone.session);
                 if later.failed(number, Instant::now()) {
+                    // It may stay for long, and its delete may have failed at this.
+                    let topic = tombstone.topic.as_ref().map(|(topic, _)| *topic);
+                    if let Err(error) = desk.note_deleted(session, topic).await {
+                        tracing::warn!(%session, %error, "a catalog made again from the files would bring it back");
+                    }
                     tracing::warn!(%session, %error, "deleted files could not be purged; it is tried again");
                 } else {
                     tracing::debug!(%session, %error, "deleted files could still not be purged");
@@ -188,9 +194,11 @@ fn writers(tombstone: &Tombstone) -> Puts {
 }
 
 async fn purge(desk: &Desk, tombstone: &Tombstone) -> Result<(), SessionError> {
+    // A delete that is under way makes its tombstone beside the manifests first: behind us it would stay for ever.
+    drop(desk.gates.pass(Gate::Session(tombstone.session)).await);
     if tombstone.topic.is_none() {
         // Its delete does this before it answers; here it is for the delete that failed at it.
-        desk.remove_manifest(tombstone.session).await?;
+        desk.remove_manifests(vec![tombstone.session]).await?;
     }
     desk.shards.purge(tombstone).await.map_err(|cause| {
         let what = format!("deleted files of session {}", tombstone.session);

@@ -8,6 +8,7 @@ use crate::model::DeviceNumber;
 use crate::model::SessionId;
 use crate::store;
 use crate::store::Level;
+use crate::model::TopicId;
 use crate::store::Marks;
 use crate::store::Shortage;
 
@@ -42,7 +43,7 @@ pub async fn measure(context: &ShardContext) -> Result<Vec<Room>, ShardError> {
     Ok(rooms)
 }
 
-/// Removes what can be reached. With files on a device that is not mounted it fails all the same, so that the tombstone
+/// Removes what can be reached, and then what says that it was deleted. With files on a device that is not mounted it fails all the same, so that the tombstone
 /// stays until they are gone too.
 pub async fn purge(context: &ShardContext, tombstone: &Tombstone) -> Result<(), ShardError> {
     let of_session;
@@ -69,7 +70,7 @@ pub async fn purge(context: &ShardContext, tombstone: &Tombstone) -> Result<(), 
     }
     match records.iter().find(|record| !context.directories.contains_key(&record.device)) {
         Some(record) => Err(ShardError::DeviceMissing(record.device)),
-        None => Ok(()),
+        None => forget(context, tombstone).await,
     }
 }
 
@@ -80,21 +81,39 @@ pub async fn write_manifest(context: &ShardContext, session: SessionId, bytes: V
     written.map_err(|e| context.io_error(number, &store::failed("writing", &path)(e)))
 }
 
-pub async fn remove_manifest(context: &ShardContext, session: SessionId) -> Result<(), ShardError> {
+/// Removes the manifests and the drafts of them. Those that are gone are synced all the same: an earlier attempt may have ended
+/// before its sync.
+pub async fn remove_manifests(context: &ShardContext, sessions: &[SessionId]) -> Result<(), ShardError> {
     let (number, directory) = context.manifest_directory()?;
-    let mut changed = None;
-    for path in [store::manifest_draft(session), store::manifest_file(session)] {
-        match directory.device.unlink(&path).await {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(context.io_error(number, &store::failed("removing", &path)(error))),
-            Ok(()) => {
-                failpoint("delete: manifest unlinked");
-                changed = Some(path);
+    for session in sessions {
+        for path in [store::manifest_draft(*session), store::manifest_file(*session)] {
+            match directory.device.unlink(&path).await {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(context.io_error(number, &store::failed("removing", &path)(error))),
+                Ok(()) => failpoint("recover: manifest removed"),
             }
         }
     }
-    let Some(path) = changed else { return Ok(()) };
-    let place = path.parent().unwrap_or(std::path::Path::new(""));
+    let place = std::path::Path::new(store::MANIFESTS_DIRECTORY);
     let synced = directory.device.sync_directory(place).await;
     synced.map_err(|e| context.io_error(number, &store::failed("syncing", place)(e)))
 }
+async fn forget(context: &ShardContext, tombstone: &Tombstone) -> Result<(), ShardError> {
+    let (number, directory) = context.manifest_directory()?;
+    let forgotten = match &tombstone.topic {
+        None => store::forget_session(&*directory.device, tombstone.session).await,
+        Some((topic, _)) => store::forget_topic(&*directory.device, tombstone.session, *topic).await,
+    };
+    forgotten.map_err(|error| context.io_error(number, &error))
+}
+
+/// Says durably that a session, or a topic of it, was deleted. A session's manifest is gone after that.
+pub async fn bury(context: &ShardContext, session: SessionId, topic: Option<TopicId>) -> Result<(), ShardError> {
+    let (number, directory) = context.manifest_directory()?;
+    let buried = match topic {
+        None => store::bury_session(&*directory.device, session).await,
+        Some(topic) => store::bury_topic(&*directory.device, session, topic).await,
+    };
+    buried.map_err(|error| context.io_error(number, &error))
+}
+

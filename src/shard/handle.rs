@@ -16,6 +16,7 @@ use crate::catalog::Tombstone;
 use crate::model::DeviceNumber;
 use crate::model::SessionId;
 use crate::model::ShardIndex;
+use crate::model::TopicId;
 use crate::model::TopicName;
 use crate::runtime::Receiver;
 use crate::runtime::Sender;
@@ -253,12 +254,21 @@ impl Shards {
         self.ask(0, |reply| ShardRequest::WriteManifest { session, bytes, reply }).await?
     }
 
-    /// Removes a session's manifest and a draft of it, durably. One that is not there is removed already.
+    /// Removes the manifests of sessions and the drafts of them, durably. One that is not there is removed already.
     ///
     /// # Errors
     /// [`ShardError::Io`], [`ShardError::Stopped`].
-    pub async fn remove_manifest(&self, session: SessionId) -> Result<(), ShardError> {
-        self.ask(0, |reply| ShardRequest::RemoveManifest { session, reply }).await?
+    pub async fn remove_manifests(&self, sessions: Vec<SessionId>) -> Result<(), ShardError> {
+        self.ask(0, |reply| ShardRequest::RemoveManifests { sessions, reply }).await?
+    }
+
+    /// Says beside the manifests that a session, or one topic of it, was deleted; durable on return. A catalog made again from
+    /// the files does not bring it back.
+    ///
+    /// # Errors
+    /// [`ShardError::Io`], [`ShardError::Full`], [`ShardError::Stopped`]; may be repeated.
+    pub async fn bury(&self, session: SessionId, topic: Option<TopicId>) -> Result<(), ShardError> {
+        self.ask(0, |reply| ShardRequest::Bury { session, topic, reply }).await?
     }
 
     /// Asks every shard to let rows go that only wait for company. Never waits.

@@ -139,8 +139,13 @@ pub(super) enum ShardRequest {
         bytes: Vec<u8>,
         reply: oneshot::Sender<Result<(), ShardError>>,
     },
-    RemoveManifest {
+    RemoveManifests {
+        sessions: Vec<SessionId>,
+        reply: oneshot::Sender<Result<(), ShardError>>,
+    },
+    Bury {
         session: SessionId,
+        topic: Option<TopicId>,
         reply: oneshot::Sender<Result<(), ShardError>>,
     },
     Measure {

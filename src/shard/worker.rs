@@ -302,9 +302,14 @@ fn dispatch(context: &Rc<ShardContext>, request: ShardRequest) {
                 let _ = reply.send(files::write_manifest(&own, session, bytes).await);
             });
         }
-        ShardRequest::RemoveManifest { session, reply } => {
+        ShardRequest::RemoveManifests { sessions, reply } => {
             context.tasks.push("manifest", async move {
-                let _ = reply.send(files::remove_manifest(&own, session).await);
+                let _ = reply.send(files::remove_manifests(&own, &sessions).await);
+            });
+        }
+        ShardRequest::Bury { session, topic, reply } => {
+            context.tasks.push("tombstone", async move {
+                let _ = reply.send(files::bury(&own, session, topic).await);
             });
         }
         ShardRequest::Measure { reply } => {

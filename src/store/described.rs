@@ -1,6 +1,8 @@
 //! What lies in a session's directory, as the files themselves tell it: for a catalog that is made again.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::path::Path;
 use std::rc::Rc;
 
 use arrow::array::AsArray;
@@ -17,6 +19,7 @@ use crate::io::Recycler;
 use crate::model::ChunkId;
 use crate::model::SessionId;
 use crate::model::TimeRange;
+use crate::model::TopicId;
 
 use super::path;
 use super::path::Suffix;
@@ -24,6 +27,7 @@ use super::reader::ChunkReader;
 use super::reader::FetchError;
 use super::reader::open_either;
 use super::reader::read_range;
+use super::retention::gone_is_fine;
 
 /// Bytes of a file's end that are read before it is known how long its metadata is.
 const END_BYTES: u64 = 64 << 10;
@@ -71,12 +75,28 @@ pub async fn keep_chunk(device: &dyn BlockDevice, session: SessionId, chunk: Chu
     device.sync_directory(&path::session_directory(session)).await
 }
 
+/// Moves the manifest of a session that does not come back to `lost/`, where its chunks go. One that is there already stays.
+///
+/// # Errors
+/// Whatever the device says.
+pub async fn lose_manifest(device: &dyn BlockDevice, session: SessionId) -> io::Result<()> {
+    let (manifest, lost) = (path::manifest_file(session), path::lost_manifest(session));
+    match device.rename(&manifest, &lost).await {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        moved => moved.map_err(path::failed("moving to lost/", &manifest))?,
+    }
+    for place in [path::LOST_DIRECTORY, path::MANIFESTS_DIRECTORY].map(Path::new) {
+        device.sync_directory(place).await.map_err(path::failed("syncing", place))?;
+    }
+    Ok(())
+}
+
 /// The sessions with a manifest in this data directory.
 ///
 /// # Errors
 /// Whatever the device says.
 pub async fn stored_manifests(device: &dyn BlockDevice) -> io::Result<Vec<SessionId>> {
-    let place = std::path::Path::new(path::MANIFESTS_DIRECTORY);
+    let place = Path::new(path::MANIFESTS_DIRECTORY);
     let names = match device.names(place).await {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         other => other.map_err(path::failed("listing", place))?,
@@ -85,6 +105,68 @@ pub async fn stored_manifests(device: &dyn BlockDevice) -> io::Result<Vec<Sessio
         names.iter().filter_map(|entry| path::parse_manifest_file(entry.name.to_str()?)).collect();
     found.sort_unstable();
     Ok(found)
+}
+
+/// What was deleted, and may have files still.
+#[derive(Clone, Debug, Default)]
+pub struct Tombstones {
+    pub sessions: BTreeSet<SessionId>,
+    /// Topics of sessions that live, with their sessions.
+    pub topics: BTreeSet<(SessionId, TopicId)>,
+}
+
+/// The tombstones in this data directory.
+///
+/// # Errors
+/// Whatever the device says.
+pub async fn stored_tombstones(device: &dyn BlockDevice) -> io::Result<Tombstones> {
+    let (place, mut found) = (Path::new(path::MANIFESTS_DIRECTORY), Tombstones::default());
+    let names = match device.names(place).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        other => other.map_err(path::failed("listing", place))?,
+    };
+    for name in names.iter().filter_map(|entry| entry.name.to_str()) {
+        found.sessions.extend(path::parse_session_tombstone(name));
+        let Some(session) = path::parse_topic_tombstones(name) else { continue };
+        let place = path::topic_tombstones(session);
+        let topics = device.names(&place).await.map_err(path::failed("listing", &place))?;
+        let topics = topics.iter().filter_map(|entry| path::parse_topic_tombstone(entry.name.to_str()?));
+        found.topics.extend(topics.map(|topic| (session, topic)));
+    }
+    Ok(found)
+}
+
+/// Removes one chunk of a topic that was deleted, under both names. Durable after its directory is synced.
+///
+/// # Errors
+/// Whatever the device says; may be repeated.
+pub async fn discard_chunk(device: &dyn BlockDevice, session: SessionId, chunk: ChunkId) -> io::Result<()> {
+    for suffix in [Suffix::Part, Suffix::Parquet] {
+        let file = path::chunk_file(session, chunk, suffix);
+        gone_is_fine(device.unlink(&file).await).map_err(path::failed("removing", &file))?;
+    }
+    Ok(())
+}
+
+/// Removes what is left of a session that was deleted, durably. Files of foreign names stay, and the directory with them.
+///
+/// # Errors
+/// Whatever the device says; may be repeated.
+pub async fn discard_session(device: &dyn BlockDevice, session: SessionId) -> io::Result<()> {
+    let place = path::session_directory(session);
+    for stored in stored_chunks(device, session).await? {
+        discard_chunk(device, session, stored.chunk).await?;
+    }
+    match device.remove_directory(&place).await {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+            device.sync_directory(&place).await.map_err(path::failed("syncing", &place))
+        }
+        removed => {
+            gone_is_fine(removed).map_err(path::failed("removing", &place))?;
+            let parent = Path::new(path::CHUNKS_DIRECTORY);
+            gone_is_fine(device.sync_directory(parent).await).map_err(path::failed("syncing", parent))
+        }
+    }
 }
 
 /// Reads who a chunk is and proves what lies behind its last page; the record is as its writer made it, but for statistics

@@ -9,7 +9,10 @@
 //!   chunks/<session id>/<chunk id>.parquet   committed
 //!   touched/<session id>/                 an empty directory: a start has to look into the session's directory
 //!   manifests/<session id>.json           what a finalized session consists of (first data directory only)
-//!   lost/                                 whole chunk files that no record knows; never removed by the server
+//!   manifests/<session id>.deleted        a tombstone: it was deleted, and its files may still be there
+//!   manifests/<session id>.deleted-topics/<topic id>   the same of one topic of a session that lives
+//!   lost/                                 whole chunk files that no record knows, and manifests that a rebuilt catalog has no
+//!                                         place for; never removed by the server
 //! ```
 
 use std::io;
@@ -20,6 +23,7 @@ use uuid::Uuid;
 
 use crate::model::ChunkId;
 use crate::model::SessionId;
+use crate::model::TopicId;
 
 pub const DEVICE_FILE: &str = "DEVICE";
 pub const CATALOG_DIRECTORY: &str = "catalog";
@@ -27,6 +31,9 @@ pub const CHUNKS_DIRECTORY: &str = "chunks";
 pub const MANIFESTS_DIRECTORY: &str = "manifests";
 pub const LOST_DIRECTORY: &str = "lost";
 pub const TOUCHED_DIRECTORY: &str = "touched";
+
+const TOMBSTONE_SUFFIX: &str = ".deleted";
+const TOPICS_SUFFIX: &str = ".deleted-topics";
 
 /// Every directory that the server makes in a data directory.
 pub const DIRECTORIES: [&str; 5] =
@@ -68,6 +75,21 @@ pub fn manifest_draft(session: SessionId) -> PathBuf {
     Path::new(MANIFESTS_DIRECTORY).join(format!("{session}.json.tmp"))
 }
 
+/// `manifests/<session id>.deleted`.
+pub fn session_tombstone(session: SessionId) -> PathBuf {
+    Path::new(MANIFESTS_DIRECTORY).join(format!("{session}{TOMBSTONE_SUFFIX}"))
+}
+
+/// `manifests/<session id>.deleted-topics`.
+pub fn topic_tombstones(session: SessionId) -> PathBuf {
+    Path::new(MANIFESTS_DIRECTORY).join(format!("{session}{TOPICS_SUFFIX}"))
+}
+
+/// `manifests/<session id>.deleted-topics/<topic id>`.
+pub fn topic_tombstone(session: SessionId, topic: TopicId) -> PathBuf {
+    topic_tombstones(session).join(topic.to_string())
+}
+
 /// `touched/<session id>`.
 pub fn mark(session: SessionId) -> PathBuf {
     Path::new(TOUCHED_DIRECTORY).join(session.to_string())
@@ -79,6 +101,11 @@ pub fn lost_file(chunk: ChunkId, nth: u32) -> PathBuf {
     Path::new(LOST_DIRECTORY).join(name)
 }
 
+/// `lost/<session id>.json`.
+pub fn lost_manifest(session: SessionId) -> PathBuf {
+    Path::new(LOST_DIRECTORY).join(format!("{session}.json"))
+}
+
 /// Reads the name of a manifest's draft; `None` for every other name in `manifests/`.
 pub fn parse_manifest_draft(name: &str) -> Option<SessionId> {
     parse_id(name.strip_suffix(".json.tmp")?).map(SessionId)
@@ -87,6 +114,21 @@ pub fn parse_manifest_draft(name: &str) -> Option<SessionId> {
 /// Reads the name of a manifest; `None` for every other name in `manifests/`.
 pub fn parse_manifest_file(name: &str) -> Option<SessionId> {
     parse_id(name.strip_suffix(".json")?).map(SessionId)
+}
+
+/// Reads the name of a session's tombstone; `None` for every other name in `manifests/`.
+pub fn parse_session_tombstone(name: &str) -> Option<SessionId> {
+    parse_id(name.strip_suffix(TOMBSTONE_SUFFIX)?).map(SessionId)
+}
+
+/// Reads the name of the directory of a session's deleted topics; `None` for every other name in `manifests/`.
+pub fn parse_topic_tombstones(name: &str) -> Option<SessionId> {
+    parse_id(name.strip_suffix(TOPICS_SUFFIX)?).map(SessionId)
+}
+
+/// Reads the name of a topic's tombstone in the directory of its session's.
+pub fn parse_topic_tombstone(name: &str) -> Option<TopicId> {
+    parse_id(name).map(TopicId)
 }
 
 /// Says what was tried on which path: errors of the system name neither.

@@ -198,6 +198,10 @@ async fn second_life(journal: &mut Journal, server: Server, root: &Path) {
     if let Some(session) = journal.locators.get("d").and_then(|locator| locator.split(':').next_back()) {
         // Somebody's own file stays, and the directory with it.
         let _ = fs::write(root.join("chunks").join(session.replace('-', "")).join("notes.txt"), "mine");
+        // A topic of it that was deleted and not purged.
+        let topics = root.join("manifests").join(format!("{}.deleted-topics", session.replace('-', "")));
+        let _ = fs::create_dir(&topics);
+        let _ = fs::write(topics.join(uuid::Uuid::from_u128(5).as_simple().to_string()), "");
     }
     journal.finalize(client, "c").await;
     if journal.done("finalize c") {
