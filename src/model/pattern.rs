@@ -97,8 +97,16 @@ fn check_len(text: &str) -> Result<(), PatternError> {
     }
 }
 
+/// The parts between runs: the first one begins the text, the last one ends it, those in between follow in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Glob(Vec<Piece>);
+pub struct Glob(Vec<Part>);
+
+/// Pieces in a row, none of them a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Literal(String),
+    Pieces(Vec<Piece>),
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
@@ -121,6 +129,49 @@ impl Piece {
     }
 }
 
+impl Part {
+    fn of(pieces: &[Piece]) -> Self {
+        let literal = |piece: &Piece| if let Piece::One(c) = piece { Some(*c) } else { None };
+        match pieces.iter().map(literal).collect() {
+            Some(text) => Self::Literal(text),
+            None => Self::Pieces(pieces.to_vec()),
+        }
+    }
+
+    /// What is left of the text behind it, when it begins the text.
+    fn strip<'a>(&self, text: &'a str) -> Option<&'a str> {
+        match self {
+            Self::Literal(own) => text.strip_prefix(own.as_str()),
+            Self::Pieces(pieces) => {
+                let mut chars = text.chars();
+                pieces.iter().all(|piece| chars.next().is_some_and(|c| piece.takes(c))).then_some(chars.as_str())
+            }
+        }
+    }
+
+    /// What is left of the text behind its first place.
+    fn find<'a>(&self, text: &'a str) -> Option<&'a str> {
+        match self {
+            // In time linear in the text, however much it repeats itself.
+            Self::Literal(own) => text.split_once(own.as_str()).map(|(_, rest)| rest),
+            Self::Pieces(_) => {
+                let places = text.char_indices().map(|(at, _)| at);
+                places.filter_map(|at| text.get(at..)).find_map(|from| self.strip(from))
+            }
+        }
+    }
+
+    fn ends(&self, text: &str) -> bool {
+        match self {
+            Self::Literal(own) => text.ends_with(own.as_str()),
+            Self::Pieces(pieces) => {
+                let mut chars = text.chars().rev();
+                pieces.iter().rev().all(|piece| chars.next().is_some_and(|c| piece.takes(c)))
+            }
+        }
+    }
+}
+
 impl Glob {
     fn parse(text: &str) -> Result<Self, PatternError> {
         let mut pieces = Vec::new();
@@ -136,45 +187,29 @@ impl Glob {
                 c => Piece::One(c),
             });
         }
-        Ok(Self(pieces))
+        Ok(Self(pieces.split(|piece| *piece == Piece::Run).map(Part::of).collect()))
     }
 
-    /// Greedy with one point to come back to: a later run makes all earlier ones settle.
+    /// The earliest place for each part leaves most for the later ones.
     fn matches(&self, text: &str) -> bool {
-        let pieces = self.0.as_slice();
-        let (mut at, mut rest) = (0, text);
-        let mut back: Option<(usize, &str)> = None;
-        loop {
-            let mut chars = rest.chars();
-            match (pieces.get(at), chars.next()) {
-                (None, None) => return true,
-                (Some(Piece::Run), _) => {
-                    at += 1;
-                    if at == pieces.len() {
-                        return true;
-                    }
-                    back = Some((at, rest));
-                }
-                (Some(piece), Some(c)) if piece.takes(c) => {
-                    at += 1;
-                    rest = chars.as_str();
-                }
-                _ => {
-                    let Some((piece, from)) = back else { return false };
-                    let mut longer = from.chars();
-                    if longer.next().is_none() {
-                        return false;
-                    }
-                    back = Some((piece, longer.as_str()));
-                    (at, rest) = (piece, longer.as_str());
-                }
+        match self.0.as_slice() {
+            [] => text.is_empty(),
+            [only] => only.strip(text) == Some(""),
+            [first, between @ .., last] => {
+                let begun = first.strip(text);
+                let rest = between.iter().try_fold(begun, |rest, part| Some(Some(part.find(rest?)?)));
+                rest.flatten().is_some_and(|rest| last.ends(rest))
             }
         }
     }
 
     fn prefix(&self) -> String {
         let literal = |piece: &Piece| if let Piece::One(c) = piece { Some(*c) } else { None };
-        self.0.iter().map_while(literal).collect()
+        match self.0.first() {
+            Some(Part::Literal(text)) => text.clone(),
+            Some(Part::Pieces(pieces)) => pieces.iter().map_while(literal).collect(),
+            None => String::new(),
+        }
     }
 }
 
@@ -253,6 +288,8 @@ mod tests {
     fn hostile_globs_end() {
         let pattern = Pattern::glob(&"*a".repeat(100)).unwrap();
         assert!(!pattern.matches(&format!("{}b", "a".repeat(20_000))));
+        let pattern = Pattern::glob(&format!("*{}b*", "a".repeat(200))).unwrap();
+        assert!(!pattern.matches(&"a".repeat(10_000_000)));
     }
 
     proptest! {
@@ -260,7 +297,11 @@ mod tests {
         #[test]
         fn globs_match_as_their_expression_does(pattern in "[ab*?#\\[\\]\\-^.]{1,8}", text in "[ab1.\\n]{0,8}") {
             let Ok(glob) = Pattern::glob(&pattern) else { return Ok(()) };
-            let Pattern::Glob(Glob(pieces)) = &glob else { unreachable!() };
+            let Pattern::Glob(Glob(parts)) = &glob else { unreachable!() };
+            let pieces: Vec<Piece> = parts.iter().map(|part| match part {
+                Part::Literal(text) => text.chars().map(Piece::One).collect(),
+                Part::Pieces(pieces) => pieces.clone(),
+            }).collect::<Vec<Vec<Piece>>>().join(&Piece::Run);
             let class = |negated: &bool, ranges: &[(char, char)]| {
                 let inside: String = ranges.iter().map(|(a, b)| format!(r"\x{{{:x}}}-\x{{{:x}}}", *a as u32, *b as u32)).collect();
                 format!("[{}{inside}]", if *negated { "^" } else { "" })

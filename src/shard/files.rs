@@ -6,9 +6,9 @@ use crate::io::Space;
 use crate::io::failpoint;
 use crate::model::DeviceNumber;
 use crate::model::SessionId;
+use crate::model::TopicId;
 use crate::store;
 use crate::store::Level;
-use crate::model::TopicId;
 use crate::store::Marks;
 use crate::store::Shortage;
 
@@ -116,4 +116,3 @@ pub async fn bury(context: &ShardContext, session: SessionId, topic: Option<Topi
     };
     buried.map_err(|error| context.io_error(number, &error))
 }
-
