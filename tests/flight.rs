@@ -86,7 +86,7 @@ impl Server {
             budget: budget.clone(),
             incarnation: boot.incarnation,
             chunk: ChunkConfig::default(),
-            memory: ShardMemory { blocks: 8, read_bytes: 64 << 20 },
+            memory: ShardMemory { blocks: 8, read_bytes: 64 << 20, read_stall_ms: 0 },
             marks: tessera::store::Marks::default(),
             faults: None,
         };

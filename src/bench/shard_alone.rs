@@ -142,7 +142,11 @@ impl House {
             budget: Budget::new(bytes(config.memory.receive_bytes)),
             incarnation: boot.incarnation,
             chunk: config.chunk,
-            memory: ShardMemory { blocks: bytes(config.memory.blocks_per_shard), read_bytes: config.memory.read_bytes },
+            memory: ShardMemory {
+                blocks: bytes(config.memory.blocks_per_shard),
+                read_bytes: config.memory.read_bytes,
+                read_stall_ms: config.memory.read_stall_ms,
+            },
             marks: crate::store::Marks::default(),
             faults: None,
         };

@@ -130,10 +130,10 @@ async fn get(ticket: Vec<u8>, mut reply: GetReply, kept: Arc<Mutex<Kept>>) {
 async fn send(schema: &SchemaRef, batches: &[RecordBatch], count: usize, reply: &mut GetReply) -> Result<(), Status> {
     let failed = |message: String| Status { code: INVALID, message };
     let (mut framer, first) = Framer::begin(schema).map_err(|error| failed(error.to_string()))?;
-    reply.send(first.into_iter().collect()).await.map_err(|gone| failed(gone.to_string()))?;
+    reply.send(first.into_iter().collect(), None).await.map_err(|gone| failed(gone.to_string()))?;
     for batch in batches.iter().cycle().take(count) {
         for message in framer.batch(batch).map_err(|error| failed(error.to_string()))? {
-            reply.send(message.into_iter().collect()).await.map_err(|gone| failed(gone.to_string()))?;
+            reply.send(message.into_iter().collect(), None).await.map_err(|gone| failed(gone.to_string()))?;
         }
     }
     Ok(())

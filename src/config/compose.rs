@@ -88,15 +88,19 @@ pub struct MemoryConfig {
     /// `connections.message_bytes_max`.
     pub receive_bytes: u64,
     /// Bytes that all DoGet streams may hold: fetched, decoded, or waiting for their client. Each reader owns a share from
-    /// its start to its end; when not even that fits, its start is RESOURCE_EXHAUSTED. What is left makes batches larger.
+    /// its start to its end; when not even that fits, it waits, and is RESOURCE_EXHAUSTED in the end. What is left makes
+    /// batches larger.
     pub read_bytes: u64,
+    /// Milliseconds in which a client takes nothing of a read until that gives way (RESOURCE_EXHAUSTED), and only while another
+    /// one waits for memory; 0 = never.
+    pub read_stall_ms: u64,
     /// Write blocks of 1 MiB per shard. At the limit topics wait for the device.
     pub blocks_per_shard: u64,
 }
 
 impl Default for MemoryConfig {
     fn default() -> Self {
-        Self { receive_bytes: 512 << 20, read_bytes: 1 << 30, blocks_per_shard: 32 }
+        Self { receive_bytes: 512 << 20, read_bytes: 1 << 30, read_stall_ms: 10_000, blocks_per_shard: 32 }
     }
 }
 

@@ -132,6 +132,7 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
         memory: ShardMemory {
             blocks: usize::try_from(config.memory.blocks_per_shard).unwrap_or(usize::MAX),
             read_bytes: config.memory.read_bytes,
+            read_stall_ms: config.memory.read_stall_ms,
         },
         marks: Marks { soft_bytes: config.storage.soft_mark_bytes, hard_bytes: config.storage.hard_mark_bytes },
         faults: host.faults(),

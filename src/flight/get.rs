@@ -15,6 +15,7 @@ use super::ipc::Framer;
 use super::status::status;
 use super::transport::GetReply;
 use super::transport::GetRequest;
+use super::transport::Gone;
 use super::transport::Status;
 use crate::auth::TICKET_LEN;
 use crate::auth::Ticket;
@@ -22,35 +23,57 @@ use crate::model::TimeRange;
 use crate::query;
 use crate::query::Selection;
 use crate::retrieval::Reading;
+use crate::shard::BatchReceiver;
 use crate::wire::WindowInfo;
 use crate::wire::parse_plain_ticket;
 use crate::wire::topic_schema_metadata;
 
 /// Serves one DoGet to its end.
 pub(super) async fn serve(desk: Arc<Desk>, request: GetRequest, mut reply: GetReply) {
-    let result = send(&desk, &request.ticket, &mut reply).await;
-    reply.finish(result);
+    match send(&desk, &request.ticket, &mut reply).await {
+        Ok(()) => reply.finish(Ok(())),
+        Err(End::Told(status)) => reply.finish(Err(status)),
+        Err(End::Overdue) => reply.cut(),
+    }
 }
 
-async fn send(desk: &Desk, ticket: &[u8], reply: &mut GetReply) -> Result<(), Status> {
+/// How a get ends early.
+enum End {
+    Told(Status),
+    /// Its client took nothing for too long, so it could not be told either.
+    Overdue,
+}
+
+impl From<Status> for End {
+    fn from(status: Status) -> Self {
+        Self::Told(status)
+    }
+}
+
+async fn send(desk: &Desk, ticket: &[u8], reply: &mut GetReply) -> Result<(), End> {
     let (Ticket { topic, range }, selection) = open(desk, ticket).await?;
     let whole = range.is_all() && selection == Selection::default();
-    let reading = desk.retrieval.read(topic, range, selection).await.map_err(|error| status(&error))?;
+    // It may wait for memory, in line: not for a client that is gone.
+    let reading = match select(pin!(desk.retrieval.read(topic, range, selection)), pin!(reply.gone())).await {
+        Either::Left((reading, _)) => reading.map_err(|error| status(&error))?,
+        Either::Right((gone, _)) => return Err(status(&gone).into()),
+    };
     let Reading { view, schema, mut batches } = reading;
+    reply.count_into(batches.taken());
     let totals = view.totals;
     let rows = whole.then_some(WindowInfo { bounds: totals.bounds, rows: totals.rows });
     let schema = with_metadata(&schema, topic_schema_metadata(&view, rows));
     let (mut framer, first) = Framer::begin(&schema).map_err(|error| status(&error))?;
-    reply.send(first.into_iter().collect()).await.map_err(|gone| status(&gone))?;
+    in_time(reply.send(first.into_iter().collect(), None), &batches).await?;
     loop {
-        // Asking for the next batch gives the memory of the last one to others, so that one must have left: a client that takes
-        // nothing would otherwise keep it for free, as often as it likes.
-        reply.room().await.map_err(|gone| status(&gone))?;
+        // The next batch is asked for when the last one has mostly left: until then it is the client that is waited for.
+        in_time(reply.room(), &batches).await?;
         // A reader that goes away must not keep a shard busy until the next batch.
         let next = match select(pin!(batches.next()), pin!(reply.gone())).await {
             Either::Left((next, _)) => next,
-            Either::Right((gone, _)) => return Err(status(&gone)),
+            Either::Right((gone, _)) => return Err(status(&gone).into()),
         };
+        let paid = batches.take_loan();
         let batch = match next {
             Some(batch) => batch.map_err(|error| status(&error))?,
             None => return Ok(()),
@@ -61,8 +84,16 @@ async fn send(desk: &Desk, ticket: &[u8], reply: &mut GetReply) -> Result<(), St
         let messages = framer.batch(&batch).map_err(|error| status(&error))?;
         drop(batch);
         for message in messages {
-            reply.send(message.into_iter().collect()).await.map_err(|gone| status(&gone))?;
+            in_time(reply.send(message.into_iter().collect(), paid.clone()), &batches).await?;
         }
+    }
+}
+
+/// Waits for the client, unless it is overdue.
+async fn in_time(sending: impl Future<Output = Result<(), Gone>>, batches: &BatchReceiver) -> Result<(), End> {
+    match select(pin!(sending), pin!(batches.overdue())).await {
+        Either::Left((sent, _)) => Ok(sent.map_err(|gone| status(&gone))?),
+        Either::Right(((), _)) => Err(End::Overdue),
     }
 }
 

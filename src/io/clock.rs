@@ -56,8 +56,7 @@ impl SystemClock {
 
 impl Clock for SystemClock {
     fn monotonic(&self) -> Duration {
-        static ORIGIN: OnceLock<Instant> = OnceLock::new();
-        ORIGIN.get_or_init(Instant::now).elapsed()
+        monotonic()
     }
 
     fn wall_ns(&self) -> i64 {
@@ -77,6 +76,12 @@ impl Clock for SystemClock {
 /// The machine's monotonic time, for deadlines and ages outside the shards.
 pub fn now() -> Instant {
     Instant::now()
+}
+
+/// The same time as [`Clock::monotonic`] of the machine's clock, where both planes look at it.
+pub fn monotonic() -> Duration {
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    ORIGIN.get_or_init(Instant::now).elapsed()
 }
 
 /// Unix time in nanoseconds: what labels are stamped with. Nothing is decided by it.

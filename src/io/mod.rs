@@ -62,6 +62,7 @@ pub use clock::Clock;
 pub use clock::ManualClock;
 pub use clock::Sleep;
 pub use clock::SystemClock;
+pub use clock::monotonic;
 pub use clock::now;
 pub use clock::wall_ns;
 pub use dma::DmaDevice;

@@ -39,9 +39,11 @@ pub struct ShardsConfig {
 pub struct ShardMemory {
     /// Write blocks of 1 MiB per shard. At the limit a topic waits until blocks are written.
     pub blocks: usize,
-    /// Bytes all readers together may hold. More readers get smaller batches; one that finds no place is refused with
-    /// RESOURCE_EXHAUSTED.
+    /// Bytes all readers together may hold. More readers get smaller batches; one that finds no place waits for it, and is
+    /// refused with RESOURCE_EXHAUSTED in the end.
     pub read_bytes: u64,
+    /// Milliseconds in which a client takes nothing until its reader gives way to one that waits for memory; 0 = never.
+    pub read_stall_ms: u64,
 }
 
 /// Hard bounds of a chunk, whatever the configuration says: its page index must stay readable at once.

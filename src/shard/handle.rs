@@ -9,34 +9,33 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use futures::channel::oneshot;
+use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use crate::catalog::Tombstone;
+use crate::io;
 use crate::model::DeviceNumber;
 use crate::model::SessionId;
 use crate::model::ShardIndex;
 use crate::model::TopicId;
 use crate::model::TopicName;
-use crate::runtime::Receiver;
 use crate::runtime::Sender;
 use crate::runtime::mailbox;
 use crate::store::RecoveryReport;
 
+use super::batch_receiver::BatchReceiver;
 use super::config::TOPIC_MESSAGES_MAX;
+use super::counted::Counted;
 use super::error::PutError;
-use super::error::ReadError;
 use super::error::ShardError;
 use super::files::Room;
 use super::merge;
 use super::put_task::PutSignals;
-use super::read_budget::Loan;
 use super::read_budget::ReadBudget;
 use super::recovery::Stored;
-use super::request::Delivery;
 use super::request::PutReceipt;
 use super::request::ReadRequest;
-use super::request::Served;
 use super::request::ShardRequest;
 use super::request::TopicSpec;
 use super::request::Window;
@@ -54,25 +53,13 @@ const TOPIC_BYTES_MAX: usize = 64 << 20;
 /// How long a batch waits at [`TOPIC_BYTES`] until the shard counts as pausing. Longer than any step of it takes.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How long a new reader waits for its share, so that stalled ones are noticed, and connections that hold theirs; and between two
+/// looks for them.
+const OPEN_WAIT: Duration = Duration::from_secs(60);
+const OPEN_TURN: Duration = Duration::from_millis(200);
+
 /// Batches decoded ahead of a client that has not asked yet.
 const BATCHES_AHEAD_MAX: usize = 2;
-
-/// Counts one more of something for as long as it lives.
-#[derive(Debug)]
-pub(super) struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    fn new(counter: &Arc<AtomicUsize>) -> Self {
-        counter.fetch_add(1, Relaxed);
-        Self(Arc::clone(counter))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
-}
 
 struct Lane {
     inbox: Sender<ShardRequest>,
@@ -155,7 +142,7 @@ impl Shards {
         Ok(TopicSender { topic, commands, signals, _counted: counted })
     }
 
-    /// Starts reading; batches come as the receiver takes them.
+    /// Starts reading; batches come as the receiver takes them. Waits for the memory of readers whose clients take nothing.
     ///
     /// # Errors
     /// [`ShardError::TooManyReaders`], [`ShardError::ReadMemory`], [`ShardError::Stopped`].
@@ -166,7 +153,11 @@ impl Shards {
             Some(filter) if filter.columns.is_some() => 0,
             _ => usize::try_from(row_bytes).unwrap_or(usize::MAX),
         };
-        let account = self.0.read_budget.open(row_bytes)?;
+        let account = match self.0.read_budget.open(row_bytes) {
+            Err(_) if Handle::try_current().is_ok() => self.0.read_budget.open_in_line(row_bytes, turns()).await?,
+            opened => opened?,
+        };
+        let stall = Arc::clone(account.stall());
         let (outbox, batches) =
             mailbox(BATCHES_AHEAD_MAX, merge::bytes_max(request.batch_bytes).saturating_mul(BATCHES_AHEAD_MAX));
         let turn = match &request.filter {
@@ -176,7 +167,7 @@ impl Shards {
         let lane = self.lane(turn)?;
         let open = ShardRequest::OpenReader { request: Box::new(request), account, outbox };
         lane.inbox.send(open, 0).await.map_err(|_| ShardError::Stopped)?;
-        Ok(BatchReceiver { batches, loan: None })
+        Ok(BatchReceiver::new(batches, stall))
     }
 
     /// Bytes that readers and windows hold, and will not exceed: `memory.read_bytes`.
@@ -367,31 +358,23 @@ impl TopicSender {
     }
 }
 
+/// [`OPEN_TURN`] each, for [`OPEN_WAIT`]; and what time it is then.
+fn turns() -> impl FnMut() -> BoxFuture<'static, Option<Duration>> {
+    let mut left = OPEN_WAIT;
+    move || {
+        left = left.saturating_sub(OPEN_TURN);
+        let goes_on = !left.is_zero();
+        Box::pin(async move {
+            sleep(OPEN_TURN).await;
+            goes_on.then(io::monotonic)
+        })
+    }
+}
+
 /// Over after [`PAUSE`]; never, for a sender outside of tokio: that keeps to the low limit.
 async fn pause() {
     match Handle::try_current() {
         Ok(_) => sleep(PAUSE).await,
         Err(_) => pending().await,
-    }
-}
-
-/// The receiving end of one read. Dropping it stops the reader and frees all it holds.
-pub struct BatchReceiver {
-    batches: Receiver<Served>,
-    /// Of the batch that was taken last.
-    loan: Option<Loan>,
-}
-
-impl BatchReceiver {
-    /// The next batch in time order, never empty; `None` at the end. After an error there is nothing more.
-    ///
-    /// Asking says that the batch before is done with: its memory is given to others.
-    pub async fn next(&mut self) -> Option<Result<RecordBatch, ReadError>> {
-        self.loan = None;
-        let delivery = self.batches.recv().await?;
-        Some(delivery.map(|Delivery { batch, loan }| {
-            self.loan = Some(loan);
-            batch
-        }))
     }
 }

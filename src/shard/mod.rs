@@ -3,13 +3,16 @@
 //! A topic belongs to one shard for the life of its put. Everything of a shard runs on one thread and is joined by one
 //! future; other threads reach it only through bounded mailboxes. Reading needs any shard.
 
+mod batch_receiver;
 mod config;
+mod counted;
 mod cut_policy;
 mod error;
 mod files;
 mod filter;
 mod handle;
 mod merge;
+mod pressure;
 mod put_task;
 mod read_budget;
 mod recovery;
@@ -25,6 +28,7 @@ mod upcoming;
 mod window;
 mod worker;
 
+pub use batch_receiver::BatchReceiver;
 pub use config::ChunkConfig;
 pub use config::READERS_MAX;
 pub use config::ShardMemory;
@@ -35,7 +39,6 @@ pub use error::ShardError;
 pub use files::Room;
 pub use filter::Filter;
 pub use filter::Tally;
-pub use handle::BatchReceiver;
 pub use handle::Shards;
 pub use handle::TopicSender;
 pub use recovery::Stored;

@@ -14,6 +14,7 @@
 //! - Out of both, a reader waits for its *own* client to give a batch back: that client wants the next one by then.
 //! - A row larger than the share with nothing to wait for (rows that differ much) is waited for in line, for a bounded
 //!   time; then the read ends with RESOURCE_EXHAUSTED rather than with the memory.
+//! - Who waits in line may end readers whose clients take nothing: `pressure` says which.
 //!
 //! Formula: readers hold at most `read_bytes`, but for two things. A row larger than a part of the budget counts as that whole
 //! part. A portion whose rows turn out larger than the footer says is paid from the next ones ([`Hold::settle`]). Not in it: the
@@ -21,6 +22,7 @@
 //! at most an eighth more ([`ReadBudget::recycler`]).
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -28,7 +30,10 @@ use std::sync::PoisonError;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
+use std::time::Duration;
 
+use futures::future::Either;
+use futures::future::select;
 use futures::task::AtomicWaker;
 
 use crate::io::Recycler;
@@ -36,7 +41,10 @@ use crate::runtime::Budget;
 use crate::runtime::Permit;
 
 use super::config::READERS_MAX;
+use super::counted::Counted;
 use super::error::ShardError;
+use super::pressure::Pressure;
+use super::pressure::Stall;
 
 /// What every reader may hold at the least: small batches on their way, and one being made.
 pub const SHARE_BYTES: usize = 128 << 10;
@@ -60,10 +68,12 @@ pub struct ReadBudget {
     shares: Budget,
     speed: Budget,
     readers: Arc<AtomicUsize>,
+    pressure: Pressure,
 }
 
 impl ReadBudget {
-    pub fn new(bytes: u64) -> Self {
+    /// * `patience`: how long a client may take nothing while others wait; zero: for ever.
+    pub fn new(bytes: u64, patience: Duration) -> Self {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         let (fetching, shares) = (bytes / 8 * FETCHING_EIGHTHS, bytes / 8 * SHARES_EIGHTHS);
         Self {
@@ -71,6 +81,7 @@ impl ReadBudget {
             shares: Budget::new(shares),
             speed: Budget::new(bytes - fetching - shares),
             readers: Arc::default(),
+            pressure: Pressure::new(patience),
         }
     }
 
@@ -81,24 +92,80 @@ impl ReadBudget {
     /// # Errors
     /// [`ShardError::TooManyReaders`], [`ShardError::ReadMemory`].
     pub fn open(&self, row_bytes: usize) -> Result<ReadAccount, ShardError> {
-        let counted = Counted::new(&self.readers);
-        let readers = self.readers();
-        if readers > READERS_MAX {
-            return Err(ShardError::TooManyReaders { readers: readers - 1, max: READERS_MAX });
+        let counted = self.count()?;
+        match self.shares.try_acquire(self.share(row_bytes)) {
+            Ok(Some(permit)) => Ok(self.account(counted, permit)),
+            Ok(None) | Err(_) => Err(self.no_share(row_bytes)),
         }
-        let total = self.shares.total();
-        let share = SHARE_BYTES.saturating_add(row_bytes).saturating_add(row_bytes.min(ROW_MARGIN_MAX)).min(total);
-        let Ok(Some(permit)) = self.shares.try_acquire(share) else {
-            return Err(ShardError::ReadMemory { bytes: share, readers: readers - 1, total });
+    }
+
+    /// The same, in line behind others who wait: readers whose clients take nothing give way to it.
+    ///
+    /// * `turn`: waits a moment and says what time it is, or that it has waited enough.
+    ///
+    /// # Errors
+    /// As [`Self::open`], once `turn` says that it is over.
+    pub async fn open_in_line<F: Future<Output = Option<Duration>>>(
+        &self,
+        row_bytes: usize,
+        mut turn: impl FnMut() -> F,
+    ) -> Result<ReadAccount, ShardError> {
+        let share = self.share(row_bytes);
+        let _waiter = self.pressure.wait_for(share);
+        let mut line = pin!(self.shares.acquire(share));
+        let permit = loop {
+            match select(line.as_mut(), pin!(turn())).await {
+                Either::Left((permit, _)) => break permit.map_err(|_| self.no_share(row_bytes))?,
+                Either::Right((Some(now), _)) => self.pressure.press(now),
+                Either::Right((None, _)) => return Err(self.no_share(row_bytes)),
+            }
         };
-        let state = State { used: 0, permits: vec![permit], lent: 0 };
-        Ok(ReadAccount(Arc::new(Inner {
+        loop {
+            match self.count() {
+                Ok(counted) => return Ok(self.account(counted, permit)),
+                Err(error) => self.pressure.press(turn().await.ok_or(error)?),
+            }
+        }
+    }
+
+    /// Ends readers whose clients take nothing, when others wait for memory.
+    pub fn press(&self, now: Duration) {
+        self.pressure.press(now);
+    }
+
+    fn count(&self) -> Result<Counted, ShardError> {
+        let counted = Counted::new(&self.readers);
+        match self.readers() {
+            readers if readers > READERS_MAX => {
+                Err(ShardError::TooManyReaders { readers: readers - 1, max: READERS_MAX })
+            }
+            _ => Ok(counted),
+        }
+    }
+
+    fn share(&self, row_bytes: usize) -> usize {
+        let share = SHARE_BYTES.saturating_add(row_bytes).saturating_add(row_bytes.min(ROW_MARGIN_MAX));
+        share.min(self.shares.total())
+    }
+
+    fn no_share(&self, row_bytes: usize) -> ShardError {
+        let stalled = self.pressure.patience().map_or(0, |patience| patience.as_millis() as u64);
+        let (bytes, total) = (self.share(row_bytes), self.shares.total());
+        ShardError::ReadMemory { bytes, readers: self.readers(), total, stalled }
+    }
+
+    fn account(&self, counted: Counted, permit: Permit) -> ReadAccount {
+        let (share, stall) = (permit.bytes(), self.pressure.join());
+        stall.covers(share);
+        ReadAccount(Arc::new(Inner {
             speed: self.speed.clone(),
+            pressure: self.pressure.clone(),
             share,
-            state: Mutex::new(state),
+            state: Mutex::new(State { used: 0, permits: vec![permit], lent: 0 }),
             returned: AtomicWaker::new(),
+            stall,
             _counted: counted,
-        })))
+        }))
     }
 
     /// Room for bytes between the device and the decoder. Waits in line; never to be held while a client is waited for.
@@ -126,31 +193,18 @@ impl ReadBudget {
     }
 }
 
-struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    fn new(readers: &Arc<AtomicUsize>) -> Self {
-        readers.fetch_add(1, Relaxed);
-        Self(Arc::clone(readers))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
-}
-
 /// What one reader holds. Clones are the same account; it ends, and gives its share back, with the last clone, hold and loan.
 #[derive(Clone)]
 pub struct ReadAccount(Arc<Inner>);
 
 struct Inner {
     speed: Budget,
+    pressure: Pressure,
     share: usize,
     state: Mutex<State>,
     /// Who waits for a loan to come back.
     returned: AtomicWaker,
+    stall: Arc<Stall>,
     _counted: Counted,
 }
 
@@ -190,6 +244,7 @@ impl ReadAccount {
         let missing = (state.used + bytes).saturating_sub(state.covered());
         if missing > 0 {
             state.permits.push(self.0.speed.try_acquire(missing).ok()??);
+            self.0.stall.covers(state.covered());
         }
         state.used += bytes;
         let (used, covered) = (state.used, state.covered());
@@ -204,6 +259,7 @@ impl ReadAccount {
         let mut state = self.state();
         state.permits.push(permit);
         state.used += bytes;
+        self.0.stall.covers(state.covered());
         drop(state);
         Some(Hold { account: self.clone(), bytes })
     }
@@ -211,12 +267,19 @@ impl ReadAccount {
     /// Waits in line until the budget has `bytes` to spare. Only for who holds nothing that could be given back.
     pub async fn hold_in_line(&self, bytes: usize) -> Option<Hold> {
         let bytes = bytes.min(self.0.speed.total());
+        let _waiter = self.0.pressure.wait_for(bytes);
         let permit = self.0.speed.acquire(bytes).await.ok()?;
         let mut state = self.state();
         state.permits.push(permit);
         state.used += bytes;
+        self.0.stall.covers(state.covered());
         drop(state);
         Some(Hold { account: self.clone(), bytes })
+    }
+
+    /// How its client gets on.
+    pub fn stall(&self) -> &Arc<Stall> {
+        &self.0.stall
     }
 
     /// What anything larger counts as: it can be held when nothing else is.
@@ -260,6 +323,9 @@ impl ReadAccount {
         assert!(state.used >= bytes, "{bytes} bytes let go, {} are held", state.used);
         state.used -= bytes;
         let surplus = state.surplus();
+        if !surplus.is_empty() {
+            self.0.stall.covers(state.covered());
+        }
         drop(state);
         drop(surplus);
     }

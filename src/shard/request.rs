@@ -20,11 +20,11 @@ use crate::runtime::Sender;
 use crate::store::RecoveryReport;
 
 use super::error::PutError;
+use super::counted::Counted;
 use super::error::ReadError;
 use super::error::ShardError;
 use super::files::Room;
 use super::filter::Filter;
-use super::handle::Counted;
 use super::put_task::PutSignals;
 use super::read_budget::Loan;
 use super::read_budget::ReadAccount;

@@ -27,6 +27,7 @@ use super::merge::Built;
 use super::merge::Step;
 use super::read_budget::Hold;
 use super::read_budget::ReadAccount;
+use super::read_budget::ReadBudget;
 use super::request::Delivery;
 use super::request::ReadRequest;
 use super::request::Served;
@@ -280,7 +281,8 @@ impl TopicReader {
         self.sources.iter_mut().for_each(Source::forget_ahead);
         self.upcoming = None;
         let gone = || self.outbox.is_closed();
-        match hold_in_line(&self.account, &*self.context.clock, portion.bytes, gone).await {
+        let ShardContext { clock, read_budget, .. } = &*self.context;
+        match hold_in_line(&self.account, read_budget, &**clock, portion.bytes, gone).await {
             Waited::Found(hold) => Ok(Room::Found(portion, hold)),
             Waited::Gone => Ok(Room::Short),
             Waited::Overdue => Err(ReadError::Memory { topic: self.request.name.clone(), bytes: portion.bytes }),
@@ -307,14 +309,20 @@ enum Waited {
 }
 
 /// Waits in line for [`MEMORY_WAIT_S`] seconds, and looks every second whether it still has to.
-async fn hold_in_line(account: &ReadAccount, clock: &dyn Clock, bytes: usize, gone: impl Fn() -> bool) -> Waited {
+async fn hold_in_line(
+    account: &ReadAccount,
+    budget: &ReadBudget,
+    clock: &dyn Clock,
+    bytes: usize,
+    gone: impl Fn() -> bool,
+) -> Waited {
     let mut line = pin!(account.hold_in_line(bytes));
     for _ in 0..MEMORY_WAIT_S {
         match select(line.as_mut(), clock.sleep(Duration::from_secs(1))).await {
             Either::Left((Some(hold), _)) => return Waited::Found(hold),
             Either::Left((None, _)) => break,
             Either::Right(_) if gone() => return Waited::Gone,
-            Either::Right(_) => {}
+            Either::Right(_) => budget.press(clock.monotonic()),
         }
     }
     Waited::Overdue
@@ -325,7 +333,6 @@ enum Room {
     Found(Portion, Hold),
     /// Not before something of this reader's is let go.
     Short,
-    /// There are no more rows in the range.
     NotNeeded,
 }
 
@@ -355,7 +362,6 @@ impl ShardContext {
 mod tests {
     use futures::FutureExt;
 
-    use super::super::read_budget::ReadBudget;
     use super::super::read_budget::SHARE_BYTES;
     use super::*;
     use crate::io::ManualClock;
@@ -364,21 +370,21 @@ mod tests {
     /// went away.
     #[test]
     fn a_wait_for_memory_ends() {
-        let budget = ReadBudget::new(8 << 20);
+        let budget = ReadBudget::new(8 << 20, Duration::ZERO);
         let (greedy, modest) = (budget.open(0).unwrap(), budget.open(0).unwrap());
         let clock = ManualClock::new(0);
         let second = |clock: &ManualClock| clock.advance(Duration::from_secs(1));
         let taken = || greedy.try_hold((4 << 20) + SHARE_BYTES).unwrap();
 
         let all = taken();
-        let mut waits = Box::pin(hold_in_line(&modest, &clock, 1 << 20, || false));
+        let mut waits = Box::pin(hold_in_line(&modest, &budget, &clock, 1 << 20, || false));
         for at in 0..MEMORY_WAIT_S {
             assert!(waits.as_mut().now_or_never().is_none(), "it gave up after {at} s");
             second(&clock);
         }
         assert!(matches!(waits.now_or_never(), Some(Waited::Overdue)));
 
-        let mut waits = Box::pin(hold_in_line(&modest, &clock, 1 << 20, || false));
+        let mut waits = Box::pin(hold_in_line(&modest, &budget, &clock, 1 << 20, || false));
         assert!(waits.as_mut().now_or_never().is_none());
         second(&clock);
         assert!(waits.as_mut().now_or_never().is_none());
@@ -386,7 +392,7 @@ mod tests {
         assert!(matches!(waits.now_or_never(), Some(Waited::Found(hold)) if hold.bytes() == 1 << 20));
 
         let _all = taken();
-        let mut waits = Box::pin(hold_in_line(&modest, &clock, 1 << 20, || true));
+        let mut waits = Box::pin(hold_in_line(&modest, &budget, &clock, 1 << 20, || true));
         assert!(waits.as_mut().now_or_never().is_none());
         second(&clock);
         assert!(matches!(waits.now_or_never(), Some(Waited::Gone)));

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use futures::channel::oneshot;
 
@@ -133,7 +134,7 @@ async fn start_as(
     setup: &ShardSetup,
     made: impl Fn(ShardIndex, Main) -> Main + Clone + Send + 'static,
 ) -> Result<(Shards, Vec<Executor>), ShardError> {
-    let read_budget = ReadBudget::new(setup.memory.read_bytes);
+    let read_budget = ReadBudget::new(setup.memory.read_bytes, Duration::from_millis(setup.memory.read_stall_ms));
     let (mut inboxes, mut opened, mut prepared) = (Vec::new(), Vec::new(), Vec::new());
     for (index, config) in setup.executors().into_iter().enumerate() {
         let (inbox, requests) = mailbox(REQUESTS_MAX, usize::MAX);

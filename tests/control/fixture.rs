@@ -91,7 +91,7 @@ impl House {
             budget: Budget::new(64 << 20),
             incarnation: boot.incarnation,
             chunk,
-            memory: ShardMemory { blocks: 16, read_bytes: 64 << 20 },
+            memory: ShardMemory { blocks: 16, read_bytes: 64 << 20, read_stall_ms: 0 },
             marks: tessera::store::Marks::default(),
             faults: None,
         };

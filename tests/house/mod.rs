@@ -128,7 +128,7 @@ impl House {
             budget: budget.clone(),
             incarnation: boot.incarnation,
             chunk,
-            memory: ShardMemory { blocks: 8, read_bytes },
+            memory: ShardMemory { blocks: 8, read_bytes, read_stall_ms: 0 },
             marks,
             faults,
         };

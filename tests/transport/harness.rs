@@ -207,7 +207,7 @@ impl Null {
             let encoded = Bytes::from(data.encode_to_vec());
             let middle = encoded.len() / 2;
             let rope: Rope = [encoded.slice(..middle), encoded.slice(middle..)].into_iter().collect();
-            if let Err(gone) = reply.send(rope).await {
+            if let Err(gone) = reply.send(rope, None).await {
                 return self.note(format!("get: {gone}"));
             }
         }

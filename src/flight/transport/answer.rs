@@ -1,6 +1,7 @@
 //! The answering half of one gRPC stream: headers once, messages, trailers once.
 //!
-//! Invariant: a call always ends with a status. One dropped without (a panic, a forgotten branch) ends as INTERNAL.
+//! Invariant: a call always ends with a status, but one that is cut. One dropped without (a panic, a forgotten branch) ends as
+//! INTERNAL.
 
 use std::task::Context;
 use std::task::Poll;
@@ -8,6 +9,7 @@ use std::task::ready;
 
 use bytes::BufMut;
 use bytes::BytesMut;
+use h2::Reason;
 use h2::SendStream;
 use h2::server::SendResponse;
 use http::HeaderMap;
@@ -84,6 +86,16 @@ impl Answer {
                 let _ = respond.send_response(head, true);
             }
             State::Streaming(mut stream) => drop(stream.send_trailers(trailers)),
+            State::Closed => {}
+        }
+    }
+
+    /// Ends the call without a status, and with it all that waits to be sent: trailers would go out behind it. gRPC clients see
+    /// RESOURCE_EXHAUSTED.
+    pub fn cut(&mut self) {
+        match std::mem::replace(&mut self.0, State::Closed) {
+            State::Open(mut respond) => respond.send_reset(Reason::ENHANCE_YOUR_CALM),
+            State::Streaming(mut stream) => stream.send_reset(Reason::ENHANCE_YOUR_CALM),
             State::Closed => {}
         }
     }

@@ -51,7 +51,8 @@ pub struct TransportConfig {
     pub settings_ack_ms: u64,
     /// Milliseconds without a byte from the client until it is pinged.
     pub keep_alive_ms: u64,
-    /// Milliseconds it then has to send anything. Then the connection is closed.
+    /// Milliseconds it then has to send anything. Then the connection is closed; so it is when bytes have waited for the client
+    /// for both times together and its socket took none.
     pub keep_alive_timeout_ms: u64,
 }
 

@@ -2,8 +2,6 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
@@ -32,6 +30,7 @@ use super::routes::Kind;
 use super::routes::Shared;
 use super::socket::Peer;
 use super::socket::Socket;
+use super::socket::Traffic;
 use super::status::Refusal;
 use super::status::Status;
 use super::windows;
@@ -83,7 +82,7 @@ enum Event {
 /// Serves until the client leaves, breaks a rule, or the server stops; returns when every call's task has ended.
 pub(super) async fn serve(socket: Socket, peer: Peer, place: Place, shared: Shared, mut stop: watch::Receiver<Stop>) {
     let opened_at = now();
-    let received = socket.received();
+    let traffic = socket.traffic();
     let patience = ms(shared.config.first_request_ms);
     let handshake = timeout(patience, builder(&shared.config).handshake::<_, Rope>(socket));
     let handshake = tokio::select! {
@@ -95,7 +94,7 @@ pub(super) async fn serve(socket: Socket, peer: Peer, place: Place, shared: Shar
         return;
     };
     let mut connection = Connection {
-        life: Life::new(received, h2.ping_pong(), opened_at),
+        life: Life::new(traffic, h2.ping_pong(), opened_at),
         h2,
         peer,
         place,
@@ -233,11 +232,14 @@ fn poll(
     }
 }
 
-/// Signs of life: any byte the client sends. A ping only asks for one, so a pong stuck behind data on a slow link is no death.
+/// Signs of life: any byte the client sends. A ping only asks for one, so a pong stuck behind data on a slow link is no death. And
+/// while bytes wait for it, any byte it takes: no ping reaches a client that leaves its socket full, and what waits holds memory.
 struct Life {
-    received: Arc<AtomicU64>,
+    traffic: Arc<Traffic>,
     seen: u64,
     seen_at: Instant,
+    stuck: Option<u64>,
+    stuck_at: Instant,
     ping: Option<PingPong>,
     asked: bool,
 }
@@ -246,8 +248,8 @@ struct Life {
 struct Silent;
 
 impl Life {
-    fn new(received: Arc<AtomicU64>, ping: Option<PingPong>, now: Instant) -> Self {
-        Self { received, seen: 0, seen_at: now, ping, asked: false }
+    fn new(traffic: Arc<Traffic>, ping: Option<PingPong>, now: Instant) -> Self {
+        Self { traffic, seen: 0, seen_at: now, stuck: None, stuck_at: now, ping, asked: false }
     }
 
     /// Takes the answer to a ping out of h2, which allows one at a time.
@@ -260,7 +262,13 @@ impl Life {
     }
 
     fn check(&mut self, quiet: Duration, patience: Duration) -> Result<(), Silent> {
-        let received = self.received.load(Ordering::Relaxed);
+        let stuck = self.traffic.stuck_at();
+        if stuck.is_none() || stuck != self.stuck {
+            (self.stuck, self.stuck_at) = (stuck, now());
+        } else if self.stuck_at.elapsed() > quiet + patience {
+            return Err(Silent);
+        }
+        let received = self.traffic.received();
         if received != self.seen {
             self.seen = received;
             self.seen_at = now();

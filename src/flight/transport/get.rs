@@ -1,6 +1,9 @@
 //! A DoGet: the ticket in, messages and a status out.
 
+use std::any::Any;
 use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use arrow_flight::Ticket;
@@ -36,20 +39,29 @@ pub struct GetRequest {
 /// Messages and status of one get. Dropped without [`GetReply::finish`], the get ends as INTERNAL.
 pub struct GetReply {
     answer: Answer,
+    taken: Arc<AtomicU64>,
 }
 
 impl GetReply {
     pub(super) fn new(answer: Answer) -> Self {
-        Self { answer }
+        Self { answer, taken: Arc::default() }
+    }
+
+    /// Counts what the client takes in `taken` from here on.
+    pub fn count_into(&mut self, taken: Arc<AtomicU64>) {
+        self.taken = taken;
     }
 
     /// Sends one message: the bytes of a `FlightData`, in slices. Waits until most of what was sent before has left, so a slow
     /// client holds about one message.
     ///
+    /// * `paid`: for its memory; kept until all of it has left.
+    ///
     /// # Errors
     /// [`Gone`] when the client reset the stream or the connection is lost.
-    pub async fn send(&mut self, message: Rope) -> Result<(), Gone> {
+    pub async fn send(&mut self, mut message: Rope, paid: Option<Arc<dyn Any + Send + Sync>>) -> Result<(), Gone> {
         self.room().await?;
+        message.account(&self.taken, paid);
         self.answer.send(message)
     }
 
@@ -64,6 +76,11 @@ impl GetReply {
     /// Waits until the client is gone; for use beside whatever prepares the next message.
     pub async fn gone(&mut self) -> Gone {
         poll_fn(|cx| self.answer.poll_gone(cx)).await
+    }
+
+    /// Ends the get, and drops what its client has not taken. The client is told RESOURCE_EXHAUSTED, by the reset of its stream.
+    pub fn cut(mut self) {
+        self.answer.cut();
     }
 
     /// Ends the get.

@@ -1,7 +1,12 @@
 //! One message made of several shared slices, sent without putting them together.
 
+use std::any::Any;
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::IoSlice;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Buf;
 use bytes::Bytes;
@@ -11,6 +16,21 @@ use bytes::Bytes;
 pub struct Rope {
     parts: VecDeque<Bytes>,
     len: usize,
+    account: Option<Account>,
+}
+
+/// Counts what goes out, and keeps what pays for the memory until the last byte of it has gone: HTTP/2 may hold a message long
+/// after its call has ended.
+#[derive(Clone)]
+struct Account {
+    taken: Arc<AtomicU64>,
+    _paid: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Account({} taken)", self.taken.load(Relaxed))
+    }
 }
 
 impl Rope {
@@ -31,6 +51,11 @@ impl Rope {
             self.len += part.len();
             self.parts.push_front(part);
         }
+    }
+
+    /// Counts its bytes in `taken` as they go out, and keeps `paid` until it is dropped.
+    pub fn account(&mut self, taken: &Arc<AtomicU64>, paid: Option<Arc<dyn Any + Send + Sync>>) {
+        self.account = Some(Account { taken: Arc::clone(taken), _paid: paid });
     }
 
     /// Bytes of all slices.
@@ -77,6 +102,9 @@ impl Buf for Rope {
     fn advance(&mut self, mut count: usize) {
         assert!(count <= self.len, "advance by {count} in a rope of {} bytes", self.len);
         self.len -= count;
+        if let Some(account) = &self.account {
+            account.taken.fetch_add(count as u64, Relaxed);
+        }
         while let Some(front) = self.parts.front_mut() {
             if count < front.len() {
                 front.advance(count);
@@ -106,5 +134,16 @@ mod tests {
             assert_eq!(joined, "hello world".as_bytes()[cut..]);
             assert_eq!(rope.copy_to_bytes(11 - cut), "hello world".as_bytes()[cut..]);
         }
+    }
+
+    #[test]
+    fn a_rope_counts_what_went_out_and_is_paid_for_until_it_is_gone() {
+        let (taken, paid) = (Arc::default(), Arc::new(()));
+        let mut rope = Rope::from(Bytes::from_static(b"hello"));
+        rope.account(&taken, Some(paid.clone()));
+        rope.advance(3);
+        assert_eq!((taken.load(Relaxed), Arc::strong_count(&paid)), (3, 2));
+        drop(rope);
+        assert_eq!((taken.load(Relaxed), Arc::strong_count(&paid)), (3, 1));
     }
 }

@@ -1,12 +1,13 @@
-//! One accepted connection: TCP or Unix socket, counting what is read as a sign of life.
+//! One accepted connection: TCP or Unix socket, counting what it carries as signs of life.
 
 use std::io;
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Context;
 use std::task::Poll;
 use std::task::ready;
@@ -35,7 +36,34 @@ impl std::fmt::Display for Peer {
 
 pub(super) struct Socket {
     stream: Stream,
-    received: Arc<AtomicU64>,
+    traffic: Arc<Traffic>,
+}
+
+/// What a socket has carried so far, for who judges whether its peer is alive.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    received: AtomicU64,
+    sent: AtomicU64,
+    /// Whether bytes wait that the socket does not take.
+    stuck: AtomicBool,
+}
+
+impl Traffic {
+    pub fn received(&self) -> u64 {
+        self.received.load(Relaxed)
+    }
+
+    /// Bytes sent so far, when there are more and the socket takes none.
+    pub fn stuck_at(&self) -> Option<u64> {
+        self.stuck.load(Relaxed).then(|| self.sent.load(Relaxed))
+    }
+
+    fn wrote(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(count)) = written {
+            self.sent.fetch_add(*count as u64, Relaxed);
+        }
+        self.stuck.store(written.is_pending(), Relaxed);
+    }
 }
 
 enum Stream {
@@ -47,16 +75,16 @@ impl Socket {
     pub fn tcp(stream: TcpStream) -> Self {
         // Only a delay when it fails: the socket works all the same.
         let _ = stream.set_nodelay(true);
-        Self { stream: Stream::Tcp(stream), received: Arc::default() }
+        Self { stream: Stream::Tcp(stream), traffic: Arc::default() }
     }
 
     pub fn unix(stream: UnixStream) -> Self {
-        Self { stream: Stream::Unix(stream), received: Arc::default() }
+        Self { stream: Stream::Unix(stream), traffic: Arc::default() }
     }
 
-    /// Bytes read so far, kept up to date.
-    pub fn received(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.received)
+    /// Kept up to date.
+    pub fn traffic(&self) -> Arc<Traffic> {
+        Arc::clone(&self.traffic)
     }
 }
 
@@ -69,17 +97,20 @@ impl AsyncRead for Socket {
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
         })?;
         let count = buf.filled().len() - before;
-        this.received.fetch_add(count as u64, Ordering::Relaxed);
+        this.traffic.received.fetch_add(count as u64, Relaxed);
         Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().stream {
+        let this = self.get_mut();
+        let written = match &mut this.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Stream::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
+        };
+        this.traffic.wrote(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -87,10 +118,13 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().stream {
+        let this = self.get_mut();
+        let written = match &mut this.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-        }
+        };
+        this.traffic.wrote(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

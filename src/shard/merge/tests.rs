@@ -2,6 +2,7 @@
 //! Method: random segments of chunks of runs of row groups in memory, read as a topic reader does.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use arrow::array::ArrayRef;
 use arrow::array::BinaryArray;
@@ -116,7 +117,7 @@ impl Reader {
         segments.sort_by_key(Segment::first);
         Self {
             range,
-            account: ReadBudget::new(read_bytes).open(0).unwrap(),
+            account: ReadBudget::new(read_bytes, Duration::ZERO).open(0).unwrap(),
             portion,
             segments: segments.into(),
             chunks: VecDeque::new(),
@@ -263,7 +264,7 @@ fn a_large_row_travels_alone() {
     let payloads = BinaryArray::from_iter_values(sizes.map(|bytes| vec![1u8; bytes]));
     let times = Arc::new(Int64Array::from_iter_values(0..6)) as ArrayRef;
     let batch = RecordBatch::try_from_iter([("timestamp_ns", times), ("payload", Arc::new(payloads))]).unwrap();
-    let account = ReadBudget::new(1 << 20).open(0).unwrap();
+    let account = ReadBudget::new(1 << 20, Duration::ZERO).open(0).unwrap();
     let mut cursor = Cursor::new(batch, account.try_hold(0).unwrap()).unwrap().unwrap();
     let mut taken = Vec::new();
     while !cursor.is_empty() {
@@ -275,7 +276,7 @@ fn a_large_row_travels_alone() {
 
 #[test]
 fn a_batch_in_one_piece_is_not_copied_and_keeps_its_memory_counted() {
-    let budget = ReadBudget::new(1 << 20);
+    let budget = ReadBudget::new(1 << 20, Duration::ZERO);
     let account = budget.open(0).unwrap();
     let group = Group { times: (0..100).collect(), arrival: 1 };
     let decoded = rows(&group, 0..100);
@@ -294,7 +295,7 @@ fn a_batch_in_one_piece_is_not_copied_and_keeps_its_memory_counted() {
 
 #[test]
 fn rows_without_times_are_an_error_and_never_no_rows() {
-    let account = ReadBudget::new(1 << 20).open(0).unwrap();
+    let account = ReadBudget::new(1 << 20, Duration::ZERO).open(0).unwrap();
     let column = Arc::new(BinaryArray::from_vec(vec![b"x"])) as ArrayRef;
     for name in ["timestamp_ns", "data"] {
         let batch = RecordBatch::try_from_iter([(name, column.clone())]).unwrap();

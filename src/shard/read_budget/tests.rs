@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_share_is_there_when_everything_else_is_taken() {
-    let budget = ReadBudget::new(8 << 20);
+    let budget = ReadBudget::new(8 << 20, Duration::ZERO);
     let greedy = budget.open(0).unwrap();
     let half = greedy.try_hold((4 << 20) + SHARE_BYTES).unwrap();
     let modest = budget.open(0).unwrap();
@@ -22,7 +22,7 @@ fn a_share_is_there_when_everything_else_is_taken() {
 
 #[test]
 fn readers_of_large_rows_are_refused_before_they_hold_any() {
-    let budget = ReadBudget::new(256 << 20);
+    let budget = ReadBudget::new(256 << 20, Duration::ZERO);
     let open: Vec<_> = std::iter::from_fn(|| budget.open(25 << 20).ok()).collect();
     assert_eq!(open.len(), 3);
     assert!(budget.open(1000).is_ok(), "one of small rows still has a place");
@@ -38,7 +38,7 @@ fn readers_of_large_rows_are_refused_before_they_hold_any() {
 
 #[test]
 fn what_is_given_back_leaves_the_share_and_nothing_more() {
-    let budget = ReadBudget::new(8 << 20);
+    let budget = ReadBudget::new(8 << 20, Duration::ZERO);
     let account = budget.open(0).unwrap();
     let mut hold = account.try_hold(1 << 20).unwrap();
     assert_eq!(budget.in_use(), 1 << 20);
@@ -57,7 +57,7 @@ fn what_is_given_back_leaves_the_share_and_nothing_more() {
 
 #[test]
 fn a_batch_that_comes_back_wakes_its_reader_with_the_memory_free() {
-    let budget = ReadBudget::new(8 << 20);
+    let budget = ReadBudget::new(8 << 20, Duration::ZERO);
     let account = budget.open(0).unwrap();
     let loan = account.lend(vec![Arc::new(account.try_hold(SHARE_BYTES).unwrap())]);
     let lent = account.lent();
@@ -70,7 +70,7 @@ fn a_batch_that_comes_back_wakes_its_reader_with_the_memory_free() {
 
 #[test]
 fn fetching_waits_in_line_and_a_huge_row_goes_alone() {
-    let budget = ReadBudget::new(8 << 20);
+    let budget = ReadBudget::new(8 << 20, Duration::ZERO);
     let first = budget.fetch(usize::MAX).now_or_never().unwrap();
     let mut second = Box::pin(budget.fetch(1));
     assert!((&mut second).now_or_never().is_none());

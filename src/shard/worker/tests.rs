@@ -74,7 +74,7 @@ fn fixture(root: &std::path::Path) -> Fixture {
         budget: Budget::new(64 << 20),
         incarnation: 1,
         chunk: ChunkConfig::default(),
-        memory: ShardMemory { blocks: 4, read_bytes: 64 << 20 },
+        memory: ShardMemory { blocks: 4, read_bytes: 64 << 20, read_stall_ms: 0 },
         marks: crate::store::Marks::default(),
         faults: None,
     };
