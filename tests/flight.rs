@@ -101,6 +101,7 @@ impl Server {
             session_answer: SessionAnswer::UuidAndLocator,
             message_bytes_max: transport.message_bytes_max,
             target_message_bytes: 4 << 20,
+            dictionary_bytes: 128 << 20,
         };
         let desk = Desk::new(sessions, retrieval, TicketSealer::new(boot.ticket_key), config);
         let listen = ListenConfig { listen: ([127, 0, 0, 1], 0).into(), ..ListenConfig::default() };

@@ -43,6 +43,7 @@ pub fn check(config: &Config) -> Result<(), CheckError> {
     };
     at_most("memory.receive_bytes", config.memory.receive_bytes, 1 << 40, "1 TiB")?;
     at_most("memory.read_bytes", config.memory.read_bytes, 1 << 40, "1 TiB")?;
+    at_most("memory.dictionary_bytes", config.memory.dictionary_bytes, 1 << 40, "1 TiB")?;
     at_most("memory.blocks_per_shard", config.memory.blocks_per_shard, 4096, "4 GiB of registered memory per shard")?;
     at_most("shards.count", u64::from(config.shards.count), 256, "more than any machine gains from")?;
     let storage = &config.storage;
@@ -71,6 +72,7 @@ pub fn check(config: &Config) -> Result<(), CheckError> {
     let memory = &config.memory;
     at_least("memory.receive_bytes", memory.receive_bytes, message * 2, "twice connections.message_bytes_max")?;
     at_least("memory.read_bytes", memory.read_bytes, 16 << 20, "for one reader's batches")?;
+    at_least("memory.dictionary_bytes", memory.dictionary_bytes, 16 << 20, "for a few dictionaries and their values")?;
     at_least("memory.blocks_per_shard", memory.blocks_per_shard, 16, "for two topics with all writes in flight")?;
     let (target, rows) = (config.reading.target_message_bytes as u64, config.reading.batch_rows_max as u64);
     at_least("reading.target_message_bytes", target, 64 << 10, "smaller batches cost more than they carry")?;

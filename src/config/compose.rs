@@ -94,13 +94,22 @@ pub struct MemoryConfig {
     /// Milliseconds in which a client takes nothing of a read until that gives way (RESOURCE_EXHAUSTED), and only while another
     /// one waits for memory; 0 = never.
     pub read_stall_ms: u64,
+    /// Bytes for the dictionaries of all DoPut streams. Half of it is for those that streams hold: one that finds no room ends its put
+    /// with RESOURCE_EXHAUSTED. The other half is for their values on the way to the file: at the limit streams wait.
+    pub dictionary_bytes: u64,
     /// Write blocks of 1 MiB per shard. At the limit topics wait for the device.
     pub blocks_per_shard: u64,
 }
 
 impl Default for MemoryConfig {
     fn default() -> Self {
-        Self { receive_bytes: 512 << 20, read_bytes: 1 << 30, read_stall_ms: 10_000, blocks_per_shard: 32 }
+        Self {
+            receive_bytes: 512 << 20,
+            read_bytes: 1 << 30,
+            read_stall_ms: 10_000,
+            dictionary_bytes: 128 << 20,
+            blocks_per_shard: 32,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The memory budget: what the configuration allows in all, held against what the machine and its control groups give.
 //!
 //! ```text
-//! budget = memory.receive_bytes + connections.idle_buffer_bytes_max + memory.read_bytes
+//! budget = memory.receive_bytes + connections.idle_buffer_bytes_max + memory.read_bytes + memory.dictionary_bytes
 //!        + shards × (memory.blocks_per_shard + 17) MiB + 100 MiB
 //! ```
 //!
@@ -24,9 +24,9 @@ const OWN: u64 = 100 * MIB;
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the memory budget of {} MiB does not fit into the {} MiB that {whose}: memory.receive_bytes {} + \
-     connections.idle_buffer_bytes_max {} + memory.read_bytes {} + {shards} shards x (memory.blocks_per_shard {blocks} + 17) \
-     + 100 MiB; lower one of these keys (the largest first), or shards.count", mib(*.budget), mib(*.limit), mib(*.receive),
-    mib(*.idle), mib(*.read)
+     connections.idle_buffer_bytes_max {} + memory.read_bytes {} + memory.dictionary_bytes {} + {shards} shards x \
+     (memory.blocks_per_shard {blocks} + 17) + 100 MiB; lower one of these keys (the largest first), or shards.count",
+    mib(*.budget), mib(*.limit), mib(*.receive), mib(*.idle), mib(*.read), mib(*.dictionaries)
 )]
 pub struct MemoryError {
     budget: u64,
@@ -35,6 +35,7 @@ pub struct MemoryError {
     receive: u64,
     idle: u64,
     read: u64,
+    dictionaries: u64,
     shards: u64,
     blocks: u64,
 }
@@ -67,12 +68,13 @@ fn fits(config: &Config, shards: u64, limit: Limit) -> Result<(), MemoryError> {
     let (receive, read) = (config.memory.receive_bytes, config.memory.read_bytes);
     let (idle, blocks) = (config.connections.idle_buffer_bytes_max as u64, config.memory.blocks_per_shard);
     let own = shards.saturating_mul(blocks.saturating_mul(MIB).saturating_add(SHARD_OWN));
-    let budget = [receive, idle, read, own].into_iter().fold(OWN, u64::saturating_add);
+    let dictionaries = config.memory.dictionary_bytes;
+    let budget = [receive, idle, read, dictionaries, own].into_iter().fold(OWN, u64::saturating_add);
     match budget <= limit.bytes {
         true => Ok(()),
         false => {
             let Limit { bytes, whose } = limit;
-            Err(MemoryError { budget, limit: bytes, whose, receive, idle, read, shards, blocks })
+            Err(MemoryError { budget, limit: bytes, whose, receive, idle, read, dictionaries, shards, blocks })
         }
     }
 }
@@ -123,9 +125,9 @@ mod tests {
     fn a_budget_that_fits_nowhere_names_its_keys() {
         let limit = |bytes| Limit { bytes, whose: "a test gives".to_owned() };
         let config = Config::default();
-        assert!(fits(&config, 2, limit(1990 * MIB)).is_ok());
-        let told = fits(&config, 2, limit(1989 * MIB)).unwrap_err().to_string();
-        for word in ["1990 MiB", "1989 MiB", "a test gives", "memory.read_bytes 1024", "2 shards"] {
+        assert!(fits(&config, 2, limit(2118 * MIB)).is_ok());
+        let told = fits(&config, 2, limit(2117 * MIB)).unwrap_err().to_string();
+        for word in ["2118 MiB", "2117 MiB", "a test gives", "memory.read_bytes 1024", "2 shards"] {
             assert!(told.contains(word), "{word}: {told}");
         }
     }

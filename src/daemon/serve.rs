@@ -157,8 +157,10 @@ async fn open(config: &Config) -> Result<Open, ServeError> {
         session_answer: config.compat.session_answer,
         message_bytes_max: config.connections.message_bytes_max,
         target_message_bytes: config.reading.target_message_bytes,
+        dictionary_bytes: config.memory.dictionary_bytes,
     };
     let desk = Desk::new(sessions.clone(), retrieval, TicketSealer::new(ticket_key), handlers);
+    shards.relieve_when_short(desk.written_out());
     sessions.recover().await?;
     let remains = Remains { executors, embedded, locks: Arc::new(locks) };
     Ok(Open { listener, sessions, desk, budget, audited: (open_store, shards), scrub, remains })

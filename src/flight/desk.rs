@@ -14,6 +14,7 @@ use super::service::Service;
 use super::transport::Routes;
 use crate::auth::TicketSealer;
 use crate::retrieval::Retrieval;
+use crate::runtime::Budget;
 use crate::session::Sessions;
 use crate::wire::SessionAnswer;
 
@@ -26,6 +27,8 @@ pub struct HandlerConfig {
     pub message_bytes_max: usize,
     /// Bytes a DoGet message aims at; told by `info`.
     pub target_message_bytes: usize,
+    /// Bytes for the dictionaries of all puts: half of it for those that are held, half for values on their way out of them.
+    pub dictionary_bytes: u64,
 }
 
 /// The handlers of all calls. Cheap to clone.
@@ -35,11 +38,22 @@ pub struct Desk {
     pub(super) retrieval: Retrieval,
     pub(super) tickets: TicketSealer,
     pub(super) config: HandlerConfig,
+    /// Of all running puts. One that finds no room ends.
+    pub(super) dictionaries: Budget,
+    /// Values out of dictionaries on their way to their writers. At the limit puts wait.
+    pub(super) written_out: Budget,
 }
 
 impl Desk {
     pub fn new(sessions: Sessions, retrieval: Retrieval, tickets: TicketSealer, config: HandlerConfig) -> Self {
-        Self { sessions, retrieval, tickets, config }
+        let half = usize::try_from(config.dictionary_bytes / 2).unwrap_or(usize::MAX);
+        let (dictionaries, written_out) = (Budget::new(half), Budget::new(half));
+        Self { sessions, retrieval, tickets, config, dictionaries, written_out }
+    }
+
+    /// Memory that rows hold besides the received bytes: writers have to let go of rows when it is short.
+    pub fn written_out(&self) -> &Budget {
+        &self.written_out
     }
 
     /// The routes of a listener.

@@ -14,6 +14,7 @@ use futures::future::select;
 use super::desk::Desk;
 use super::guard::Descriptor;
 use super::guard::GuardError;
+use super::ipc::DecodeError;
 use super::ipc::Received;
 use super::ipc::StreamDecoder;
 use super::status::status;
@@ -22,11 +23,15 @@ use super::transport::PutReply;
 use super::transport::PutStream;
 use super::transport::ReceiveError;
 use super::transport::Status;
+use crate::runtime::Permit;
 use crate::session::Put;
 use crate::session::SessionError;
 use crate::session::StreamSchema;
 use crate::shard::PutReceipt;
 use crate::wire::PutDescriptor;
+
+/// Bytes of values that are written out of dictionaries at a time: as many as a row group.
+const WRITTEN_OUT_BYTES: usize = 4 << 20;
 
 /// Serves one DoPut to its end.
 pub(super) async fn serve(desk: Arc<Desk>, mut stream: PutStream, mut reply: PutReply) {
@@ -46,7 +51,7 @@ async fn receive(desk: &Desk, stream: &mut PutStream) -> Result<PutReceipt, Stat
     let (mut put, mut decoder) = begin(desk, first).await?;
     loop {
         let step = match next(stream, &put).await {
-            Next::Message(message) => push(&mut put, &mut decoder, message).await,
+            Next::Message(message) => push(desk, &mut put, &mut decoder, message).await,
             Next::End => break,
             Next::Broken(error) => Err(Failure::Stream(error.to_string(), status(&error))),
             Next::Cancelled(error) => Err(Failure::Put(status(&error))),
@@ -69,6 +74,7 @@ async fn begin(desk: &Desk, first: PutMessage) -> Result<(Put, StreamDecoder), S
     let descriptor = Descriptor::decode(first.descriptor.as_deref()).map_err(|error| status(&error))?;
     let descriptor = PutDescriptor::parse(descriptor.kind, &descriptor.command).map_err(|error| status(&error))?;
     let decoder = StreamDecoder::begin(first.header, desk.decode_limits()).map_err(|error| status(&error))?;
+    let decoder = decoder.within(desk.dictionaries.clone());
     let PutDescriptor { name, topic } = descriptor;
     let schema = StreamSchema {
         message: decoder.message().to_vec(),
@@ -107,13 +113,35 @@ enum Failure {
     Stream(String, Status),
 }
 
-async fn push(put: &mut Put, decoder: &mut StreamDecoder, message: PutMessage) -> Result<(), Failure> {
-    let received = decoder.receive(&message.header, message.body);
-    let received = received.map_err(|error| Failure::Stream(error.to_string(), status(&error)))?;
-    match received {
-        Some(Received { batch, bytes }) if batch.num_rows() > 0 => {
-            put.push(batch, bytes).await.map_err(|error| Failure::Put(status(&error)))
-        }
-        _ => Ok(()),
+/// What is wrong with a message.
+fn broken(error: DecodeError) -> Failure {
+    Failure::Stream(error.to_string(), status(&error))
+}
+
+async fn push(desk: &Desk, put: &mut Put, decoder: &mut StreamDecoder, message: PutMessage) -> Result<(), Failure> {
+    let Some(coded) = decoder.decode(&message.header, message.body).map_err(broken)? else { return Ok(()) };
+    if coded.written_out_bytes() == 0 {
+        return hand_over(put, decoder.write_out(coded).map_err(broken)?, None).await;
+    }
+    // A part at a time: all of them may need more memory than there is.
+    for part in decoder.parts(coded, WRITTEN_OUT_BYTES).map_err(broken)? {
+        let budget = &desk.written_out;
+        // A single row may be larger than the budget: then it waits for all of it.
+        let bytes = part.written_out_bytes().min(budget.total());
+        let paid = match select(pin!(put.deleted()), pin!(budget.acquire(bytes))).await {
+            Either::Left((error, _)) => return Err(Failure::Put(status(&error))),
+            Either::Right((paid, _)) => paid.ok(),
+        };
+        hand_over(put, decoder.write_out(part).map_err(broken)?, paid).await?;
+    }
+    Ok(())
+}
+
+/// * `paid`: for what is no part of the message.
+async fn hand_over(put: &mut Put, received: Received, paid: Option<Permit>) -> Result<(), Failure> {
+    let Received { batch, bytes } = received;
+    match batch.num_rows() {
+        0 => Ok(()),
+        _ => put.push(batch, bytes, paid).await.map_err(|error| Failure::Put(status(&error))),
     }
 }

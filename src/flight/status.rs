@@ -152,6 +152,7 @@ impl Answerable for OrderError {
 impl Answerable for DecodeError {
     fn code(&self) -> Code {
         match self {
+            Self::DictionaryMemory { .. } => Code::ResourceExhausted,
             Self::NotAMessage { .. }
             | Self::Version { .. }
             | Self::SchemaExpected { .. }

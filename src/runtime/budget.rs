@@ -110,6 +110,11 @@ impl Permit {
     pub fn bytes(&self) -> usize {
         self.bytes
     }
+
+    /// Whether somebody waits for bytes of its budget.
+    pub fn is_waited_for(&self) -> bool {
+        self.budget.gate.is_waited_for()
+    }
 }
 
 impl Drop for Permit {

@@ -22,6 +22,7 @@ use crate::catalog::PutEnd;
 use crate::catalog::PutOutcome;
 use crate::model::TopicHead;
 use crate::model::TopicName;
+use crate::runtime::Permit;
 use crate::shard::PutReceipt;
 use crate::shard::TopicSender;
 use crate::shard::TopicSpec;
@@ -46,16 +47,18 @@ pub struct Put {
 impl Put {
     /// Hands one batch of `bytes` to the topic's writer. Waits while the writer has no room; not durable yet.
     ///
+    /// * `paid`: for memory that no received message pays for; kept until the rows are written.
+    ///
     /// # Errors
     /// [`SessionError::Deleted`] or [`SessionError::Stopping`] when the put was cancelled, [`SessionError::Put`] when its
     /// writer failed. The put is over then.
-    pub async fn push(&mut self, batch: RecordBatch, bytes: usize) -> Result<(), SessionError> {
+    pub async fn push(&mut self, batch: RecordBatch, bytes: usize, paid: Option<Permit>) -> Result<(), SessionError> {
         let Some((sender, running)) = self.writer.as_mut() else {
             return Err(SessionError::Ended { topic: self.topic.clone() });
         };
         // The cancel comes first: of two that are ready, a deleted topic takes no more rows.
         let pushed = {
-            let (cancelled, push) = (pin!(running.cancelled()), pin!(sender.push(batch, bytes)));
+            let (cancelled, push) = (pin!(running.cancelled()), pin!(sender.push_paid(batch, bytes, paid)));
             match select(cancelled, push).await {
                 Either::Left((cancel, _)) => Err(cancel.error(&self.topic)),
                 Either::Right((pushed, _)) => pushed.map_err(SessionError::Put),

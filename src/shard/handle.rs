@@ -20,6 +20,8 @@ use crate::model::SessionId;
 use crate::model::ShardIndex;
 use crate::model::TopicId;
 use crate::model::TopicName;
+use crate::runtime::Budget;
+use crate::runtime::Permit;
 use crate::runtime::Sender;
 use crate::runtime::mailbox;
 use crate::store::RecoveryReport;
@@ -262,8 +264,14 @@ impl Shards {
         self.ask(0, |reply| ShardRequest::Bury { session, topic, reply }).await?
     }
 
+    /// Asks so each time somebody has to wait for `budget`, which rows that wait for company hold.
+    pub fn relieve_when_short(&self, budget: &Budget) {
+        let relieved = self.downgrade();
+        budget.on_short(Arc::new(move || relieved.relieve()));
+    }
+
     /// Asks every shard to let rows go that only wait for company. Never waits.
-    pub(super) fn relieve(&self) {
+    fn relieve(&self) {
         for lane in &self.0.lanes {
             // A full inbox means the shard is about to look at its topics anyway.
             let _ = lane.inbox.try_send(ShardRequest::Relieve, 0);
@@ -271,7 +279,7 @@ impl Shards {
     }
 
     /// A handle for callbacks that must not keep the shards running.
-    pub(super) fn downgrade(&self) -> WeakShards {
+    fn downgrade(&self) -> WeakShards {
         WeakShards(Arc::downgrade(&self.0))
     }
 
@@ -291,10 +299,10 @@ impl Shards {
 }
 
 /// See [`Shards::downgrade`].
-pub(super) struct WeakShards(Weak<Inner>);
+struct WeakShards(Weak<Inner>);
 
 impl WeakShards {
-    pub(super) fn relieve(&self) {
+    fn relieve(&self) {
         if let Some(inner) = self.0.upgrade() {
             Shards(inner).relieve();
         }
@@ -318,8 +326,16 @@ impl TopicSender {
     /// # Errors
     /// [`PutError`] that stopped the writer; the batch is not written then.
     pub async fn push(&mut self, batch: RecordBatch, bytes: usize) -> Result<(), PutError> {
+        self.push_paid(batch, bytes, None).await
+    }
+
+    /// The same for a batch with memory that no received message pays for: `paid` is kept until its rows are written.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub async fn push_paid(&mut self, batch: RecordBatch, bytes: usize, paid: Option<Permit>) -> Result<(), PutError> {
         let waiting = Counted::new(&self.signals.backlog);
-        let command = WriterCommand::Batch { batch, bytes, waiting };
+        let command = WriterCommand::Batch { batch, bytes, paid, waiting };
         let sent = self.commands.send_beyond(command, bytes, pause(), TOPIC_BYTES_MAX);
         sent.await.map_err(|_| self.failure())
     }

@@ -114,9 +114,9 @@ enum Taken {
 async fn take(writer: &mut TopicWriter, command: WriterCommand, signals: &PutSignals) -> Taken {
     match command {
         WriterCommand::Batch { .. } if signals.discarded.load(Relaxed) => Taken::Went(Ok(())),
-        WriterCommand::Batch { batch, bytes, waiting } => {
+        WriterCommand::Batch { batch, bytes, paid, waiting } => {
             drop(waiting);
-            Taken::Went(writer.push(batch, bytes, signals.backlog.load(Relaxed)).await)
+            Taken::Went(writer.push(batch, bytes, paid, signals.backlog.load(Relaxed)).await)
         }
         WriterCommand::Close { reply } => Taken::Ended(End::Close(reply)),
         WriterCommand::Interrupt { why, reply } => Taken::Ended(End::Interrupt(why, Some(reply))),

@@ -15,12 +15,13 @@ use crate::model::TimeRange;
 use crate::model::TopicHead;
 use crate::model::TopicId;
 use crate::model::TopicName;
+use crate::runtime::Permit;
 use crate::runtime::Receiver;
 use crate::runtime::Sender;
 use crate::store::RecoveryReport;
 
-use super::error::PutError;
 use super::counted::Counted;
+use super::error::PutError;
 use super::error::ReadError;
 use super::error::ShardError;
 use super::files::Room;
@@ -74,10 +75,12 @@ pub struct Window {
 
 /// To one topic's writer.
 pub(super) enum WriterCommand {
+    /// * `paid`: for what no received message pays for; kept until its rows are written.
     /// * `waiting`: counts it in the shard's backlog until it is taken.
     Batch {
         batch: RecordBatch,
         bytes: usize,
+        paid: Option<Permit>,
         waiting: Counted,
     },
     Close {

@@ -24,6 +24,7 @@ use crate::chunk::ChunkIdentity;
 use crate::chunk::Effort;
 use crate::chunk::EncodeError;
 use crate::model::ChunkId;
+use crate::runtime::Permit;
 use crate::runtime::Receiver;
 use crate::store::ChunkWriter;
 use crate::store::Directory;
@@ -67,6 +68,8 @@ pub struct TopicWriter {
     directory: Rc<Directory>,
     /// Rows that wait for the rest of their row group.
     pending: Vec<RecordBatch>,
+    /// For what they hold besides received bytes.
+    paid: Vec<Permit>,
     pending_bytes: usize,
     pending_rows: u64,
     open: Option<OpenChunk>,
@@ -95,6 +98,7 @@ impl TopicWriter {
             spec,
             directory,
             pending: Vec::new(),
+            paid: Vec::new(),
             pending_bytes: 0,
             pending_rows: 0,
             open: None,
@@ -164,8 +168,15 @@ impl TopicWriter {
 
     /// Takes one batch. Returns once it is buffered or in the file; durable only after its chunk's commit.
     ///
+    /// * `paid`: for what it holds besides received bytes.
     /// * `backlog`: batches that wait for this shard.
-    pub async fn push(&mut self, batch: RecordBatch, bytes: usize, backlog: usize) -> Result<(), PutError> {
+    pub async fn push(
+        &mut self,
+        batch: RecordBatch,
+        bytes: usize,
+        paid: Option<Permit>,
+        backlog: usize,
+    ) -> Result<(), PutError> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
@@ -174,6 +185,7 @@ impl TopicWriter {
         self.pending_rows += batch.num_rows() as u64;
         self.pending_bytes += bytes;
         self.pending.push(batch);
+        self.paid.extend(paid);
         if self.pending_bytes >= self.row_group_bytes() || self.fills_chunk() {
             self.close_row_group(self.effort(backlog)).await?;
             self.cut_if_due().await?;
@@ -185,9 +197,16 @@ impl TopicWriter {
     /// of them at most.
     fn row_group_bytes(&self) -> usize {
         match self.context.budget.waiting() {
+            // Other memory has no part of it for rows that wait.
+            _ if self.is_waited_for() => 0,
             true => ROW_GROUP_BYTES.min(self.context.pending_bytes_when_short()),
             false => ROW_GROUP_BYTES,
         }
+    }
+
+    /// Whether somebody waits for what the rows hold besides received bytes.
+    fn is_waited_for(&self) -> bool {
+        self.paid.last().is_some_and(Permit::is_waited_for)
     }
 
     /// Whether the chunk reaches one of its limits with the rows that wait.
@@ -199,7 +218,7 @@ impl TopicWriter {
     }
 
     pub async fn release_rows(&mut self) -> Result<(), PutError> {
-        if self.pending_bytes < self.context.pending_bytes_when_short() {
+        if self.pending_bytes < self.context.pending_bytes_when_short() && !self.is_waited_for() {
             return Ok(());
         }
         self.close_row_group(Effort::Direct).await?;
@@ -249,7 +268,7 @@ impl TopicWriter {
             }
             return Err(PutError::Write { topic: self.spec.head.name.clone(), cause });
         }
-        let batches = std::mem::take(&mut self.pending);
+        let (batches, paid) = (std::mem::take(&mut self.pending), std::mem::take(&mut self.paid));
         (self.pending_bytes, self.pending_rows) = (0, 0);
         let began = self.context.clock.monotonic();
         let encoded = chunk.encoder.row_group(&batches, effort);
@@ -265,6 +284,7 @@ impl TopicWriter {
             Err(_) if batches.len() > 1 => self.append_one_by_one(&mut chunk, batches).await,
             Err(cause) => Err(self.encode_error(cause)),
         };
+        drop(paid);
         // A chunk whose file has exactly what was encoded stays whole: a refused batch takes none of its rows along.
         if result.is_ok() || chunk.encoder.progress().bytes == chunk.file.bytes() && chunk.encoder.progress().rows > 0 {
             self.open = Some(chunk);

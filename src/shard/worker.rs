@@ -173,8 +173,7 @@ async fn start_as(
     }
     let devices: Vec<DeviceNumber> = setup.devices.iter().map(|(number, _)| *number).collect();
     let shards = Shards::new(inboxes, &devices, read_budget);
-    let relieved = shards.downgrade();
-    setup.budget.on_short(Arc::new(move || relieved.relieve()));
+    shards.relieve_when_short(&setup.budget);
     Ok((shards, executors))
 }
 

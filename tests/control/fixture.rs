@@ -210,7 +210,7 @@ pub async fn push(put: &mut Put, times: &[i64]) -> Result<(), SessionError> {
     let values = times.iter().map(|time| *time as f64).collect::<Vec<_>>();
     let columns: Vec<arrow::array::ArrayRef> =
         vec![Arc::new(Int64Array::from(times.to_vec())), Arc::new(Float64Array::from(values))];
-    put.push(RecordBatch::try_new(schema(), columns).unwrap(), 16 * times.len()).await
+    put.push(RecordBatch::try_new(schema(), columns).unwrap(), 16 * times.len(), None).await
 }
 
 /// Waits for what goes on behind an answer.

@@ -96,6 +96,7 @@ impl Server {
             session_answer: SessionAnswer::UuidAndLocator,
             message_bytes_max: config.connections.message_bytes_max,
             target_message_bytes: config.reading.target_message_bytes,
+            dictionary_bytes: config.memory.dictionary_bytes,
         };
         let desk = Desk::new(sessions.clone(), retrieval, TicketSealer::new(ticket_key), handlers);
         if let Err(error) = sessions.recover().await {

@@ -26,6 +26,7 @@ use super::layout::Layout;
 use super::schema::kind;
 use super::schema::message;
 use super::values;
+use crate::runtime::Budget;
 
 /// A batch message is three tables deep; its vectors hold plain structs.
 const VERIFIER: VerifierOptions = VerifierOptions {
@@ -37,6 +38,13 @@ const VERIFIER: VerifierOptions = VerifierOptions {
 
 /// Senders pad a body to 8 or 64 bytes; not all of them count the padding.
 const PADDING_MAX: usize = 64;
+
+/// Runs what goes through values that a client made.
+fn fenced<T>(read: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
+    // Every length was checked before, so a panic is a case that the checks should know: the fence keeps it to this stream.
+    let contradiction = || DecodeError::Batch("its values contradict its lengths".to_owned());
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(contradiction()))
+}
 
 /// Decodes the stream of one DoPut. Keeps its dictionaries from one batch to the next, and nothing else.
 #[derive(Clone, Debug)]
@@ -50,7 +58,30 @@ pub struct StreamDecoder {
     limits: DecodeLimits,
 }
 
-/// A batch that came.
+/// A batch that came, its values out of dictionaries not written out yet.
+#[derive(Clone, Debug)]
+pub struct Coded {
+    keys: RecordBatch,
+    /// Of its message; of a part of a batch the same part of it.
+    bytes: usize,
+    /// Bytes that its rows stand for, without what is written out.
+    declared: u64,
+    written_out: u64,
+}
+
+impl Coded {
+    /// As they came: keys in place of values.
+    pub fn keys(&self) -> &RecordBatch {
+        &self.keys
+    }
+
+    /// Bytes that writing it out adds to those of its message.
+    pub fn written_out_bytes(&self) -> usize {
+        usize::try_from(self.written_out).unwrap_or(usize::MAX)
+    }
+}
+
+/// A batch in its plain form.
 #[derive(Clone, Debug)]
 pub struct Received {
     pub batch: RecordBatch,
@@ -87,25 +118,68 @@ impl StreamDecoder {
         &self.schema.message
     }
 
+    /// Makes the stream's dictionaries part of a budget.
+    pub fn within(mut self, dictionaries: Budget) -> Self {
+        self.dictionaries = Dictionaries::within(dictionaries);
+        self
+    }
+
+    /// Takes a later message whole: as [`Self::decode`] and [`Self::write_out`].
+    ///
+    /// # Errors
+    /// As these.
+    pub fn receive(&mut self, header: &Bytes, body: Bytes) -> Result<Option<Received>, DecodeError> {
+        let coded = self.decode(header, body)?;
+        coded.map(|coded| self.write_out(coded)).transpose()
+    }
+
     /// Takes a later message: a record batch, or a dictionary of later ones, which gives `None`. The columns share the body's
     /// memory, except for values out of dictionaries, and buffers that are not aligned for their type: those are copied.
     ///
-    /// Returns a fully validated batch in its plain form, possibly of 0 rows.
-    ///
     /// # Errors
     /// [`DecodeError`] saying what to send instead.
-    pub fn receive(&mut self, header: &Bytes, body: Bytes) -> Result<Option<Received>, DecodeError> {
+    pub fn decode(&mut self, header: &Bytes, body: Bytes) -> Result<Option<Coded>, DecodeError> {
         let len = header.len().saturating_add(body.len());
         if len > self.limits.message_bytes_max {
             return Err(DecodeError::MessageTooLarge { len, max: self.limits.message_bytes_max });
         }
-        let read = match catch_unwind(AssertUnwindSafe(|| self.read(header, body))) {
-            Ok(read) => read?,
-            // Every length was checked before, so this is a case that the checks above should know: the fence keeps it
-            // to this stream.
-            Err(_) => return Err(DecodeError::Batch("its values contradict its lengths".to_owned())),
+        fenced(|| self.read(header, body, len))
+    }
+
+    /// A batch in parts of about `bytes` to be written out each, or of one row.
+    ///
+    /// # Errors
+    /// None that [`Self::decode`] has not met.
+    pub fn parts(&self, coded: Coded, bytes: usize) -> Result<Vec<Coded>, DecodeError> {
+        let (mut parts, mut rest) = (Vec::new(), vec![coded]);
+        while let Some(coded) = rest.pop() {
+            let rows = coded.keys.num_rows();
+            if rows < 2 || coded.written_out_bytes() <= bytes {
+                parts.push(coded);
+                continue;
+            }
+            let half = rows / 2;
+            // The last part is taken first.
+            for (from, len) in [(half, rows - half), (0, half)] {
+                let part = |all: u64| (u128::from(all) * len as u128 / rows as u128) as u64;
+                let declared = part(coded.declared);
+                let bytes = usize::try_from(part(coded.bytes as u64)).unwrap_or(coded.bytes);
+                rest.push(self.coded(coded.keys.slice(from, len), bytes, declared)?);
+            }
+        }
+        Ok(parts)
+    }
+
+    /// The plain form of a batch, fully validated, possibly of 0 rows.
+    ///
+    /// # Errors
+    /// [`DecodeError`] saying what to send instead.
+    pub fn write_out(&self, coded: Coded) -> Result<Received, DecodeError> {
+        let Coded { keys, bytes: len, declared, .. } = coded;
+        let (batch, copied) = match Arc::ptr_eq(&self.keys, &self.plain) {
+            true => (keys, 0),
+            false => fenced(|| self.plain_of(&keys, declared))?,
         };
-        let Some((batch, copied)) = read else { return Ok(None) };
         for (field, column) in self.plain.fields().iter().zip(batch.columns()) {
             values::check(field, column)?;
         }
@@ -113,11 +187,10 @@ impl StreamDecoder {
         if nulls > 0 {
             return Err(DecodeError::TimestampNull { nulls });
         }
-        Ok(Some(Received { batch, bytes: len.saturating_add(copied) }))
+        Ok(Received { batch, bytes: len.saturating_add(copied) })
     }
 
-    /// A batch, and how many of its bytes are no part of the body.
-    fn read(&mut self, header: &[u8], body: Bytes) -> Result<Option<(RecordBatch, usize)>, DecodeError> {
+    fn read(&mut self, header: &[u8], body: Bytes, len: usize) -> Result<Option<Coded>, DecodeError> {
         if header.is_empty() {
             return Err(DecodeError::Empty);
         }
@@ -127,7 +200,7 @@ impl StreamDecoder {
         let message = message(header, &VERIFIER)?;
         match (message.header_type(), message.header_as_record_batch(), message.header_as_dictionary_batch()) {
             (MessageHeader::Schema, ..) => Err(DecodeError::SecondSchema),
-            (_, Some(batch), _) => self.batch(&message, batch, body).map(Some),
+            (_, Some(batch), _) => self.batch(&message, batch, body, len).map(Some),
             (_, _, Some(batch)) => self.dictionary(&message, &batch, &body).map(|()| None),
             (header, ..) => Err(DecodeError::BatchExpected { found: kind(header) }),
         }
@@ -138,13 +211,26 @@ impl StreamDecoder {
         message: &ipc::Message,
         batch: ipc::RecordBatch,
         body: Bytes,
-    ) -> Result<(RecordBatch, usize), DecodeError> {
+        len: usize,
+    ) -> Result<Coded, DecodeError> {
         check_body(message, &batch, &body)?;
         let declared = Layout::check(&self.keys, &batch, &body, &self.limits)?;
         let keys = decode(message, batch, body.into(), &self.keys)?;
-        if Arc::ptr_eq(&self.keys, &self.plain) {
-            return Ok((keys, 0));
+        self.coded(keys, len, declared)
+    }
+
+    fn coded(&self, keys: RecordBatch, bytes: usize, declared: u64) -> Result<Coded, DecodeError> {
+        let mut weighed = declared;
+        if !Arc::ptr_eq(&self.keys, &self.plain) {
+            for (column, keys) in self.schema.columns.iter().zip(keys.columns()) {
+                self.dictionaries.weigh(column, keys, &mut weighed, self.limits.logical_bytes_max())?;
+            }
         }
+        Ok(Coded { keys, bytes, declared, written_out: weighed - declared })
+    }
+
+    /// The plain values, and how many of their bytes are no part of the body.
+    fn plain_of(&self, keys: &RecordBatch, declared: u64) -> Result<(RecordBatch, usize), DecodeError> {
         let mut bytes = declared;
         let pairs = self.schema.columns.iter().zip(keys.columns());
         let plain = pairs
@@ -169,9 +255,10 @@ impl StreamDecoder {
         let schema = Arc::new(Schema::new(vec![Arc::clone(&column.keys)]));
         let mut bytes = Layout::check(&schema, &batch, body, &self.limits)?;
         // It stays for as long as the stream, and the body's memory is for what passes through.
+        let paid = self.dictionaries.admit(id, body.len(), dictionary.isDelta())?;
         let keys = decode(message, batch, Buffer::from(body.to_vec()), &schema)?;
         let plain = self.dictionaries.plain(column, keys.column(0), &mut bytes, self.limits.logical_bytes_max())?;
-        self.dictionaries.insert(id, plain, body.len(), dictionary.isDelta())
+        self.dictionaries.insert(id, plain, paid, dictionary.isDelta())
     }
 }
 

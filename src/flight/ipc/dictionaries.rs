@@ -1,7 +1,7 @@
 //! The dictionaries of one stream, and plain values out of keys.
 //!
-//! What a client can ask for with few bytes is bounded: the dictionaries held at a time, and what a batch stands for once
-//! every row has its own value.
+//! What a client can ask for with few bytes is bounded: the dictionaries held at a time, of one stream and of all together,
+//! and what a batch stands for once every row has its own value.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,35 +35,71 @@ use super::column::Order;
 use super::nest;
 use crate::chunk::batch_bytes;
 use crate::chunk::row_bytes;
+use crate::runtime::Budget;
+use crate::runtime::Permit;
 
 /// What an entry costs beside its value, so that their number is limited too.
 const ENTRY_BYTES: usize = 4;
 
 /// By id, the last one that came. Each has its values in memory of its own: a body's would be of the receive budget.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Dictionaries(HashMap<i64, Dictionary>);
+#[derive(Clone, Debug)]
+pub(super) struct Dictionaries {
+    all: HashMap<i64, Dictionary>,
+    /// Of the dictionaries of all streams.
+    budget: Budget,
+}
 
 #[derive(Clone, Debug)]
 struct Dictionary {
     /// One column of plain values.
     values: RecordBatch,
     bytes: usize,
+    paid: Vec<Arc<Permit>>,
+}
+
+impl Default for Dictionaries {
+    fn default() -> Self {
+        Self { all: HashMap::new(), budget: Budget::new(DecodeLimits::DICTIONARY_BYTES_MAX) }
+    }
 }
 
 impl Dictionaries {
-    /// Keeps a dictionary that replaces the one before, or with `is_delta` continues it.
-    ///
-    /// * `bytes`: of the message that it came in.
+    pub fn within(budget: Budget) -> Self {
+        Self { all: HashMap::new(), budget }
+    }
+
+    /// Before a dictionary of so many bytes is copied out of its message. One that is replaced gives its memory back first.
     ///
     /// # Errors
-    /// [`DecodeError::Dictionary`], [`DecodeError::DictionariesTooLarge`].
-    pub fn insert(&mut self, id: i64, values: ArrayRef, bytes: usize, is_delta: bool) -> Result<(), DecodeError> {
+    /// [`DecodeError::DictionaryMemory`].
+    pub fn admit(&mut self, id: i64, bytes: usize, is_delta: bool) -> Result<Permit, DecodeError> {
+        if !is_delta {
+            self.all.remove(&id);
+        }
+        self.pay(bytes)
+    }
+
+    fn pay(&self, bytes: usize) -> Result<Permit, DecodeError> {
+        let (held, total) = (self.budget.in_use(), self.budget.total());
+        match self.budget.try_acquire(bytes) {
+            Ok(Some(permit)) => Ok(permit),
+            Ok(None) | Err(_) => Err(DecodeError::DictionaryMemory { bytes, held, total }),
+        }
+    }
+
+    /// Keeps a dictionary that replaces the one before, or with `is_delta` continues it.
+    ///
+    /// * `paid`: what [`Self::admit`] gave for the message that it came in.
+    ///
+    /// # Errors
+    /// [`DecodeError::Dictionary`], [`DecodeError::DictionariesTooLarge`], [`DecodeError::DictionaryMemory`].
+    pub fn insert(&mut self, id: i64, values: ArrayRef, paid: Permit, is_delta: bool) -> Result<(), DecodeError> {
         let error = |error: ArrowError| DecodeError::Dictionary { id, what: error.to_string() };
         let piece = RecordBatch::try_from_iter_with_nullable([("values", values, true)]).map_err(error)?;
         let rows = piece.num_rows();
         let logical = usize::try_from(batch_bytes(&piece, 0, rows)).unwrap_or(usize::MAX);
-        let bytes = bytes.max(logical).saturating_add(rows.saturating_mul(ENTRY_BYTES));
-        let base = match (is_delta, self.0.get(&id)) {
+        let own = paid.bytes().max(logical).saturating_add(rows.saturating_mul(ENTRY_BYTES));
+        let base = match (is_delta, self.all.get(&id)) {
             (false, _) => None,
             (true, Some(base)) => Some(base),
             (true, None) => {
@@ -71,12 +107,15 @@ impl Dictionaries {
                 return Err(DecodeError::Dictionary { id, what });
             }
         };
-        let others: usize = self.0.iter().filter(|(other, _)| **other != id).map(|(_, other)| other.bytes).sum();
-        let bytes = bytes.saturating_add(base.map_or(0, |base| base.bytes));
+        let others: usize = self.all.iter().filter(|(other, _)| **other != id).map(|(_, other)| other.bytes).sum();
+        let bytes = own.saturating_add(base.map_or(0, |base| base.bytes));
         let total = bytes.saturating_add(others);
         if total > DecodeLimits::DICTIONARY_BYTES_MAX {
             return Err(DecodeError::DictionariesTooLarge { bytes: total });
         }
+        let rest = self.pay(own - paid.bytes())?;
+        let paid =
+            base.into_iter().flat_map(|base| base.paid.clone()).chain([Arc::new(paid), Arc::new(rest)]).collect();
         let values = match base {
             Some(base) => {
                 let joined = concat(&[base.values.column(0), piece.column(0)]).map_err(error)?;
@@ -84,8 +123,26 @@ impl Dictionaries {
             }
             None => piece,
         };
-        self.0.insert(id, Dictionary { values, bytes });
+        self.all.insert(id, Dictionary { values, bytes, paid });
         Ok(())
+    }
+
+    /// Counts in `bytes` what [`Self::plain`] would write out.
+    ///
+    /// # Errors
+    /// As [`Self::plain`].
+    pub fn weigh(&self, column: &Column, keys: &ArrayRef, bytes: &mut u64, bytes_max: u64) -> Result<(), DecodeError> {
+        match &column.kind {
+            Kind::Plain => Ok(()),
+            Kind::Nested(columns) => {
+                let inside = nest::inside(keys);
+                columns.iter().zip(&inside).try_for_each(|(column, keys)| self.weigh(column, keys, bytes, bytes_max))
+            }
+            Kind::Coded { id, .. } => match self.all.get(id) {
+                Some(dictionary) => dictionary.weigh(&dictionary.places(*id, keys)?, bytes, bytes_max),
+                None => Ok(()),
+            },
+        }
     }
 
     /// The plain values of a column of which the keys came. Each value written out is counted in `bytes`.
@@ -109,7 +166,7 @@ impl Dictionaries {
                 nest::rebuilt(keys, column.plain.data_type(), inside.collect::<Result<_, _>>()?).map_err(error)
             }
             Kind::Coded { id, order, values } => {
-                let taken = match self.0.get(id) {
+                let taken = match self.all.get(id) {
                     Some(dictionary) => dictionary.take(*id, keys, bytes, bytes_max)?,
                     None if keys.null_count() == keys.len() => new_null_array(values.plain.data_type(), keys.len()),
                     None => {
@@ -132,11 +189,20 @@ impl Dictionaries {
 
 impl Dictionary {
     fn take(&self, id: i64, keys: &ArrayRef, bytes: &mut u64, bytes_max: u64) -> Result<ArrayRef, DecodeError> {
+        let places = self.places(id, keys)?;
+        self.weigh(&places, bytes, bytes_max)?;
+        take(self.values.column(0), &places, None).map_err(|error| DecodeError::Batch(error.to_string()))
+    }
+
+    fn places(&self, id: i64, keys: &ArrayRef) -> Result<UInt32Array, DecodeError> {
         let len = self.values.num_rows();
-        let places = places(keys, len).map_err(|key| {
+        places(keys, len).map_err(|key| {
             let what = format!("key {key} of a row, and there are {len} values");
             DecodeError::Dictionary { id, what }
-        })?;
+        })
+    }
+
+    fn weigh(&self, places: &UInt32Array, bytes: &mut u64, bytes_max: u64) -> Result<(), DecodeError> {
         let each = row_bytes(&self.values);
         for place in places.iter() {
             let value = match (place, each) {
@@ -149,7 +215,7 @@ impl Dictionary {
                 return Err(DecodeError::TooManyLogicalBytes { bytes: *bytes, max: bytes_max });
             }
         }
-        take(self.values.column(0), &places, None).map_err(|error| DecodeError::Batch(error.to_string()))
+        Ok(())
     }
 }
 

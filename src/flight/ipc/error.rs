@@ -24,6 +24,11 @@ pub enum DecodeError {
         max = DecodeLimits::DICTIONARY_BYTES_MAX
     )]
     DictionariesTooLarge { bytes: usize },
+    #[error(
+        "a dictionary of {bytes} bytes, and those of all streams hold {held} of {total}: try again, send the plain values, or \
+         raise memory.dictionary_bytes"
+    )]
+    DictionaryMemory { bytes: usize, held: usize, total: usize },
     #[error("column {column:?} is of type {kind}, which is not recorded: {instead}")]
     Unsupported { column: String, kind: &'static str, instead: &'static str },
     #[error("the Arrow schema is big-endian: send little-endian data")]

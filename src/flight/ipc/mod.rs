@@ -22,6 +22,7 @@ mod values;
 #[cfg(test)]
 mod samples;
 
+pub use decoder::Coded;
 pub use decoder::Received;
 pub use decoder::StreamDecoder;
 pub use error::DecodeError;

@@ -235,6 +235,6 @@ proptest! {
             }
             bytes
         };
-        let _ = decoder.clone().read(&damage(header, in_header), damage(body, in_body).into());
+        let _ = decoder.clone().read(&damage(header, in_header), damage(body, in_body).into(), 0);
     }
 }

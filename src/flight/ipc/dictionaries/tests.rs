@@ -25,6 +25,7 @@ use futures::TryStreamExt;
 use futures::executor::block_on;
 use proptest::prelude::*;
 
+use super::super::Coded;
 use super::super::Framer;
 use super::super::StreamDecoder;
 use super::super::framer::split;
@@ -153,13 +154,76 @@ fn what_few_bytes_stand_for_is_limited() {
     // A dictionary that grows without end.
     let (dictionaries, id) = (&mut Dictionaries::default(), 7);
     let values: ArrayRef = Arc::new(StringArray::from(vec![long.as_str(); 8]));
-    let ended = (0..9).find_map(|nth| dictionaries.insert(id, Arc::clone(&values), 0, nth > 0).err());
+    let ended = (0..9).find_map(|nth| keep(dictionaries, id, &values, 0, nth > 0).err());
     assert!(matches!(ended, Some(DecodeError::DictionariesTooLarge { .. })), "{ended:?}");
     // Replaced ones do not add up, others do.
     for id in [7, 7, 7, 8] {
-        dictionaries.insert(id, Arc::clone(&values), 20 << 20, false).unwrap();
+        keep(dictionaries, id, &values, 20 << 20, false).unwrap();
     }
-    assert!(dictionaries.insert(9, values, 40 << 20, false).is_err());
+    assert!(keep(dictionaries, 9, &values, 40 << 20, false).is_err());
+}
+
+fn keep(
+    dictionaries: &mut Dictionaries,
+    id: i64,
+    values: &ArrayRef,
+    bytes: usize,
+    is_delta: bool,
+) -> Result<(), DecodeError> {
+    let paid = dictionaries.admit(id, bytes, is_delta)?;
+    dictionaries.insert(id, Arc::clone(values), paid, is_delta)
+}
+
+#[test]
+fn the_dictionaries_of_all_streams_share_a_budget() {
+    let long = "x".repeat(1 << 20);
+    let rows = batch(coded::<Int32Type>(vec![Some(0)], &[Some(&long)]));
+    let (schema, messages) = messages(&[rows], DictionaryHandling::Resend);
+    let budget = Budget::new(5 << 19);
+    let stream = || StreamDecoder::begin(schema.clone(), LIMITS).unwrap().within(budget.clone());
+    let (mut first, mut second, mut third) = (stream(), stream(), stream());
+    // Sent again it replaces itself.
+    for _ in 0..3 {
+        received(&mut first, &messages).unwrap();
+    }
+    received(&mut second, &messages).unwrap();
+    let held = budget.in_use();
+    assert!((2 << 20..=5 << 19).contains(&held), "{held} bytes of two dictionaries");
+    let error = received(&mut third, &messages).unwrap_err();
+    assert!(matches!(error, DecodeError::DictionaryMemory { .. }), "{error}");
+    assert!(error.to_string().contains("memory.dictionary_bytes"), "{error}");
+    drop(first);
+    received(&mut third, &messages).unwrap();
+    drop((second, third));
+    assert_eq!(budget.in_use(), 0);
+}
+
+#[test]
+fn what_a_batch_stands_for_is_written_out_in_parts() {
+    let words: Vec<String> = ["a", "b", "c"].iter().map(|letter| letter.repeat(1000)).collect();
+    let words: Vec<Option<&str>> = words.iter().map(|word| Some(word.as_str())).collect();
+    let keys: Vec<Option<i32>> = (0..50).map(|n| (n % 7 != 0).then_some(n % 3)).collect();
+    let flat = coded::<Int32Type>(keys, &words);
+    let lists = ListArray::new(
+        Arc::new(Field::new("x", flat.data_type().clone(), true)),
+        OffsetBuffer::from_lengths((0..10).map(|n| n + usize::from(n < 5))),
+        Arc::clone(&flat),
+        None,
+    );
+    for rows in [batch(flat), batch(Arc::new(lists))] {
+        let (schema, messages) = messages(std::slice::from_ref(&rows), DictionaryHandling::Resend);
+        let mut decoder = StreamDecoder::begin(schema, LIMITS).unwrap();
+        let mut coded = messages.iter().filter_map(|(header, body)| decoder.decode(header, body.clone()).unwrap());
+        let coded = coded.next().unwrap();
+        assert!(coded.written_out_bytes() > 40_000, "{} bytes", coded.written_out_bytes());
+        let whole = decoder.write_out(coded.clone()).unwrap();
+        let parts = decoder.parts(coded, 9000).unwrap();
+        assert!(parts.len() > 4, "{} parts", parts.len());
+        let small = |part: &Coded| part.written_out_bytes() <= 9000 || part.keys().num_rows() == 1;
+        assert!(parts.iter().all(small), "{parts:?}");
+        let parts: Vec<_> = parts.into_iter().map(|part| decoder.write_out(part).unwrap().batch).collect();
+        assert_eq!(concat_batches(&whole.batch.schema(), &parts).unwrap(), whole.batch);
+    }
 }
 
 /// Goal: a batch that was put together of many has more values than its keys can name, and is sent in parts.
