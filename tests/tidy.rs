@@ -48,6 +48,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "main.rs"]),
     ("indicatif", &["cli"]),
     ("console", &["cli"]),
+    ("zstd", &["cli/export"]),
     ("std::fs", &["io", "bench"]),
     ("SystemTime", &["io"]),
     ("getrandom", &["io"]),
