@@ -41,6 +41,25 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const STREAM_WINDOW: u32 = 16 << 20;
 const CONNECTION_WINDOW: u32 = 64 << 20;
 
+/// Of a stream that shares the connection with thousands: a frame.
+const STREAM_WINDOW_MIN: u32 = 64 << 10;
+
+/// Bytes under way, of each stream and all together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Windows {
+    stream: u32,
+    connection: u32,
+}
+
+impl Windows {
+    /// All windows of the streams fit into that of the connection, with room for another.
+    fn of(streams: usize) -> Self {
+        let streams = u32::try_from(streams).unwrap_or(u32::MAX).clamp(1, 1 << 13);
+        let stream = (CONNECTION_WINDOW / (streams + 1)).clamp(STREAM_WINDOW_MIN, STREAM_WINDOW);
+        Self { stream, connection: CONNECTION_WINDOW.max(stream * (streams + 1)) }
+    }
+}
+
 /// Blocking calls to one server. Not for use inside a runtime.
 pub struct Client {
     runtime: Runtime,
@@ -54,10 +73,19 @@ impl Client {
     /// # Errors
     /// [`ClientError::Address`], [`ClientError::Unreachable`], [`ClientError::Silent`], or what `info` was answered with.
     pub fn connect(address: &str) -> Result<Self, ClientError> {
-        Self::connect_within(address, CONNECT_LIMIT)
+        Self::connect_within(address, CONNECT_LIMIT, Windows::of(1))
     }
 
-    fn connect_within(address: &str, limit: Duration) -> Result<Self, ClientError> {
+    /// As [`Self::connect`], for reading so many streams in turn: those that wait for theirs cannot fill the connection, so
+    /// that the one that is read goes on.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub fn connect_reading(address: &str, streams: usize) -> Result<Self, ClientError> {
+        Self::connect_within(address, CONNECT_LIMIT, Windows::of(streams))
+    }
+
+    fn connect_within(address: &str, limit: Duration, windows: Windows) -> Result<Self, ClientError> {
         let address = Address::parse(address)?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let unreachable = |error: tonic::transport::Error| ClientError::Unreachable {
@@ -67,8 +95,8 @@ impl Client {
         let transport = Transport::from_shared(address.endpoint())
             .map_err(unreachable)?
             .connect_timeout(limit)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW);
+            .initial_stream_window_size(windows.stream)
+            .initial_connection_window_size(windows.connection);
         let channel = runtime.block_on(transport.connect()).map_err(unreachable)?;
         let service = FlightServiceClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)

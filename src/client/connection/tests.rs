@@ -287,6 +287,18 @@ fn a_peer_that_hangs_up_is_unreachable() {
 fn a_silent_peer_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("grpc://{}", listener.local_addr().unwrap());
-    let error = Client::connect_within(&address, Duration::from_millis(50)).err().unwrap();
+    let error = Client::connect_within(&address, Duration::from_millis(50), Windows::of(1)).err().unwrap();
     assert!(matches!(error, ClientError::Silent { .. }), "{error:?}");
+}
+
+/// Goal: streams that nobody reads for a while cannot keep the one that is read from its bytes.
+#[test]
+fn windows_of_streams_fit_into_that_of_the_connection() {
+    assert_eq!(Windows::of(1), Windows { stream: STREAM_WINDOW, connection: CONNECTION_WINDOW });
+    for streams in [0, 1, 3, 4, 64, 1000, 8192] {
+        let Windows { stream, connection } = Windows::of(streams);
+        assert!(u64::from(stream) * (streams as u64 + 1) <= u64::from(connection), "{streams} streams of {stream}");
+        assert!((STREAM_WINDOW_MIN..=STREAM_WINDOW).contains(&stream) && connection < 1 << 30);
+    }
+    assert!(Windows::of(usize::MAX).stream == STREAM_WINDOW_MIN);
 }
