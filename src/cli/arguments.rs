@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
+use clap::ValueEnum;
 
 use super::bench::BenchArguments;
 
@@ -31,7 +32,7 @@ pub enum Command {
     Cat(CatArguments),
     /// Find topics by name, metadata and the values of their rows, and when these match
     Query(QueryArguments),
-    /// Write a topic, or all of a sequence, to Parquet files, one per topic
+    /// Write a topic, or all of a sequence, to Parquet files or an MCAP file
     Export(ExportArguments),
     /// Finalize a session whose writer is gone: what it made durable becomes readable
     Finalize(FinalizeArguments),
@@ -129,13 +130,35 @@ pub struct CatArguments {
     pub server: ServerArguments,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// One file per topic: DIR/sequence/topic/path.parquet. A file that is there is replaced
+    Parquet,
+    /// One file with all topics, merged by time: DIR/sequence.mcap, of a topic DIR/sequence/topic/path.mcap. A file that is
+    /// there is refused
+    Mcap,
+}
+
+const EXPORT_EXAMPLES: &str = r#"Examples:
+  tessera export drive_1 --to out
+  tessera export drive_1/imu --to out --column acceleration.x --where 'IMU.acceleration.x > 9.8'
+  tessera export drive_1 --to out --format mcap --start 1772366400000000000 --end 1772366460000000000
+
+Messages in MCAP are those of ROS 2 (sensor_msgs, geometry_msgs, nav_msgs, tf2_msgs …) for the models that have one there, in
+its own encoding with its definition beside it; point clouds become PointCloud2, images that are not raw a topic
+<name>/compressed. Other models are JSON with a JSON schema."#;
+
 #[derive(Debug, Args)]
+#[command(after_help = EXPORT_EXAMPLES)]
 pub struct ExportArguments {
     /// A sequence, or a topic as sequence/topic/path
     pub locator: String,
-    /// Directory to write to: DIR/sequence/topic/path.parquet. A file that is there is replaced
+    /// Directory to write to; it is made where it is missing
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
+    /// What to write
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "parquet")]
+    pub format: ExportFormat,
     /// Only rows for which this holds, in the language of `tessera query`: conditions on the tag of the topic
     #[arg(long = "where", value_name = "EXPRESSION")]
     pub rows: Option<String>,

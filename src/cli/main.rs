@@ -67,12 +67,21 @@ impl<E: std::error::Error> From<E> for Failure {
 
 /// Connects to the server that the arguments name.
 pub fn connect(arguments: &ServerArguments) -> Result<Client, Failure> {
-    Client::connect(&arguments.server).map_err(|error| match error {
+    Client::connect(&arguments.server).map_err(|error| unreachable(&error))
+}
+
+/// As [`connect`], to read many streams side by side.
+pub fn connect_reading(arguments: &ServerArguments, streams: usize) -> Result<Client, Failure> {
+    Client::connect_reading(&arguments.server, streams).map_err(|error| unreachable(&error))
+}
+
+fn unreachable(error: &ClientError) -> Failure {
+    match error {
         ClientError::Unreachable { .. } | ClientError::Silent { .. } => {
-            Failure { outcome: Outcome::Unreachable, ..Failure::new(&error) }
+            Failure { outcome: Outcome::Unreachable, ..Failure::new(error) }
         }
-        _ => Failure::new(&error),
-    })
+        _ => Failure::new(error),
+    }
 }
 
 pub fn main() -> ExitCode {

@@ -12,6 +12,7 @@ mod terminal;
 mod unit;
 
 pub use column::Column;
+pub use column::hidden_by;
 pub use picture::COLUMNS as PICTURE_COLUMNS;
 pub use picture::picture;
 pub use series::Series;

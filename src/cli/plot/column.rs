@@ -79,7 +79,7 @@ impl Column {
 }
 
 /// A child with the nulls of the struct around it.
-fn hidden_by(child: &ArrayRef, nulls: Option<&NullBuffer>) -> ArrayRef {
+pub fn hidden_by(child: &ArrayRef, nulls: Option<&NullBuffer>) -> ArrayRef {
     match NullBuffer::union(child.logical_nulls().as_ref(), nulls) {
         None => child.clone(),
         both => match child.to_data().into_builder().nulls(both).build() {
