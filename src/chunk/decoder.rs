@@ -1,5 +1,6 @@
 //! A chunk's footer, parsed and proven, and rows decoded from what was read.
 
+use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
@@ -210,7 +211,8 @@ impl ChunkLayout {
         if whole.num_rows() as u64 != selection.rows.end - selection.rows.start {
             return Err(self.too_few(selection, whole.num_rows() as u64));
         }
-        self.inside(&whole, &selection.range)
+        let inside = self.rows_inside(&whole, &selection.range)?;
+        Ok(whole.slice(inside.start, inside.len()))
     }
 
     /// A column out of direct pages; `None` when it has others, or bytes are missing.
@@ -290,8 +292,11 @@ impl ChunkLayout {
             .collect()
     }
 
-    /// Rows of a batch, ascending in time, that lie in `range`.
-    pub(super) fn inside(&self, batch: &RecordBatch, range: &TimeRange) -> Result<RecordBatch, DecodeError> {
+    /// Which rows of a batch, ascending in time, lie in `range`.
+    ///
+    /// # Errors
+    /// [`DecodeError::Footer`] when the batch has no times.
+    pub fn rows_inside(&self, batch: &RecordBatch, range: &TimeRange) -> Result<Range<usize>, DecodeError> {
         let times = batch.column_by_name(TIME_COLUMN).and_then(|times| times.as_primitive_opt::<Int64Type>());
         let Some(times) = times.map(|times| times.values()) else {
             let what = format!("that rows come without {TIME_COLUMN}");
@@ -299,7 +304,7 @@ impl ChunkLayout {
         };
         let first = range.start().map_or(0, |start| times.partition_point(|time| *time < start));
         let last = range.end().map_or(times.len(), |end| times.partition_point(|time| *time < end));
-        Ok(batch.slice(first, last.saturating_sub(first)))
+        Ok(first..last.max(first))
     }
 
     fn too_few(&self, selection: &Selection, rows: u64) -> DecodeError {

@@ -53,11 +53,11 @@ fn rows_without_times_are_an_error() {
     let batch = payloads(7, 20);
     let (file, record) = encode(&batch.schema(), &[vec![batch.clone()]], Effort::Direct);
     let layout = layout(&file, &record);
-    assert_eq!(layout.inside(&batch, &TimeRange::ALL).unwrap().num_rows(), 7);
+    assert_eq!(layout.rows_inside(&batch, &TimeRange::ALL).unwrap(), 0..7);
     let text = Arc::new(arrow::array::StringArray::from(vec!["a"; 7])) as ArrayRef;
     let renamed = batch.project(&[0, 2]).unwrap();
     for without in [renamed, RecordBatch::try_from_iter([("timestamp_ns", text)]).unwrap()] {
-        let error = layout.inside(&without, &TimeRange::ALL).unwrap_err();
+        let error = layout.rows_inside(&without, &TimeRange::ALL).unwrap_err();
         assert!(matches!(&error, DecodeError::Footer { .. }), "{error}");
     }
 }

@@ -124,6 +124,38 @@ impl ChunkLayout {
         with_rows.filter(move |(_, rows)| wanted.start < rows.end).take_while(move |(_, rows)| rows.start < wanted.end)
     }
 
+    /// Rows of whole pages that have one of the wanted rows, each range as long as such pages follow each other: pages of the
+    /// column, of those, whose bytes are the most.
+    ///
+    /// * `within`: rows of the row group beyond which no range goes.
+    /// * `has`: whether one of some rows, of the row group, is wanted.
+    pub fn pages_of_rows(
+        &self,
+        row_group: usize,
+        within: &Range<u64>,
+        columns: &Columns,
+        has: impl Fn(&Range<u64>) -> bool,
+    ) -> Vec<Range<u64>> {
+        let (groups, mut out) = (self.metadata().row_groups(), Vec::<Range<u64>>::new());
+        let leaves = groups.get(row_group).into_iter().flat_map(|group| group.columns().iter().enumerate());
+        let wanted = leaves.filter(|(leaf, _)| self.has(columns, *leaf));
+        let Some((leaf, _)) = wanted.max_by_key(|(_, column)| column.compressed_size()) else { return out };
+        let rows = self.row_groups.get(row_group).map_or(0, |group| group.rows);
+        let pages = self.pages(row_group, leaf);
+        let ends = pages.iter().skip(1).map(|page| page.first_row_index as u64).chain([rows]);
+        for (page, end) in pages.iter().zip(ends) {
+            let page = within.start.max(page.first_row_index as u64)..within.end.min(end);
+            if page.is_empty() || !has(&page) {
+                continue;
+            }
+            match out.last_mut() {
+                Some(last) if last.end == page.start => last.end = page.end,
+                _ => out.push(page),
+            }
+        }
+        out
+    }
+
     fn index(&self) -> Option<&dyn PageIndexProvider> {
         self.metadata().page_index().map(|index| index.as_ref())
     }

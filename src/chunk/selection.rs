@@ -33,6 +33,21 @@ impl Selection {
     pub fn rows(&self) -> Range<u64> {
         self.rows.clone()
     }
+
+    /// All of its rows, whatever their times.
+    pub fn whole(&self) -> Self {
+        Self { range: TimeRange::ALL, ..self.clone() }
+    }
+
+    /// Some of its rows, whatever their times, with other columns.
+    ///
+    /// * `rows`: of the row group, at least one, inside [`Self::rows`].
+    pub fn part(&self, rows: Range<u64>, columns: Columns) -> Self {
+        assert!(rows.start < rows.end, "rows {rows:?} are none");
+        let inside = self.rows.start <= rows.start && rows.end <= self.rows.end;
+        assert!(inside, "rows {rows:?} outside of {:?}", self.rows);
+        Self { row_group: self.row_group, rows, range: TimeRange::ALL, columns }
+    }
 }
 
 /// Ranges ascending, touching and overlapping ones made one.

@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use arrow::array::BooleanArray;
+use arrow::array::BooleanBufferBuilder;
 use arrow::array::RecordBatch;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
@@ -46,6 +47,21 @@ impl Filter {
         let counter = if may { &self.tally.chunks } else { &self.tally.chunks_skipped };
         counter.fetch_add(1, Relaxed);
         may
+    }
+
+    /// Which rows satisfy it, as a part of more: `start` rows before them, and up to `rows` behind, are none.
+    pub(super) fn hits(&self, batch: &RecordBatch, start: usize, rows: usize) -> BooleanArray {
+        self.tally.rows.fetch_add(batch.num_rows() as u64, Relaxed);
+        let mut hits = BooleanBufferBuilder::new(rows);
+        hits.append_n(start, false);
+        match &self.predicate {
+            Some(predicate) => hits.append_buffer(&query::hits(predicate, batch)),
+            None => hits.append_n(batch.num_rows(), true),
+        }
+        hits.append_n(rows - hits.len(), false);
+        let hits = BooleanArray::new(hits.finish(), None);
+        self.tally.hits.fetch_add(hits.true_count() as u64, Relaxed);
+        hits
     }
 
     /// The rows that satisfy it.

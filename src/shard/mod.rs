@@ -11,6 +11,7 @@ mod error;
 mod files;
 mod filter;
 mod handle;
+mod late;
 mod merge;
 mod pressure;
 mod put_task;

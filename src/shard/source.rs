@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use futures::channel::oneshot;
 
@@ -21,6 +22,8 @@ use crate::store::ChunkReader;
 use crate::store::FetchError;
 
 use super::filter::Filter;
+use super::late::Chosen;
+use super::late::Late;
 use super::merge::Cursor;
 use super::merge::Head;
 use super::merge::NoTimes;
@@ -52,10 +55,18 @@ pub enum SourceError {
 /// Rows to be decoded in one go.
 pub struct Portion {
     selection: Selection,
+    /// Whether the selection has the columns of the predicate alone.
+    early: bool,
     /// Where the source goes on after it.
     next: Position,
     /// Room that the decoded rows need.
     pub bytes: usize,
+}
+
+/// What a portion's first read made.
+enum Rows {
+    Whole(RecordBatch),
+    Chosen(Chosen),
 }
 
 /// What reading ahead brings.
@@ -84,6 +95,8 @@ pub struct Source {
     range: TimeRange,
     columns: Columns,
     filter: Option<Arc<Filter>>,
+    /// Where some columns decide whether others are read.
+    late: Option<Late>,
     pub cursor: Option<Cursor>,
     /// In the order of their rows, one behind the other.
     ahead: VecDeque<Ahead>,
@@ -113,6 +126,7 @@ pub fn sources(
         range: *range,
         columns: columns.clone(),
         filter: filter.cloned(),
+        late: filter.and_then(|filter| Late::of(layout, filter)),
         cursor: None,
         ahead: VecDeque::new(),
     };
@@ -179,13 +193,20 @@ impl Source {
         }
         let (rows, next) = self.after(position, bytes_max);
         let layout = self.chunk.layout();
-        let selection = layout.select(position.group, rows, &self.range, self.columns.clone())?;
+        let early = self.late.as_ref().and_then(Late::early);
+        let columns = early.unwrap_or(&self.columns).clone();
+        let selection = layout.select(position.group, rows, &self.range, columns)?;
         let rows = selection.rows();
         let bytes = usize::try_from(layout.logical_bytes(position.group, &rows, &self.columns)).unwrap_or(usize::MAX);
         // Buffers of values whose lengths differ grow by doubling while they are decoded; a single one fits at once.
         let growth = if rows.end - rows.start > 1 { bytes } else { 0 };
         let slack = layout.schema().flattened_fields().len().saturating_mul(COLUMN_SLACK).min(SLACK_MAX);
-        Some(Portion { selection, next, bytes: bytes.saturating_add(growth).saturating_add(slack) })
+        Some(Portion {
+            selection,
+            next,
+            early: early.is_some(),
+            bytes: bytes.saturating_add(growth).saturating_add(slack),
+        })
     }
 
     /// The rows of one step from `position`, and the position behind them.
@@ -229,38 +250,63 @@ impl Source {
         let raw = self.chunk.fetch_bytes(&portion.selection);
         let permit = budget.fetch(usize::try_from(raw).unwrap_or(usize::MAX)).await;
         let bytes = self.chunk.fetch(&portion.selection).await?;
-        self.decode(portion, room, &bytes, memory)?;
+        let rows = self.decode(&portion, &bytes, memory)?;
         drop((bytes, permit));
-        Ok(())
+        self.take(portion, room, rows, budget, memory).await
     }
 
     /// The same for what was read ahead, if anything was.
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub async fn load_ahead(&mut self, memory: &Recycler) -> Result<(), SourceError> {
+    pub async fn load_ahead(&mut self, budget: &ReadBudget, memory: &Recycler) -> Result<(), SourceError> {
         let Some(Ahead { portion, room, raw, bytes }) = self.ahead.pop_front() else { return Ok(()) };
         let bytes = match bytes.await {
             Ok(bytes) => bytes?,
             // A task that panicked has been logged; its bytes are read again here.
             Err(_) => self.chunk.fetch(&portion.selection).await?,
         };
-        self.decode(portion, room, &bytes, memory)?;
+        let rows = self.decode(&portion, &bytes, memory)?;
         drop((bytes, raw));
-        Ok(())
+        self.take(portion, room, rows, budget, memory).await
     }
 
-    fn decode(
+    fn decode(&mut self, portion: &Portion, bytes: &SparseBytes, memory: &Recycler) -> Result<Rows, SourceError> {
+        let layout = self.chunk.layout();
+        let decode = |selection: &Selection| layout.decode(selection, bytes, memory).map_err(FetchError::from);
+        let selection = &portion.selection;
+        Ok(match (&self.filter, &mut self.late) {
+            (None, _) => Rows::Whole(decode(selection)?),
+            (Some(filter), Some(late)) if portion.early => {
+                let batch = decode(&selection.whole())?;
+                Rows::Chosen(late.choose(layout, selection, &self.range, filter, &batch)?)
+            }
+            (Some(filter), late) => {
+                let batch = decode(selection)?;
+                let rows = batch.num_rows();
+                let batch = filter.apply(batch)?;
+                late.iter_mut().for_each(|late| late.read_at_once(rows, batch.num_rows()));
+                Rows::Whole(batch)
+            }
+        })
+    }
+
+    /// Reads what is missing, and goes on behind the portion.
+    async fn take(
         &mut self,
         portion: Portion,
         mut room: Hold,
-        bytes: &SparseBytes,
+        rows: Rows,
+        budget: &ReadBudget,
         memory: &Recycler,
     ) -> Result<(), SourceError> {
-        let mut batch = self.chunk.layout().decode(&portion.selection, bytes, memory).map_err(FetchError::from)?;
-        if let Some(filter) = &self.filter {
-            batch = filter.apply(batch)?;
-        }
+        let batch = match (rows, &self.late) {
+            (Rows::Whole(batch), _) => batch,
+            (Rows::Chosen(chosen), Some(late)) => {
+                late.complete(&self.chunk, &portion.selection, chosen, budget, memory).await?
+            }
+            (Rows::Chosen(_), None) => unreachable!("rows are chosen by `late` alone"),
+        };
         room.settle(batch.get_array_memory_size());
         self.position = portion.next;
         self.cursor = Cursor::new(batch, room)?;

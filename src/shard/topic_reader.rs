@@ -220,7 +220,7 @@ impl TopicReader {
         let single = self.sources.len() == 1;
         let Some(source) = self.sources.get_mut(index) else { return Ok(Loaded::Yes) };
         let result = if source.has_ahead() {
-            source.load_ahead(&self.context.recycler).await
+            source.load_ahead(&self.context.read_budget, &self.context.recycler).await
         } else {
             match self.room(index, bytes_max, alone).await? {
                 Room::Found(portion, room) => match self.sources.get_mut(index) {

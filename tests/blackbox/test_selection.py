@@ -55,6 +55,49 @@ def test_columns_come_alone(recorded, client, server):
     assert select(client, "drive/cam", columns=[]).column_names == ["timestamp_ns"]
 
 
+def test_other_columns_are_read_where_rows_are_hit(recorded, client, server):
+    """What decides comes first; of the rest only pages with a hit are read. Each read is rounded to blocks of 64 KiB."""
+    everything, block = recorded["drive/cam"], 64 << 10
+    tail = sum(path.stat().st_size for path in server.data.rglob("*.par*")) - sum(t.nbytes for t in recorded.values())
+    for where, hits in [({"Cam.n": {"$eq": 13}}, [13]), ({"Cam.v.x": {"$between": [6, 8]}}, [6, 7, 8]), ({"Cam.n": {"$gt": 99}}, [])]:
+        before = read_bytes(server)
+        table = select(client, "drive/cam", where=where)
+        spent = read_bytes(server) - before
+        assert table.to_pylist() == [row for row in everything.to_pylist() if row["n"] in hits]
+        # Per row two pages at most to look at (n and v lie on both sides of the image), and two blocks too many for each hit.
+        allowed = max(tail, block) + 24 * 4 * block + len(hits) * (2_000_000 + 4 * block)
+        assert spent <= allowed, f"{spent} bytes read for {len(hits)} rows of 2 MB, {allowed} allowed"
+
+
+def test_a_4k_topic_is_not_read_for_a_small_column(own_server):
+    size, rows = 3840 * 2160 * 3, 8
+    schema = pa.schema([pa.field("timestamp_ns", pa.int64(), nullable=False), ("data", pa.binary()), ("format", pa.utf8()),
+                        ("width", pa.int32()), ("height", pa.int32())])
+    with Client(own_server.location) as client:
+        pixels = os.urandom(size)
+        batches = [pa.RecordBatch.from_pydict({"timestamp_ns": [n], "data": [pixels], "format": ["raw"], "width": [3840],
+                                               "height": [2160 + n]}, schema) for n in range(rows)]
+        client.create_sequence("drive")
+        session = client.create_session("drive")
+        client.record(session, "drive/cam", batches, tag="Cam", schema=schema)
+        client.finalize(session)
+
+        def spent(**more):
+            before = read_bytes(own_server)
+            table = select(client, "drive/cam", **more)
+            return table, read_bytes(own_server) - before
+
+        table, bytes_read = spent(columns=["height"])
+        assert table.column("height").to_pylist() == [2160 + n for n in range(rows)]
+        assert bytes_read <= 0.01 * rows * size, f"{bytes_read} bytes for one small column of {rows * size}"
+        table, bytes_read = spent(where={"Cam.height": {"$eq": 2165}})
+        assert table.num_rows == 1 and table.column("data")[0].as_py() == pixels
+        assert bytes_read <= size + 0.01 * rows * size, f"{bytes_read} bytes for one row of {rows * size}"
+        table, bytes_read = spent(columns=["width", "format"], where={"Cam.height": {"$neq": 2165}})
+        assert table.num_rows == rows - 1
+        assert bytes_read <= 0.02 * rows * size, f"{bytes_read} bytes for three small columns of {rows * size}"
+
+
 def read_bytes(server):
     with open(f"/proc/{server.pid}/io") as file:
         return int(dict(line.split(": ") for line in file.read().splitlines())["read_bytes"])
