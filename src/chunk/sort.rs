@@ -26,10 +26,9 @@ pub fn sorted(batches: Vec<RecordBatch>, time: usize) -> Result<Vec<RecordBatch>
         if times.null_count() > 0 {
             return Err(EncodeError::NullTime { rows: times.null_count() });
         }
-        for &at in times.as_primitive::<Int64Type>().values() {
-            ascending &= last <= at;
-            last = at;
-        }
+        let times = times.as_primitive::<Int64Type>().values();
+        ascending &= times.first().is_none_or(|first| last <= *first) && times.is_sorted();
+        last = times.last().copied().unwrap_or(last);
     }
     if ascending { Ok(batches) } else { reorder(&batches, time) }
 }
