@@ -41,11 +41,18 @@ pub fn cases(scale: Scale) -> Vec<Case> {
     let blobs = move || rows::blobs(scale.pick(4, 64));
     let sweeps = move || rows::sweeps(scale.pick(2, 32));
     let readings = move || rows::readings(scale.pick(8, 128), 10_000);
+    let few = move || rows::readings(scale.pick(400, 12_800), 100);
     // Payloads are written directly whatever the effort, so only small rows are packed.
     vec![
-        pages("pages/blobs", 0x1b6a_ffcd_528c_f7fd, blobs),
-        pages("pages/lidar", 0xcdc8_63d7_4840_b6fb, sweeps),
-        pages("pages/imu10k", 0xc520_3b54_7f66_ac2c, readings),
+        // The second of a pair leaves out what it costs to look at values, for skipping.
+        pages("pages/blobs", 0x1b6a_ffcd_528c_f7fd, blobs, Looks::AtValues),
+        pages("bare-pages/blobs", 0x1b6a_ffcd_528c_f7fd, blobs, Looks::Away),
+        pages("pages/lidar", 0xcdc8_63d7_4840_b6fb, sweeps, Looks::AtValues),
+        pages("bare-pages/lidar", 0xcdc8_63d7_4840_b6fb, sweeps, Looks::Away),
+        pages("pages/imu10k", 0xc520_3b54_7f66_ac2c, readings, Looks::AtValues),
+        pages("bare-pages/imu10k", 0xc520_3b54_7f66_ac2c, readings, Looks::Away),
+        pages("pages/imu100", 0, few, Looks::AtValues),
+        pages("bare-pages/imu100", 0, few, Looks::Away),
         encode("encode/blobs", 0x15b1_eb91_2a99_2040, blobs, Effort::Direct),
         encode("encode/lidar", 0x74f1_9a02_248e_1cd6, sweeps, Effort::Direct),
         encode("encode/imu10k", 0x5e4f_b03b_9e7e_4789, readings, Effort::Direct),
@@ -58,14 +65,24 @@ pub fn cases(scale: Scale) -> Vec<Case> {
     ]
 }
 
+/// Whether an encoder makes statistics.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Looks {
+    AtValues,
+    Away,
+}
+
 /// The page writer alone: what it makes shares the batches' memory, and nobody copies it.
-fn pages(name: &'static str, digest: u64, make: impl Make) -> Case {
+fn pages(name: &'static str, digest: u64, make: impl Make, looks: Looks) -> Case {
     Case::new(name, digest, move || {
         let batches = make();
         let groups = groups(&batches);
         Ready::new(Amount::Bytes(rows::bytes(&batches)), move |watch| {
             let made = watch.time(|| {
-                let mut encoder = encoder(&groups);
+                let mut encoder = match looks {
+                    Looks::AtValues => encoder(&groups),
+                    Looks::Away => bare_encoder(&groups),
+                };
                 let made: Vec<Buffer> =
                     groups.iter().flat_map(|group| row_group(&mut encoder, group, Effort::Direct)).collect();
                 made
@@ -88,6 +105,11 @@ fn encode(name: &'static str, digest: u64, make: impl Make, effort: Effort) -> C
                 let mut encoder = encoder(&groups);
                 let mut hasher = BlockHasher::new(rows::chunk());
                 for piece in groups.iter().flat_map(|group| row_group(&mut encoder, group, effort).into_iter()) {
+                    let at = file.len();
+                    file.extend_from_slice(piece.as_slice());
+                    hasher.update(&file[at..]);
+                }
+                for piece in encoder.last() {
                     let at = file.len();
                     file.extend_from_slice(piece.as_slice());
                     hasher.update(&file[at..]);
@@ -150,6 +172,7 @@ fn file(batches: &[RecordBatch], effort: Effort) -> (Bytes, ChunkRecord) {
     for piece in groups.iter().flat_map(|group| row_group(&mut encoder, group, effort).into_iter()) {
         file.extend_from_slice(piece.as_slice());
     }
+    encoder.last().iter().for_each(|piece| file.extend_from_slice(piece.as_slice()));
     let (trailer, record) = encoder.finish(&hash_blocks(rows::chunk(), &file)).expect("a chunk with rows");
     file.extend_from_slice(&trailer);
     (Bytes::from(file), record)
@@ -171,8 +194,16 @@ fn row_group(encoder: &mut ChunkEncoder, group: &[RecordBatch], effort: Effort) 
 }
 
 fn encoder(groups: &[Vec<RecordBatch>]) -> ChunkEncoder {
+    ChunkEncoder::new(identity(), &groups[0][0].schema()).expect("a schema that can be stored")
+}
+
+fn bare_encoder(groups: &[Vec<RecordBatch>]) -> ChunkEncoder {
+    ChunkEncoder::without_statistics(identity(), &groups[0][0].schema()).expect("a schema that can be stored")
+}
+
+fn identity() -> ChunkIdentity {
     let ids = rows::ids();
-    let identity = ChunkIdentity {
+    ChunkIdentity {
         chunk: rows::chunk(),
         device: DeviceNumber(0),
         shard: ShardIndex(0),
@@ -184,6 +215,5 @@ fn encoder(groups: &[Vec<RecordBatch>]) -> ChunkEncoder {
         name: TopicName::parse("bench/topic").expect("a name"),
         tag: OntologyTag::parse("Bench").expect("a tag"),
         format: SerializationFormat::Default,
-    };
-    ChunkEncoder::new(identity, &groups[0][0].schema()).expect("a schema that can be stored")
+    }
 }

@@ -93,6 +93,7 @@ pub struct ChunkLayout {
     pub(super) arrow: ArrowReaderMetadata,
     pub(super) time_leaf: usize,
     pub(super) row_groups: Vec<RowGroupInfo>,
+    pub(super) zones: Option<Range<u64>>,
 }
 
 impl ChunkLayout {
@@ -128,6 +129,7 @@ impl ChunkLayout {
             arrow,
             time_leaf: parsed.time_leaf,
             row_groups: parsed.row_groups,
+            zones: parsed.zones,
         })
     }
 

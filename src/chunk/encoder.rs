@@ -1,5 +1,6 @@
 //! Batches in, bytes of a chunk file out. Decisions are here, loops are in the leaves.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::AsArray;
@@ -88,6 +89,8 @@ pub struct ChunkEncoder {
     row_groups: Vec<RowGroup>,
     progress: Progress,
     statistics: Collector,
+    /// Where they are, once they are written.
+    zones: Option<Range<u64>>,
 }
 
 /// What the footer has to say about one row group.
@@ -120,8 +123,17 @@ impl ChunkEncoder {
         let time_leaf = time_leaf.ok_or(EncodeError::TimeColumn { found: None })?;
         let (sink, row_groups, progress) = (Sink::default(), Vec::new(), Progress::default());
         let direct = direct::supports(schema);
-        let (schema, statistics) = (schema.clone(), Collector::new(schema));
-        Ok(Self { identity, schema, parquet, direct, time, time_leaf, sink, row_groups, progress, statistics })
+        let (schema, statistics, zones) = (schema.clone(), Collector::new(schema), None);
+        Ok(Self { identity, schema, parquet, direct, time, time_leaf, sink, row_groups, progress, statistics, zones })
+    }
+
+    /// As [`Self::new`], but looks at no values: for benches, which tell by it what looking costs.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    #[doc(hidden)]
+    pub fn without_statistics(identity: ChunkIdentity, schema: &SchemaRef) -> Result<Self, EncodeError> {
+        Ok(Self { statistics: Collector::blind(), ..Self::new(identity, schema)? })
     }
 
     /// Encodes whole batches as one row group, rows sorted by time. Returns the bytes to append to the file, in order; large
@@ -131,7 +143,6 @@ impl ChunkEncoder {
     /// [`EncodeError`] when a batch does not fit the schema or cannot be stored; the chunk is then of no use.
     pub fn row_group(&mut self, batches: &[RecordBatch], effort: Effort) -> Result<Vec<Buffer>, EncodeError> {
         let batches = self.checked(batches)?;
-        self.statistics.add(&batches);
         let rows: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
         let logical_bytes: u64 = batches.iter().map(|batch| batch_bytes(batch, 0, batch.num_rows())).sum();
         let batches = sorted(joined(batches, &self.schema)?, self.time)?;
@@ -145,6 +156,9 @@ impl ChunkEncoder {
             Profile::Direct => direct::write(&mut self.sink, &self.parquet, (self.time, self.time_leaf), &batches)?,
             profile => compact::write(&mut self.sink, &self.schema, &self.parquet, self.time_leaf, &batches, profile)?,
         };
+        // Just before its values are copied into the file: they are in the cache then.
+        let first_rows = pages.offsets.get(self.time_leaf).map_or(&[][..], |index| index.page_locations().as_slice());
+        self.statistics.add(&batches, first_rows.iter().map(|page| page.first_row_index as usize));
         self.progress.rows += rows;
         self.progress.bytes = self.sink.offset();
         self.progress.pages += pages.offsets.iter().map(|index| index.page_locations().len() as u64).sum::<u64>();
@@ -158,6 +172,18 @@ impl ChunkEncoder {
         self.progress
     }
 
+    /// What comes behind the last page and is covered by checksums as pages are: to be appended to the file before
+    /// [`Self::finish`], once. A file without it is read whole by who looks for something.
+    pub fn last(&mut self) -> Vec<Buffer> {
+        let (zones, start) = (self.statistics.zones(), self.sink.offset());
+        if !zones.is_empty() {
+            self.sink.bytes(&zones);
+            self.progress.bytes = self.sink.offset();
+            self.zones = Some(start..self.sink.offset());
+        }
+        self.sink.take()
+    }
+
     /// The bytes behind the last page, and the record of the whole file.
     ///
     /// * `checksums`: of all bytes given out, as `io::BlockHasher` makes them where they are copied.
@@ -165,7 +191,8 @@ impl ChunkEncoder {
     /// # Errors
     /// [`EncodeError::Empty`] without rows.
     pub fn finish(self, checksums: &[u64]) -> Result<(Vec<u8>, ChunkRecord), EncodeError> {
-        let body = Body { bytes: self.sink.offset(), checksums, statistics: self.statistics.finish() };
+        let (bytes, zones) = (self.sink.offset(), self.zones);
+        let body = Body { bytes, checksums, statistics: self.statistics.finish(), zones };
         trailer::write(&self.identity, &self.schema, &self.parquet, self.time_leaf, body, self.row_groups)
     }
 

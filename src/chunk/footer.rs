@@ -1,6 +1,7 @@
 //! Footer bytes to checked metadata: whatever a decoder relies on later is required here.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use super::layout::*;
 use super::parts::Parts;
 use super::thrift;
 use super::trailer;
+use super::zones;
 use crate::io::CHECKSUM_BLOCK;
 use crate::io::digest128;
 use crate::model::ChunkRecord;
@@ -36,6 +38,8 @@ pub(super) struct Parsed {
     pub(super) schema: SchemaRef,
     pub(super) time_leaf: usize,
     pub(super) row_groups: Vec<RowGroupInfo>,
+    /// Where the zones are; `None` when there are none that are known here.
+    pub(super) zones: Option<Range<u64>>,
 }
 
 /// Checksum list and footer of `tail`, both matching the record's digests.
@@ -72,6 +76,7 @@ pub(super) fn parse(record: &ChunkRecord, footer: &[u8]) -> Result<Parsed, Decod
     let metadata = ParquetMetaDataReader::decode_metadata(bytes).map_err(cause)?;
     let keys = keys(&metadata);
     check_keys(record, &keys)?;
+    let zones = zones(record, &keys);
     let logical = numbers::<u64>(&keys, KEY_LOGICAL_BYTES).unwrap_or_default();
 
     let entry =
@@ -96,7 +101,7 @@ pub(super) fn parse(record: &ChunkRecord, footer: &[u8]) -> Result<Parsed, Decod
     if rows != record.rows || row_groups.len() != record.row_groups as usize {
         return Err(wrong(format!("{rows} rows in {} row groups, the record others", row_groups.len())));
     }
-    Ok(Parsed { metadata, schema: Arc::new(schema), time_leaf, row_groups })
+    Ok(Parsed { metadata, schema: Arc::new(schema), time_leaf, row_groups, zones })
 }
 
 pub(super) fn metadata_bytes(footer: &[u8]) -> Option<&[u8]> {
@@ -132,6 +137,14 @@ fn check_keys(record: &ChunkRecord, keys: &HashMap<&str, String>) -> Result<(), 
 
 fn numbers<T: FromStr>(keys: &HashMap<&str, String>, key: &str) -> Option<Vec<T>> {
     keys.get(key)?.split(',').map(|number| number.parse().ok()).collect()
+}
+
+/// An index only ever spares work, so one that makes no sense is none.
+fn zones(record: &ChunkRecord, keys: &HashMap<&str, String>) -> Option<Range<u64>> {
+    let [version, offset, bytes] = numbers::<u64>(keys, KEY_ZONES)?.try_into().ok()?;
+    let zones = offset..offset.checked_add(bytes)?;
+    let known = version == u64::from(zones::VERSION) && bytes <= zones::SECTION_BYTES_MAX;
+    (known && offset >= MAGIC.len() as u64 && zones.end <= record.body_bytes).then_some(zones)
 }
 
 fn time_leaf(schema: &Schema, metadata: &ParquetMetaData) -> Option<usize> {

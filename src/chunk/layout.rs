@@ -5,7 +5,7 @@
 //! |            offset | bytes | field          | a reader must                                                      |
 //! |------------------:|------:|----------------|--------------------------------------------------------------------|
 //! |                 0 |     4 | `PAR1`         | (other tools require it)                                           |
-//! |                 4 |     n | pages          | verify each 64 KiB block it touches before it believes one byte    |
+//! |                 4 |     n | pages, zones   | verify each 64 KiB block it touches before it believes one byte    |
 //! |        body bytes |   8·k | checksum list  | require k = body bytes / 64 KiB, rounded up, and the digest        |
 //! |     footer offset |     m | page indices   | require the footer digest; an offset index for every column chunk  |
 //! |                   |     f | `FileMetaData` | refuse versions it does not know; require the ids of the record    |
@@ -55,6 +55,9 @@ pub(super) const KEY_RUNS: &str = "tessera:runs";
 pub(super) const KEY_LOGICAL_BYTES: &str = "tessera:logical_bytes";
 /// Version and bytes of the record's statistics: `1:` and two hex digits a byte. Older files have none.
 pub(super) const KEY_STATISTICS: &str = "tessera:statistics";
+/// Version, offset and bytes of the zones (`zones` has the bytes), which lie between the last page and the checksum list. Older
+/// files have none, nor have those of one zone.
+pub(super) const KEY_ZONES: &str = "tessera:zones";
 pub(super) const KEY_CHECKSUM_OFFSET: &str = "tessera:checksum_offset";
 pub(super) const KEY_CHECKSUM_BYTES: &str = "tessera:checksum_bytes";
 pub(super) const KEY_DIGEST: &str = "tessera:digest";

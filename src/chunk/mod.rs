@@ -13,6 +13,7 @@ mod described;
 mod direct;
 mod encoder;
 mod exact;
+mod extremes;
 mod footer;
 mod hybrid;
 mod identity;
@@ -45,6 +46,7 @@ mod tests;
 mod thrift;
 mod trailer;
 mod values;
+mod zones;
 
 pub use decoder::ChunkLayout;
 pub use decoder::DecodeError;

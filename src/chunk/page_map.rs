@@ -7,9 +7,13 @@ use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::page_index::offset_index::PageLocation;
 
 use super::decoder::ChunkLayout;
+use super::decoder::RowGroupInfo;
 use super::selection::Columns;
 use super::selection::Selection;
 use super::selection::merged;
+use super::sparse::SparseBytes;
+use super::zones;
+use crate::model::Predicate;
 use crate::model::TimeBounds;
 use crate::model::TimeRange;
 
@@ -154,6 +158,30 @@ impl ChunkLayout {
             }
         }
         out
+    }
+
+    /// Where in the file it stands what its zones hold; `None` when nobody wrote that.
+    pub fn zones(&self) -> Option<Range<u64>> {
+        self.zones.clone()
+    }
+
+    /// For each row group those of its rows that may satisfy the predicate: ascending ranges that do not touch.
+    ///
+    /// * `bytes`: verified ones that cover [`Self::zones`]. Where they make no sense every row may.
+    pub fn rows_that_may_hold(&self, bytes: &SparseBytes, predicate: &Predicate) -> Vec<Vec<Range<u64>>> {
+        let rows = self.row_groups.iter().map(|group| group.rows).sum();
+        let section = self.zones().and_then(|at| bytes.span(at.start, (at.end - at.start) as usize));
+        let wanted = section.and_then(|span| zones::rows_that_may_hold(&span.peek(span.len()), rows, predicate));
+        let all = 0..rows;
+        let wanted = wanted.unwrap_or_else(|| vec![all]);
+        let mut first = 0;
+        let mut of_group = |group: &RowGroupInfo| {
+            let (start, end) = (first, first + group.rows);
+            first = end;
+            let inside = wanted.iter().skip_while(|rows| rows.end <= start).take_while(|rows| rows.start < end);
+            inside.map(|rows| rows.start.max(start) - start..rows.end.min(end) - start).collect()
+        };
+        self.row_groups.iter().map(|group| of_group(group)).collect()
     }
 
     fn index(&self) -> Option<&dyn PageIndexProvider> {

@@ -1,15 +1,16 @@
-//! Statistics of a chunk's rows, for its record: one pass over each column right after rows came in, while they are in the
-//! cache. Binary payloads and long lists are never looked at.
+//! Statistics of a chunk's rows: of all for its record, and of zones of them for the file (`zones`). One pass over each column
+//! of a row group, just before its values are copied into the file. Binary payloads and long lists are never looked at.
 //!
-//! Numbers take two comparisons each, without branches. A text column that says the same in every row takes one comparison of
-//! its bytes with themselves.
+//! Numbers take two comparisons each, without branches (`extremes`). A text column that says the same in every row takes one
+//! comparison of its bytes with themselves.
+
+use std::ops::Range;
 
 use arrow::array::Array;
 use arrow::array::ArrayRef;
 use arrow::array::AsArray;
 use arrow::array::GenericStringArray;
 use arrow::array::OffsetSizeTrait;
-use arrow::array::PrimitiveArray;
 use arrow::array::RecordBatch;
 use arrow::array::types::ArrowPrimitiveType;
 use arrow::datatypes::DataType;
@@ -27,14 +28,20 @@ use arrow::datatypes::UInt16Type;
 use arrow::datatypes::UInt32Type;
 use arrow::datatypes::UInt64Type;
 
+use super::extremes;
+use super::extremes::Real;
+use super::extremes::united;
 use super::layout::TIME_COLUMN;
+use super::zones::Ends;
+use super::zones::Entry;
+use super::zones::Kind;
+use super::zones::Zoned;
 use crate::model::CATEGORIES_MAX;
 use crate::model::CATEGORY_LEN_MAX;
 use crate::model::ColumnSummary;
 use crate::model::Statistics;
 use crate::model::Values;
 use crate::model::encode_skip_index;
-use crate::model::text_prefix;
 
 /// Columns that are looked at.
 const COLUMNS_MAX: usize = 256;
@@ -42,28 +49,34 @@ const COLUMNS_MAX: usize = 256;
 /// Elements of a list, in the mean, beyond which nobody asks for them: a cloud of points has too many to look at.
 const ELEMENTS_MAX: usize = 64;
 
-/// Values looked at side by side.
-const LANES: usize = 8;
-
-/// Collects over the batches of one chunk.
+/// Collects over the row groups of one chunk.
 pub(super) struct Collector {
     /// In the order of the schema's leaves.
     columns: Vec<Column>,
+    zones: Ends,
 }
 
+#[derive(Default)]
 struct Column {
-    summary: ColumnSummary,
-    /// Whether it is still looked at.
-    live: bool,
+    path: String,
+    list: bool,
+    /// `None`: it is not looked at.
+    kind: Option<Kind>,
     /// Negative and other values apart: a longitude jumps from one end to the other at the date line.
     split: bool,
-    /// Floats so far.
-    negative: (f64, f64),
-    other: (f64, f64),
+    nulls: u64,
+    nans: u64,
+    /// Of values below zero where they are split, and of all others; as [`Kind`] orders them.
+    negative: Option<(u64, u64)>,
+    other: Option<(u64, u64)>,
+    /// Whether some list is empty.
+    empty: bool,
+    /// All texts so far, while they are few.
+    texts: Option<Vec<String>>,
+    /// Of the rows since the last zone ended, and of each zone.
+    zone: Entry,
+    zones: Vec<Entry>,
 }
-
-/// Nothing yet: any value makes it a range.
-const NOTHING: (f64, f64) = (f64::INFINITY, f64::NEG_INFINITY);
 
 impl Collector {
     pub(super) fn new(schema: &Schema) -> Self {
@@ -71,24 +84,72 @@ impl Collector {
         for field in schema.fields().iter().filter(|field| field.name() != TIME_COLUMN) {
             leaves(field, field.name().clone(), false, &mut columns);
         }
-        Self { columns }
+        Self { columns, zones: Ends::new() }
     }
 
-    /// Cost: one pass over the columns that it looks at.
-    pub(super) fn add(&mut self, batches: &[RecordBatch]) {
-        for batch in batches {
-            let mut columns = self.columns.iter_mut();
-            for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-                if field.name() != TIME_COLUMN {
-                    visit(array, Above::default(), &mut columns);
-                }
+    /// Looks at nothing.
+    pub(super) fn blind() -> Self {
+        Self { columns: Vec::new(), zones: Ends::new() }
+    }
+
+    /// Looks at one row group.
+    ///
+    /// * `batches`: its rows in the order of the file.
+    /// * `pages`: the first row of each page of the timestamps. Zones end with pages.
+    ///
+    /// Cost: one pass over the columns that are looked at.
+    pub(super) fn add(&mut self, batches: &[RecordBatch], pages: impl Iterator<Item = usize>) {
+        if self.columns.is_empty() {
+            return;
+        }
+        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        let mut start = 0;
+        for end in pages.skip(1).chain([rows]) {
+            if end - start < self.zones.rows_min && end < rows {
+                continue;
             }
+            self.add_zone(batches, start..end);
+            start = end;
         }
     }
 
+    fn add_zone(&mut self, batches: &[RecordBatch], rows: Range<usize>) {
+        let mut at = 0;
+        for batch in batches {
+            let (start, end) = (rows.start.max(at), rows.end.min(at + batch.num_rows()));
+            if start < end {
+                let mut columns = self.columns.iter_mut();
+                for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+                    if field.name() != TIME_COLUMN {
+                        match end - start == batch.num_rows() {
+                            true => visit(array, Above::default(), &mut columns),
+                            false => visit(&array.slice(start - at, end - start), Above::default(), &mut columns),
+                        }
+                    }
+                }
+            }
+            at += batch.num_rows();
+        }
+        let known = self.columns.iter_mut().filter(|column| column.kind.is_some());
+        let entries = known.map(|column| {
+            column.zones.push(std::mem::take(&mut column.zone));
+            &mut column.zones
+        });
+        self.zones.push(rows.len(), entries);
+    }
+
+    /// The bytes of the zones, of which there may be none.
+    pub(super) fn zones(&self) -> Vec<u8> {
+        let zoned = self.columns.iter().filter_map(|column| {
+            let Column { path, list, kind, zones: entries, .. } = column;
+            Some(Zoned { path, list: *list, kind: (*kind)?, entries })
+        });
+        self.zones.encode(zoned)
+    }
+
+    /// What the record says.
     pub(super) fn finish(self) -> Statistics {
-        let done: Vec<ColumnSummary> =
-            self.columns.into_iter().filter(|c| c.live).map(Column::finish).take(COLUMNS_MAX).collect();
+        let done: Vec<ColumnSummary> = self.columns.into_iter().filter_map(Column::finish).take(COLUMNS_MAX).collect();
         encode_skip_index(&done)
     }
 }
@@ -111,31 +172,23 @@ fn leaves(field: &Field, path: String, list: bool, columns: &mut Vec<Column>) {
         }
         other => {
             let split = path == "position.y" || path.ends_with("longitude");
-            let live = is_summed(other) && columns.len() < COLUMNS_MAX && !path.is_empty();
-            let summary = ColumnSummary { path, values: Values::None, nulls: 0, nans: 0, list, empty: false };
-            columns.push(Column { summary, live, split, negative: NOTHING, other: NOTHING });
+            let kind = kind(other).filter(|_| columns.len() < COLUMNS_MAX && !path.is_empty());
+            let texts = (kind == Some(Kind::Text)).then(Vec::new);
+            columns.push(Column { path, list, kind, split, texts, ..Column::default() });
         }
     }
 }
 
-fn is_summed(data_type: &DataType) -> bool {
+fn kind(data_type: &DataType) -> Option<Kind> {
     use DataType as T;
-    matches!(
-        data_type,
-        T::Int8
-            | T::Int16
-            | T::Int32
-            | T::Int64
-            | T::UInt8
-            | T::UInt16
-            | T::UInt32
-            | T::UInt64
-            | T::Float32
-            | T::Float64
-            | T::Boolean
-            | T::Utf8
-            | T::LargeUtf8
-    )
+    match data_type {
+        T::Int8 | T::Int16 | T::Int32 | T::Int64 => Some(Kind::Signed),
+        T::UInt8 | T::UInt16 | T::UInt32 | T::UInt64 => Some(Kind::Unsigned),
+        T::Float32 | T::Float64 => Some(Kind::Float),
+        T::Boolean => Some(Kind::Boolean),
+        T::Utf8 | T::LargeUtf8 => Some(Kind::Text),
+        _ => None,
+    }
 }
 
 /// What lies above a column.
@@ -198,7 +251,7 @@ fn forget(data_type: &DataType, list: bool, columns: &mut std::slice::IterMut<'_
         }
         _ => {
             if let Some(column) = columns.next() {
-                column.live = false;
+                (column.kind, column.zones) = (None, Vec::new());
             }
         }
     }
@@ -206,78 +259,68 @@ fn forget(data_type: &DataType, list: bool, columns: &mut std::slice::IterMut<'_
 
 impl Column {
     fn add(&mut self, array: &ArrayRef, above: Above) {
-        if !self.live {
+        if self.kind.is_none() {
             return;
         }
-        self.summary.nulls += above.nulls;
-        self.summary.empty |= above.empty;
+        self.nulls += above.nulls;
+        self.empty |= above.empty;
+        self.zone.note(above.nulls > 0, Entry::NULLS);
+        self.zone.note(above.empty, Entry::EMPTY);
         match array.data_type() {
-            DataType::Int8 => self.whole::<Int8Type>(array),
-            DataType::Int16 => self.whole::<Int16Type>(array),
-            DataType::Int32 => self.whole::<Int32Type>(array),
-            DataType::Int64 => self.whole::<Int64Type>(array),
-            DataType::UInt8 => self.natural::<UInt8Type>(array),
-            DataType::UInt16 => self.natural::<UInt16Type>(array),
-            DataType::UInt32 => self.natural::<UInt32Type>(array),
-            DataType::UInt64 => self.natural::<UInt64Type>(array),
-            DataType::Float32 => self.real(array.as_primitive::<Float32Type>()),
-            DataType::Float64 => self.real(array.as_primitive::<Float64Type>()),
+            DataType::Int8 => self.signed::<Int8Type>(array),
+            DataType::Int16 => self.signed::<Int16Type>(array),
+            DataType::Int32 => self.signed::<Int32Type>(array),
+            DataType::Int64 => self.signed::<Int64Type>(array),
+            DataType::UInt8 => self.unsigned::<UInt8Type>(array),
+            DataType::UInt16 => self.unsigned::<UInt16Type>(array),
+            DataType::UInt32 => self.unsigned::<UInt32Type>(array),
+            DataType::UInt64 => self.unsigned::<UInt64Type>(array),
+            DataType::Float32 => self.real::<Float32Type>(array),
+            DataType::Float64 => self.real::<Float64Type>(array),
             DataType::Boolean => {
                 let array = array.as_boolean();
-                let (mut yes, mut no) = (array.has_true(), array.has_false());
-                if let Values::Booleans { yes: also, no: nor } = self.summary.values {
-                    (yes, no) = (yes || also, no || nor);
-                }
-                if yes || no {
-                    self.summary.values = Values::Booleans { yes, no };
-                }
+                let (no, yes) = (array.has_false(), array.has_true());
+                self.widen((no || yes).then_some((u64::from(!no), u64::from(yes))));
             }
             DataType::Utf8 => self.texts(array.as_string::<i32>()),
             DataType::LargeUtf8 => self.texts(array.as_string::<i64>()),
-            _ => self.live = false,
+            _ => (self.kind, self.zones) = (None, Vec::new()),
         }
     }
 
-    fn whole<T: ArrowPrimitiveType<Native: Into<i64> + Ord>>(&mut self, array: &ArrayRef) {
-        if let Some((least, most)) = bounds(array.as_primitive::<T>()) {
-            let (least, most) = (least.into(), most.into());
-            self.summary.values = match self.summary.values {
-                Values::Signed(a, b) => Values::Signed(a.min(least), b.max(most)),
-                _ => Values::Signed(least, most),
-            };
-        }
+    /// * `range`: as [`Kind`] orders values.
+    fn widen(&mut self, range: Option<(u64, u64)>) {
+        self.other = united(self.other, range);
+        self.zone.widen(range);
     }
 
-    fn natural<T: ArrowPrimitiveType<Native: Into<u64> + Ord>>(&mut self, array: &ArrayRef) {
-        if let Some((least, most)) = bounds(array.as_primitive::<T>()) {
-            let (least, most) = (least.into(), most.into());
-            self.summary.values = match self.summary.values {
-                Values::Unsigned(a, b) => Values::Unsigned(a.min(least), b.max(most)),
-                _ => Values::Unsigned(least, most),
-            };
-        }
+    fn signed<T: ArrowPrimitiveType<Native: Into<i64> + Ord>>(&mut self, array: &ArrayRef) {
+        let array = array.as_primitive::<T>();
+        extremes::present(array.values(), array.nulls(), &mut |values| {
+            let range = extremes::whole(values);
+            self.widen(range.map(|(least, most)| (Kind::signed(least.into()), Kind::signed(most.into()))));
+        });
     }
 
-    fn real<T: ArrowPrimitiveType<Native: Into<f64> + PartialOrd>>(&mut self, array: &PrimitiveArray<T>) {
-        if !self.split && array.null_count() == 0 {
-            let (range, nans) = float_bounds(array.values());
-            widen(&mut self.other, range);
-            if nans {
-                let count = array.values().iter().filter(|value| (**value).into().is_nan()).count();
-                self.summary.nans += count as u64;
-            }
-            return;
-        }
-        for value in array.iter().flatten() {
-            let value: f64 = value.into();
-            if value.is_nan() {
-                self.summary.nans += 1;
-            } else if self.split && value < 0.0 {
-                widen(&mut self.negative, (value, value));
-            } else {
-                widen(&mut self.other, (value, value));
-            }
-        }
+    fn unsigned<T: ArrowPrimitiveType<Native: Into<u64> + Ord>>(&mut self, array: &ArrayRef) {
+        let array = array.as_primitive::<T>();
+        extremes::present(array.values(), array.nulls(), &mut |values| {
+            self.widen(extremes::whole(values).map(|(least, most)| (least.into(), most.into())));
+        });
+    }
+
+    fn real<T: ArrowPrimitiveType<Native: Real>>(&mut self, array: &ArrayRef) {
+        let array = array.as_primitive::<T>();
+        extremes::present(array.values(), array.nulls(), &mut |values| {
+            let found = extremes::reals(values, self.split);
+            let key = |(least, most)| (Kind::float(least), Kind::float(most));
+            let negative = found.negative.map(key);
+            self.nans += found.nans;
+            self.negative = united(self.negative, negative);
+            self.zone.note(found.nans > 0, Entry::NANS);
+            self.zone.widen(negative);
+            self.widen(found.other.map(key));
+        });
     }
 
     fn texts<O: OffsetSizeTrait>(&mut self, array: &GenericStringArray<O>) {
@@ -295,82 +338,30 @@ impl Column {
     }
 
     fn text(&mut self, text: &str) {
-        if matches!(self.summary.values, Values::None) {
-            self.summary.values = Values::Categories(Vec::new());
-        }
-        if let Values::Categories(known) = &mut self.summary.values {
-            if known.iter().any(|known| known == text) {
-                return;
+        let prefix = Kind::text(text);
+        self.widen(Some((prefix, prefix)));
+        if let Some(known) = &mut self.texts
+            && !known.iter().any(|known| known == text)
+        {
+            match known.len() < CATEGORIES_MAX && text.len() <= CATEGORY_LEN_MAX {
+                true => known.push(text.to_owned()),
+                false => self.texts = None,
             }
-            if known.len() < CATEGORIES_MAX && text.len() <= CATEGORY_LEN_MAX {
-                known.push(text.to_owned());
-                return;
-            }
-            let all = || known.iter().map(|text| text_prefix(text.as_bytes()));
-            let own = text_prefix(text.as_bytes());
-            self.summary.values = Values::Prefixes(all().min().unwrap_or(own), all().max().unwrap_or(own));
-        }
-        if let Values::Prefixes(least, most) = &mut self.summary.values {
-            let own = text_prefix(text.as_bytes());
-            (*least, *most) = ((*least).min(own), (*most).max(own));
         }
     }
 
-    fn finish(self) -> ColumnSummary {
-        let mut summary = self.summary;
-        let ranges: Vec<(f64, f64)> =
-            [self.negative, self.other].into_iter().filter(|(least, most)| least <= most).collect();
-        if !ranges.is_empty() {
-            summary.values = Values::Floats(ranges);
-        }
-        summary
+    /// `None` when it was not looked at.
+    fn finish(self) -> Option<ColumnSummary> {
+        let kind = self.kind?;
+        let values = match (kind, self.negative, self.other, self.texts) {
+            (_, None, None, _) => Values::None,
+            (Kind::Text, _, _, Some(texts)) => Values::Categories(texts),
+            (_, Some(negative), Some(other), _) => kind.ranges(&[negative, other]),
+            (_, one, two, _) => one.or(two).map_or(Values::None, |range| kind.ranges(&[range])),
+        };
+        let Self { path, list, nulls, nans, empty, .. } = self;
+        Some(ColumnSummary { path, values, nulls, nans, list, empty })
     }
-}
-
-fn widen(range: &mut (f64, f64), (least, most): (f64, f64)) {
-    *range = (range.0.min(least), range.1.max(most));
-}
-
-/// Least and most of the values that are not null.
-fn bounds<T: ArrowPrimitiveType<Native: Ord>>(array: &PrimitiveArray<T>) -> Option<(T::Native, T::Native)> {
-    if array.null_count() > 0 {
-        let values = || array.iter().flatten();
-        return values().min().zip(values().max());
-    }
-    // Several at once in one pass: the ordinary minimum and maximum cost five times as much.
-    let first = *array.values().first()?;
-    let (mut least, mut most) = ([first; LANES], [first; LANES]);
-    let (blocks, rest) = array.values().as_chunks::<LANES>();
-    let mut take = |block: &[T::Native]| {
-        for ((value, least), most) in block.iter().zip(&mut least).zip(&mut most) {
-            *least = if *value < *least { *value } else { *least };
-            *most = if *value > *most { *value } else { *most };
-        }
-    };
-    blocks.iter().for_each(|block| take(block));
-    take(rest);
-    least.into_iter().min().zip(most.into_iter().max())
-}
-
-/// Least and most, and whether there is a NaN, which is neither. One pass, several values at once.
-fn float_bounds<N: Copy + Into<f64> + PartialOrd>(values: &[N]) -> ((f64, f64), bool) {
-    let Some(first) = values.iter().copied().find(|value| !Into::<f64>::into(*value).is_nan()) else {
-        return (NOTHING, !values.is_empty());
-    };
-    let (mut least, mut most, mut odd) = ([first; LANES], [first; LANES], [false; LANES]);
-    let (blocks, rest) = values.as_chunks::<LANES>();
-    let mut take = |block: &[N]| {
-        // Comparisons with NaN are false, so it replaces nothing.
-        for (((value, least), most), odd) in block.iter().zip(&mut least).zip(&mut most).zip(&mut odd) {
-            *least = if *value < *least { *value } else { *least };
-            *most = if *value > *most { *value } else { *most };
-            *odd |= value.partial_cmp(value).is_none();
-        }
-    };
-    blocks.iter().for_each(|block| take(block));
-    take(rest);
-    let all = least.into_iter().zip(most).map(|(least, most)| (least.into(), most.into()));
-    (all.reduce(|(a, b), (c, d): (f64, f64)| (f64::min(a, c), f64::max(b, d))).unwrap_or(NOTHING), odd.contains(&true))
 }
 
 /// Whether every row has the same text, by one comparison of the bytes with themselves.

@@ -62,6 +62,7 @@ pub(super) fn encode(schema: &SchemaRef, groups: &[Vec<RecordBatch>], effort: Ef
         }
         assert_eq!(encoder.progress().bytes, file.len() as u64);
     }
+    encoder.last().iter().for_each(|piece| file.extend_from_slice(piece));
     let (tail, record) = encoder.finish(&hash_blocks(identity().chunk, &file)).unwrap();
     assert_eq!(record.body_bytes, file.len() as u64);
     file.extend_from_slice(&tail);

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io;
 use std::io::Write;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -22,6 +23,7 @@ use super::encoder::EncodeError;
 use super::encoder::RowGroup;
 use super::identity::ChunkIdentity;
 use super::layout::*;
+use super::zones;
 use crate::io::CHECKSUM_BLOCK;
 use crate::io::digest128;
 use crate::model::ChunkRecord;
@@ -38,6 +40,7 @@ pub(super) struct Body<'a> {
     pub bytes: u64,
     pub checksums: &'a [u64],
     pub statistics: Statistics,
+    pub zones: Option<Range<u64>>,
 }
 
 /// The bytes behind the last page, and the record.
@@ -53,7 +56,7 @@ pub(super) fn write(
     let bounds = row_groups.iter().map(|group| group.bounds).reduce(TimeBounds::union).ok_or(EncodeError::Empty)?;
     let rows: i64 = row_groups.iter().map(|group| group.pages.row_group.num_rows()).sum();
     let logical_bytes: Vec<u64> = row_groups.iter().map(|group| group.logical_bytes).collect();
-    let Body { bytes: body_bytes, checksums, statistics } = body;
+    let Body { bytes: body_bytes, checksums, statistics, zones } = body;
     assert!(
         checksums.len() as u64 == body_bytes.div_ceil(CHECKSUM_BLOCK as u64),
         "{} checksums for {body_bytes} bytes",
@@ -79,7 +82,7 @@ pub(super) fn write(
         runs,
         statistics,
     };
-    let keys = keys(identity, schema, &record, &logical_bytes);
+    let keys = keys(identity, schema, &record, &logical_bytes, zones);
     let footer = footer(parquet, time_leaf, rows, keys, row_groups, footer_offset).map_err(EncodeError::Parquet)?;
     let (footer, footer_digest) = seal(footer)
         .ok_or(EncodeError::Parquet(ParquetError::General("the footer has no place for its digest".to_owned())))?;
@@ -149,9 +152,16 @@ fn statistics_text(statistics: &Statistics) -> String {
     format!("{}:{digits}", statistics.version)
 }
 
-fn keys(identity: &ChunkIdentity, schema: &SchemaRef, record: &ChunkRecord, logical_bytes: &[u64]) -> Vec<KeyValue> {
+fn keys(
+    identity: &ChunkIdentity,
+    schema: &SchemaRef,
+    record: &ChunkRecord,
+    logical_bytes: &[u64],
+    zones: Option<Range<u64>>,
+) -> Vec<KeyValue> {
     let key = |key: &str, value: &dyn Display| KeyValue::new(key.to_owned(), value.to_string());
-    vec![
+    let zones = zones.map(|at| key(KEY_ZONES, &list(&[zones::VERSION.into(), at.start, at.end - at.start])));
+    let mut keys = vec![
         key(ARROW_SCHEMA_META_KEY, &encode_arrow_schema(schema)),
         key(KEY_VERSION, &FORMAT_VERSION),
         key(KEY_CHUNK, &identity.chunk),
@@ -170,11 +180,16 @@ fn keys(identity: &ChunkIdentity, schema: &SchemaRef, record: &ChunkRecord, logi
         key(KEY_RUNS, &list(&record.runs)),
         key(KEY_LOGICAL_BYTES, &list(logical_bytes)),
         key(KEY_STATISTICS, &statistics_text(&record.statistics)),
+    ];
+    keys.extend(zones);
+    // The digest's own key stays the last one.
+    keys.extend([
         key(KEY_CHECKSUM_OFFSET, &record.body_bytes),
         key(KEY_CHECKSUM_BYTES, &(record.footer_offset - record.body_bytes)),
         key(KEY_DIGEST, &digits(&record.digest)),
         key(KEY_FOOTER_DIGEST, &"0".repeat(DIGEST_DIGITS)),
-    ]
+    ]);
+    keys
 }
 
 fn list(values: &[impl Display]) -> String {

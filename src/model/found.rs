@@ -25,6 +25,8 @@ pub struct SearchCost {
     pub chunks_skipped_by_segment: u64,
     /// Left out by their own statistics.
     pub chunks_skipped_by_statistics: u64,
+    /// Of chunks that were opened: rows of pages that cannot have a match, as their zones tell.
+    pub rows_skipped_by_pages: u64,
     /// What was decoded and looked at, up to the first match of each topic.
     pub rows_read: u64,
     pub rows_matched: u64,

@@ -69,6 +69,7 @@ pub use skip_index::CATEGORY_LEN_MAX;
 pub use skip_index::ColumnSummary;
 pub use skip_index::SKIP_INDEX_VERSION;
 pub use skip_index::Values;
+pub use skip_index::columns_may_hold;
 pub use skip_index::decode_skip_index;
 pub use skip_index::encode_skip_index;
 pub use skip_index::may_match;

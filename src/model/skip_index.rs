@@ -154,15 +154,16 @@ pub fn decode_skip_index(statistics: &Statistics) -> Option<Vec<ColumnSummary>> 
 /// Whether rows that these statistics are of could satisfy the predicate.
 pub fn may_match(statistics: &Statistics, predicate: &Predicate) -> bool {
     match decode_skip_index(statistics) {
-        Some(columns) => may_hold(predicate, &columns),
+        Some(columns) => columns_may_hold(predicate, &columns),
         None => true,
     }
 }
 
-fn may_hold(predicate: &Predicate, columns: &[ColumnSummary]) -> bool {
+/// The same of columns that are taken apart already. What is not among them may hold.
+pub fn columns_may_hold(predicate: &Predicate, columns: &[ColumnSummary]) -> bool {
     match predicate {
-        Expression::All(parts) => parts.iter().all(|part| may_hold(part, columns)),
-        Expression::Any(parts) => parts.iter().any(|part| may_hold(part, columns)),
+        Expression::All(parts) => parts.iter().all(|part| columns_may_hold(part, columns)),
+        Expression::Any(parts) => parts.iter().any(|part| columns_may_hold(part, columns)),
         Expression::Not(_) => true,
         Expression::Leaf(leaf) => leaf_may_hold(leaf, columns),
     }

@@ -93,6 +93,7 @@ impl Matches {
         SearchCost {
             chunks: self.chunks,
             chunks_skipped_by_statistics: tally.chunks_skipped.load(Relaxed),
+            rows_skipped_by_pages: tally.rows_skipped.load(Relaxed),
             rows_read: tally.rows.load(Relaxed),
             rows_matched: tally.hits.load(Relaxed),
             ..SearchCost::default()

@@ -366,6 +366,7 @@ impl Scene<'_> {
             cost.chunks += chunks;
             cost.chunks_skipped_by_segment += chunks.saturating_sub(own.chunks);
             cost.chunks_skipped_by_statistics += own.chunks_skipped_by_statistics;
+            cost.rows_skipped_by_pages += own.rows_skipped_by_pages;
             cost.rows_read += own.rows_read;
             cost.rows_matched += own.rows_matched;
             cost.catalog_ns += planned;

@@ -1,5 +1,6 @@
 //! Which rows and columns of a topic are wanted, and what it took to find them.
 
+use std::ops::Range;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -15,6 +16,8 @@ use crate::model::ChunkRecord;
 use crate::model::Predicate;
 use crate::model::may_match;
 use crate::query;
+use crate::store::ChunkReader;
+use crate::store::FetchError;
 
 /// Applied to rows as they are decoded, before they are merged.
 #[derive(Debug, Default)]
@@ -35,6 +38,8 @@ pub struct Filter {
 pub struct Tally {
     pub chunks: AtomicU64,
     pub chunks_skipped: AtomicU64,
+    /// Rows of chunks that were opened, of pages that cannot have a hit.
+    pub rows_skipped: AtomicU64,
     /// Rows that were looked at.
     pub rows: AtomicU64,
     pub hits: AtomicU64,
@@ -47,6 +52,19 @@ impl Filter {
         let counter = if may { &self.tally.chunks } else { &self.tally.chunks_skipped };
         counter.fetch_add(1, Relaxed);
         may
+    }
+
+    /// Of each row group of a chunk those rows that may satisfy it, as its zones tell; `None` when they tell nothing.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub(super) async fn wanted(&self, chunk: &ChunkReader) -> Result<Option<Vec<Vec<Range<u64>>>>, FetchError> {
+        let Some(predicate) = &self.predicate else { return Ok(None) };
+        let Some(wanted) = chunk.rows_that_may_hold(predicate).await? else { return Ok(None) };
+        let all: u64 = chunk.layout().row_groups().iter().map(|group| group.rows).sum();
+        let read: u64 = wanted.iter().flatten().map(|rows| rows.end - rows.start).sum();
+        self.tally.rows_skipped.fetch_add(all - read, Relaxed);
+        Ok(Some(wanted))
     }
 
     /// Which rows satisfy it, as a part of more: `start` rows before them, and up to `rows` behind, are none.

@@ -31,8 +31,14 @@ pub async fn seal(
     chunk: OpenChunk,
     end: Option<PutEnd>,
 ) -> Result<u64, PutError> {
-    let OpenChunk { encoder, mut file } = chunk;
+    let OpenChunk { mut encoder, mut file } = chunk;
     let topic = || spec.head.name.clone();
+    for piece in encoder.last() {
+        if let Err(cause) = file.append(piece.as_slice()).await {
+            file.abandon().await;
+            return Err(PutError::Write { topic: topic(), cause });
+        }
+    }
     let made = match encoder.finish(&file.checksums()) {
         Err(cause) => Err(PutError::Encode { topic: topic(), cause: Arc::new(cause) }),
         Ok((trailer, record)) => {

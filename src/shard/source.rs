@@ -97,19 +97,25 @@ pub struct Source {
     filter: Option<Arc<Filter>>,
     /// Where some columns decide whether others are read.
     late: Option<Late>,
+    /// Of each row group, rows that may be hits; `None`: all.
+    wanted: Option<Rc<Vec<Vec<Range<u64>>>>>,
     pub cursor: Option<Cursor>,
     /// In the order of their rows, one behind the other.
     ahead: VecDeque<Ahead>,
 }
 
 /// The sources of a chunk, in the order of their rows.
+///
+/// * `wanted`: of each row group, rows that may satisfy the filter; `None`: all.
 pub fn sources(
     chunk: &Rc<ChunkReader>,
     record: &ChunkRecord,
     order: u64,
     range: &TimeRange,
     filter: Option<&Arc<Filter>>,
+    wanted: Option<Vec<Vec<Range<u64>>>>,
 ) -> Vec<Source> {
+    let wanted = wanted.map(Rc::new);
     let layout = chunk.layout();
     let groups = layout.row_groups().len();
     let columns = match filter.map(|filter| &filter.columns) {
@@ -127,6 +133,7 @@ pub fn sources(
         columns: columns.clone(),
         filter: filter.cloned(),
         late: filter.and_then(|filter| Late::of(layout, filter)),
+        wanted: wanted.clone(),
         cursor: None,
         ahead: VecDeque::new(),
     };
@@ -146,11 +153,32 @@ impl Source {
             return Some(cursor.next_time());
         }
         let groups = self.chunk.layout().row_groups();
-        while let Some(group) = groups.get(self.position.group).filter(|_| self.position.group < self.group_end) {
-            if self.position.row < group.rows && self.range.overlaps(&group.bounds) {
+        while let Some((position, _)) = self.next_wanted(self.position) {
+            self.position = position;
+            let group = groups.get(position.group)?;
+            if self.range.overlaps(&group.bounds) {
                 return Some(self.range.start().map_or(group.bounds.first, |start| start.max(group.bounds.first)));
             }
-            self.position = Position { group: self.position.group + 1, row: 0 };
+            self.position = Position { group: position.group + 1, row: 0 };
+        }
+        self.position = Position { group: self.group_end, row: 0 };
+        None
+    }
+
+    /// The first row that may be a hit, at `from` or behind it, and up to which row of its group those that follow may be.
+    fn next_wanted(&self, from: Position) -> Option<(Position, u64)> {
+        let groups = self.chunk.layout().row_groups();
+        let mut row = from.row;
+        for group in from.group..self.group_end {
+            let rows = groups.get(group)?.rows;
+            let next = match &self.wanted {
+                None => Some(row..rows),
+                Some(wanted) => wanted.get(group)?.iter().find(|wanted| wanted.end > row).cloned(),
+            };
+            if let Some(next) = next.map(|next| next.start.max(row)..next.end).filter(|next| !next.is_empty()) {
+                return Some((Position { group, row: next.start }, next.end));
+            }
+            row = 0;
         }
         None
     }
@@ -188,9 +216,7 @@ impl Source {
     }
 
     fn portion_at(&self, position: Position, bytes_max: usize) -> Option<Portion> {
-        if position.group >= self.group_end {
-            return None;
-        }
+        let (position, _) = self.next_wanted(position)?;
         let (rows, next) = self.after(position, bytes_max);
         let layout = self.chunk.layout();
         let early = self.late.as_ref().and_then(Late::early);
@@ -212,14 +238,20 @@ impl Source {
     /// The rows of one step from `position`, and the position behind them.
     fn after(&self, position: Position, bytes_max: usize) -> (Range<u64>, Position) {
         let layout = self.chunk.layout();
-        let rows = layout.row_groups().get(position.group).map_or(0, |group| group.rows);
+        let all = layout.row_groups().get(position.group).map_or(0, |group| group.rows);
+        // Behind rows that may be hits, others may follow that cannot.
+        let rows = self.next_wanted(position).filter(|(next, _)| *next == position).map_or(all, |(_, end)| end);
+        let behind = match rows == all {
+            true => Position { group: position.group + 1, row: 0 },
+            false => Position { row: rows, ..position },
+        };
         let fits = |end: u64, bytes_max: u64| {
             layout.logical_bytes(position.group, &(position.row..end), &self.columns) <= bytes_max
         };
         let bytes_max = bytes_max as u64;
         // A rest too small to be worth a read of its own goes along.
         if fits(rows, bytes_max.saturating_add(bytes_max / 4)) {
-            return (position.row..rows, Position { group: position.group + 1, row: 0 });
+            return (position.row..rows, behind);
         }
         let (mut end, mut exceeds) = (position.row + 1, rows);
         while exceeds.saturating_sub(end) > 1 {
@@ -228,11 +260,7 @@ impl Source {
         }
         // What is left of a page would be read and taken apart twice.
         end = layout.page_start(position.group, end).filter(|start| *start > position.row).unwrap_or(end);
-        let next = if end >= rows {
-            Position { group: position.group + 1, row: 0 }
-        } else {
-            Position { row: end, ..position }
-        };
+        let next = if end >= rows { behind } else { Position { row: end, ..position } };
         (position.row..end.min(rows), next)
     }
 

@@ -36,7 +36,11 @@ impl Wanted {
     /// [`FetchError`].
     pub async fn open(&self) -> Result<Vec<Source>, FetchError> {
         let chunk = Rc::new(ChunkReader::open(&self.device, self.session, &self.record).await?);
-        Ok(source::sources(&chunk, &self.record, self.order, &self.range, self.filter.as_ref()))
+        let wanted = match &self.filter {
+            Some(filter) => filter.wanted(&chunk).await?,
+            None => None,
+        };
+        Ok(source::sources(&chunk, &self.record, self.order, &self.range, self.filter.as_ref(), wanted))
     }
 }
 

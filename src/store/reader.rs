@@ -25,6 +25,7 @@ use crate::io::CHECKSUM_BLOCK;
 use crate::io::WRITE_SIZE;
 use crate::model::ChunkId;
 use crate::model::ChunkRecord;
+use crate::model::Predicate;
 use crate::model::SessionId;
 
 use super::path;
@@ -103,7 +104,23 @@ impl ChunkReader {
     /// # Errors
     /// [`FetchError`].
     pub async fn fetch(&self, selection: &Selection) -> Result<SparseBytes, FetchError> {
-        let pieces = widen(&self.layout.needs(selection), self.body_bytes);
+        self.fetch_ranges(&self.layout.needs(selection)).await
+    }
+
+    /// For each row group those of its rows that may satisfy the predicate, as the chunk's zones tell; `None` where it has none.
+    ///
+    /// Cost: what zones take, at most half a megabyte, from the device.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub async fn rows_that_may_hold(&self, predicate: &Predicate) -> Result<Option<Vec<Vec<Range<u64>>>>, FetchError> {
+        let Some(zones) = self.layout.zones() else { return Ok(None) };
+        let bytes = self.fetch_ranges(std::slice::from_ref(&zones)).await?;
+        Ok(Some(self.layout.rows_that_may_hold(&bytes, predicate)))
+    }
+
+    async fn fetch_ranges(&self, ranges: &[Range<u64>]) -> Result<SparseBytes, FetchError> {
+        let pieces = widen(ranges, self.body_bytes);
         let mut reads = stream::iter(pieces).map(|piece| self.fetch_piece(piece)).buffered(READS_IN_FLIGHT_MAX);
         let mut bytes = SparseBytes::default();
         while let Some((offset, piece)) = reads.try_next().await? {

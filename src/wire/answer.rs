@@ -175,6 +175,7 @@ fn explained(cost: &SearchCost) -> Value {
         "chunks": cost.chunks,
         "chunks_skipped_by_segment": cost.chunks_skipped_by_segment,
         "chunks_skipped_by_statistics": cost.chunks_skipped_by_statistics,
+        "rows_skipped_by_pages": cost.rows_skipped_by_pages,
         "rows_read": cost.rows_read,
         "rows_matched": cost.rows_matched,
         "catalog_ns": cost.catalog_ns,

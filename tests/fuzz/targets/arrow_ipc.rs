@@ -88,6 +88,7 @@ fn store(batches: &[RecordBatch], effort: Effort) {
         let pieces = encoder.row_group(std::slice::from_ref(batch), effort).expect("an accepted batch is encoded");
         pieces.iter().for_each(|piece| file.extend_from_slice(piece));
     }
+    encoder.last().iter().for_each(|piece| file.extend_from_slice(piece));
     let (tail, record) = encoder.finish(&seeds::checksums(&file)).expect("a chunk with rows");
     let layout = ChunkLayout::parse(&record, &tail).expect("our own tail");
     let mut bytes = SparseBytes::new();

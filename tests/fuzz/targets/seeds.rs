@@ -282,6 +282,7 @@ fn encoded(batch: &RecordBatch, effort: Effort) -> (Vec<u8>, ChunkRecord) {
     for part in [batch.clone(), batch.slice(0, 2)] {
         encoder.row_group(&[part], effort).unwrap().iter().for_each(|piece| file.extend_from_slice(piece));
     }
+    encoder.last().iter().for_each(|piece| file.extend_from_slice(piece));
     let (tail, record) = encoder.finish(&checksums(&file)).unwrap();
     file.extend_from_slice(&tail);
     (file, record)
