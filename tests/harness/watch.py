@@ -95,6 +95,17 @@ def unharmed(server, mib=128, cpu=20.0, slowest=5.0):
     until(Idle(server), "an idle daemon after the attack")
 
 
+@contextlib.contextmanager
+def within(server, budget):
+    """The same process lives on, and never holds more than `budget` bytes, by the formula of [memory] in configs/tessera.toml."""
+    pid = server.pid
+    reset_peak(server)
+    yield
+    assert server.process.poll() is None and server.pid == pid, server.log()[-4000:]
+    assert peak(server) < budget, f"{peak(server) >> 20} MiB, the budget is {budget >> 20}"
+    assert "panicked" not in server.log(), server.log()[-4000:]
+
+
 class Idle:
     """To be asked again and again: whether a daemon used less than a fifth of a core in the last third of a second, so that
     nothing spins. `None` while it is too early to tell: CPU time comes in ticks of 10 ms."""
