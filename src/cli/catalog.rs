@@ -2,6 +2,7 @@
 
 use crate::daemon;
 use crate::daemon::RebuildPlan;
+use crate::io::Host;
 
 use super::arguments::RebuildArguments;
 use super::config;
@@ -13,7 +14,7 @@ use super::output::Table;
 pub fn rebuild(arguments: &RebuildArguments) -> Result<Outcome, Failure> {
     let config = config::load(&arguments.source)?.config;
     let plan = RebuildPlan { to: arguments.to.clone(), without_missing: arguments.without_missing };
-    let rebuilt = futures::executor::block_on(daemon::rebuild(&config, &plan))?;
+    let rebuilt = futures::executor::block_on(daemon::rebuild(&config, &plan, &Host::default()))?;
     let mut problems = Table::new(&["name", "part", "problem"]);
     for problem in &rebuilt.problems {
         problems.row(vec![problem.name.clone().into(), problem.part.clone().into(), problem.problem.clone().into()]);
@@ -29,6 +30,9 @@ pub fn rebuild(arguments: &RebuildArguments) -> Result<Outcome, Failure> {
         output::count(rebuilt.rows, "row"),
     ];
     eprintln!("rebuilt: {}; {} with problems", counts.join(", "), rebuilt.problems.len());
+    if rebuilt.purged > 0 {
+        eprintln!("{} deleted and not purged yet: no files of it are left", rebuilt.purged);
+    }
     if let Some(old) = &rebuilt.old {
         eprintln!("the catalog that was there is in {}", old.display());
     }

@@ -89,6 +89,19 @@ impl Host {
         File::open(path)?.sync_all()
     }
 
+    /// Makes durable what was written to a file.
+    pub fn sync_file(&self, path: &Path) -> io::Result<()> {
+        self.ask(Operation::Sync)?;
+        File::open(path)?.sync_all()
+    }
+
+    /// When a file's content last changed, in ns of Unix time; 0 before 1970. A label, never compared with a clock of ours.
+    pub fn changed_ns(&self, path: &Path) -> io::Result<i64> {
+        self.ask(Operation::Look)?;
+        let changed = fs::symlink_metadata(path)?.modified()?.duration_since(std::time::UNIX_EPOCH);
+        Ok(changed.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)))
+    }
+
     /// A whole small file; `FileTooLarge` above `len_max` bytes.
     pub fn read_small(&self, path: &Path, len_max: u64) -> io::Result<Vec<u8>> {
         self.ask(Operation::ReadSmall)?;

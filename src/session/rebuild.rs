@@ -87,6 +87,26 @@ impl Recalled {
         }
     }
 
+    pub fn session(&self) -> SessionId {
+        // `parse` has read it.
+        SessionId(uuid(&self.0.session.id).unwrap_or_default())
+    }
+
+    /// The later of two that claim one name has the greater one: when its sequence was created, and when it became final.
+    pub fn age(&self) -> (i64, i64) {
+        (self.0.sequence.created_at_ns, self.0.session.completed_at_ns)
+    }
+
+    /// `None` when it is none, and the manifest cannot be restored.
+    pub fn sequence_id(&self) -> Option<Uuid> {
+        uuid(&self.0.sequence.id)
+    }
+
+    /// The whole names of its topics.
+    pub fn topics(&self) -> impl Iterator<Item = String> {
+        self.0.topics.iter().map(|topic| format!("{}/{}", self.0.sequence.name, topic.path))
+    }
+
     /// Sessions come back in this order.
     pub fn order(&self) -> (i64, i64) {
         (self.0.sequence.created_at_ns, self.0.session.created_at_ns)
@@ -117,30 +137,39 @@ impl Recalled {
         let Manifest { sequence, session, topics, .. } = &self.0;
         let name = SequenceName::parse(&sequence.name).map_err(|error| odd(&error))?;
         let metadata = UserMetadata::parse(sequence.metadata.0.get()).map_err(|error| odd(&error))?;
-        let id = SequenceId(id(&sequence.id)?);
-        let created_at_ns = sequence.created_at_ns;
-        catalog.create_sequence(NewSequence { id, name: name.clone(), metadata, created_at_ns }).await?;
-        let id = SessionId(self::id(&session.id)?);
+        let (id, created_at_ns) = (SequenceId(id(&sequence.id)?), sequence.created_at_ns);
+        let new = NewSequence { id, name: name.clone(), metadata, created_at_ns };
+        let (id, mut restored) = (SessionId(self::id(&session.id)?), Restored::default());
+        // All of it is read before anything is made: half a session must not come back.
+        let recalled = topics.iter().map(|topic| recall_topic(ids, id, &name, topic, found, &mut restored));
+        let recalled = recalled.collect::<Result<Vec<_>, _>>()?;
+        catalog.create_sequence(new).await?;
         let (token, created_at_ns) = (token_digest(&Token::new(ids)), session.created_at_ns);
-        catalog.create_session(NewSession { id, sequence: name.clone(), token, created_at_ns }).await?;
-        let mut restored = Restored::default();
-        for topic in topics {
-            restore_topic((catalog, open), ids, id, &name, topic, found, &mut restored).await?;
+        catalog.create_session(NewSession { id, sequence: name, token, created_at_ns }).await?;
+        for topic in recalled {
+            write((catalog, open), topic, &mut restored).await?;
         }
         catalog.finalize(id, session.completed_at_ns).await?;
         Ok(restored)
     }
 }
 
-async fn restore_topic(
-    (catalog, open): (&dyn Catalog, &OpenStore),
+/// A topic's whole life.
+struct Life {
+    new: NewTopic,
+    schema: Vec<u8>,
+    records: Vec<ChunkRecord>,
+    end: PutEnd,
+}
+
+fn recall_topic(
     ids: &IdSource,
     session: SessionId,
     sequence: &SequenceName,
     topic: &Topic,
     found: &HashMap<ChunkId, Result<ChunkRecord, String>>,
     restored: &mut Restored,
-) -> Result<(), SessionError> {
+) -> Result<Life, SessionError> {
     let (mut records, name) = (Vec::with_capacity(topic.chunks.len()), format!("{sequence}/{}", topic.path));
     for chunk in &topic.chunks {
         let chunk_id = ChunkId(id(&chunk.id)?);
@@ -156,9 +185,8 @@ async fn restore_topic(
             told
         }));
     }
-    let id = TopicId(id(&topic.id)?);
     let new = NewTopic {
-        id,
+        id: TopicId(id(&topic.id)?),
         session,
         token: token_digest(&Token::new(ids)),
         name: TopicName::parse(&name).map_err(|error| odd(&error))?,
@@ -176,16 +204,13 @@ async fn restore_topic(
         _ => PutOutcome::Interrupted { why: WHY_UNKNOWN.to_owned() },
     };
     let end = PutEnd { outcome, at_ns: topic.completed_at_ns.unwrap_or(topic.created_at_ns) };
-    write((catalog, open), new, schema, records, end, restored).await
+    Ok(Life { new, schema, records, end })
 }
 
-/// A topic's life, in one go.
+/// Lives it again, in one go.
 async fn write(
     (catalog, open): (&dyn Catalog, &OpenStore),
-    new: NewTopic,
-    schema: Vec<u8>,
-    records: Vec<ChunkRecord>,
-    end: PutEnd,
+    Life { new, schema, records, end }: Life,
     restored: &mut Restored,
 ) -> Result<(), SessionError> {
     let id = new.id;
@@ -254,7 +279,7 @@ pub async fn restore_open(
         let schema = message(schema);
         let end = PutEnd { outcome: PutOutcome::Interrupted { why: WHY_OPEN.to_owned() }, at_ns };
         let records = chunks.into_iter().map(|(described, _)| described.record).collect();
-        write((catalog, open), new, schema, records, end, &mut restored).await?;
+        write((catalog, open), Life { new, schema, records, end }, &mut restored).await?;
     }
     Ok(restored)
 }

@@ -13,6 +13,7 @@ use tessera::daemon::RebuildPlan;
 use tessera::daemon::Rebuilt;
 use tessera::daemon::rebuild;
 use tessera::io::DirectoryLock;
+use tessera::io::Host;
 use tessera::model::SessionState;
 use tessera::model::ShardIndex;
 use tessera::model::TimeRange;
@@ -100,12 +101,16 @@ pub fn settle(root: &Path) {
 }
 
 pub async fn again(root: &Path, plan: RebuildPlan) -> Result<Rebuilt, RebuildError> {
-    let mut config = Config::default();
-    config.storage.data_dirs = vec![root.to_owned()];
-    rebuild(&config, &plan).await
+    on(root, plan, &Host::default()).await
 }
 
-fn open(root: &Path) -> EmbeddedCatalog {
+pub async fn on(root: &Path, plan: RebuildPlan, host: &Host) -> Result<Rebuilt, RebuildError> {
+    let mut config = Config::default();
+    config.storage.data_dirs = vec![root.to_owned()];
+    rebuild(&config, &plan, host).await
+}
+
+pub fn open(root: &Path) -> EmbeddedCatalog {
     EmbeddedCatalog::open(&EmbeddedConfig::default(), &root.join("catalog/catalog.db")).unwrap()
 }
 

@@ -70,6 +70,19 @@ pub fn adopt_device(work: &mut Work<'_>, number: DeviceNumber, id: DeviceId) -> 
     Ok(())
 }
 
+/// Enters how many starts there were before this catalog was made again.
+pub fn adopt_incarnation(work: &mut Work<'_>, incarnation: u64, seed: [u8; 32]) -> Outcome<()> {
+    let incarnation = i64::try_from(incarnation).map_err(|_| CatalogError::Invalid {
+        field: "incarnation",
+        why: format!("{incarnation} starts are more than there can be"),
+    })?;
+    let mut insert = work
+        .connection
+        .prepare_cached("INSERT OR IGNORE INTO server (one, incarnation, ticket_key) VALUES (1, ?1, ?2)")?;
+    insert.execute(params![incarnation, seed])?;
+    Ok(())
+}
+
 pub fn devices(connection: &rusqlite::Connection) -> Outcome<Vec<(DeviceNumber, DeviceId)>> {
     let mut select = connection.prepare_cached("SELECT number, id FROM device ORDER BY number")?;
     let (mut rows, mut all) = (select.query([])?, Vec::new());

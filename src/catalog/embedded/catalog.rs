@@ -99,6 +99,14 @@ impl EmbeddedCatalog {
     pub fn close(&self) {
         self.engine.close();
     }
+
+    /// As [`Self::close`], for who takes the file elsewhere without its log.
+    ///
+    /// # Errors
+    /// `Full` or `Unavailable` when the file alone does not hold everything that was committed.
+    pub fn finish(&self) -> Result<(), CatalogError> {
+        self.engine.finish()
+    }
 }
 
 impl Catalog for EmbeddedCatalog {

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use crate::catalog::CatalogError;
+
+use super::fault::answer;
 use super::fault::is_busy;
 use super::fault::is_full;
 use super::poison::Poison;
@@ -28,6 +31,8 @@ struct State {
     /// Changed since the last checkpoint.
     rows: u64,
     closed: bool,
+    /// Whether the last checkpoint, at the end, moved all of the log into the file.
+    whole: Option<Result<(), CatalogError>>,
 }
 
 impl Checkpoint {
@@ -58,7 +63,8 @@ impl Checkpoint {
         loop {
             let written = match self.wait() {
                 Wake::Closed => {
-                    checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
+                    let whole = checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
+                    self.lock().whole = Some(whole);
                     return;
                 }
                 Wake::Due { written } => written,
@@ -66,14 +72,24 @@ impl Checkpoint {
             if poison.cause().is_some() {
                 return;
             }
+            // What it left is for the next one.
             if written {
-                checkpoint("PRAGMA wal_checkpoint(PASSIVE)");
+                let _ = checkpoint("PRAGMA wal_checkpoint(PASSIVE)");
             } else if !idle {
-                checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
+                let _ = checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
             }
             room.keep();
             idle = !written;
         }
+    }
+
+    /// Whether the file has everything without its log. Once closed and run to the end.
+    ///
+    /// # Errors
+    /// Why the log is needed still.
+    pub fn is_whole(&self) -> Result<(), CatalogError> {
+        let unknown = || CatalogError::Unavailable { cause: "its log was never moved into the file".to_owned() };
+        self.lock().whole.clone().unwrap_or_else(|| Err(unknown()))
     }
 
     fn wait(&self) -> Wake {
@@ -99,19 +115,28 @@ enum Wake {
     Closed,
 }
 
-fn checkpoint(connection: &Connection, sql: &str, poison: &Poison, room: &Room) {
-    if poison.cause().is_some() {
-        return;
+/// # Errors
+/// Why the log has rows still that the file has not.
+fn checkpoint(connection: &Connection, sql: &str, poison: &Poison, room: &Room) -> Result<(), CatalogError> {
+    if let Some(cause) = poison.cause() {
+        return Err(CatalogError::Unavailable { cause });
     }
     // What lies in the log is safe there: on a full disk it stays until there is room in the file.
-    if room.for_group(0).is_err() {
-        return;
-    }
-    // The answer says how far it came; what it left is for the next one.
-    match connection.query_row(sql, [], |_| Ok(())) {
-        Ok(()) => {}
+    room.for_group(0)?;
+    // Whether somebody was in the way, and how far it came.
+    let moved = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+    match connection.query_row(sql, [], moved) {
+        Ok((0, logged, moved)) if logged == moved => Ok(()),
+        Ok((_, logged, moved)) => {
+            let cause = format!("{moved} of {logged} pages of its log are in the file: somebody reads it");
+            Err(CatalogError::Unavailable { cause })
+        }
         // The log has everything still, and the next one tries again.
-        Err(error) if is_busy(&error) || is_full(&error) => {}
-        Err(error) => poison.set(&format!("checkpoint of the catalog failed: {error}")),
+        Err(error) if is_full(&error) => Err(CatalogError::Full),
+        Err(error) if is_busy(&error) => Err(answer(&error)),
+        Err(error) => {
+            poison.set(&format!("checkpoint of the catalog failed: {error}"));
+            Err(answer(&error))
+        }
     }
 }

@@ -158,6 +158,15 @@ impl Engine {
         checkpoint.into_iter().for_each(|thread| drop(thread.join()));
     }
 
+    /// As [`Self::close`], and says whether the file alone holds everything.
+    pub fn finish(&self) -> Result<(), CatalogError> {
+        self.close();
+        match self.poison.cause() {
+            Some(cause) => Err(CatalogError::Unavailable { cause }),
+            None => self.checkpoint.is_whole(),
+        }
+    }
+
     fn spawn(&self, name: &str, main: impl FnOnce() + Send + 'static) -> Result<(), CatalogError> {
         let poison = Guard { poison: self.poison.clone(), writes: self.writes.clone(), reads: self.reads.clone() };
         let guarded = move || {

@@ -65,6 +65,13 @@ impl OpenStore {
         self.engine.write(0, move |work| boot::adopt_device(work, number, id))
     }
 
+    /// Starts are counted from here on: for a catalog that is made again from files that name such a start.
+    ///
+    /// * `seed`: becomes the ticket key.
+    pub fn adopt_incarnation(&self, incarnation: u64, seed: [u8; 32]) -> Fut<'_, ()> {
+        self.engine.write(0, move |work| boot::adopt_incarnation(work, incarnation, seed))
+    }
+
     pub fn devices(&self) -> Fut<'_, Vec<(DeviceNumber, DeviceId)>> {
         self.engine.read(boot::devices)
     }

@@ -16,26 +16,48 @@ const COMPANIONS: [&str; 3] = ["", "-wal", "-shm"];
 /// Moves the old catalog aside and the new one into its place. Returns where the old one is.
 pub(super) fn replace(host: &Host, first: &Path, rebuilt: &Path) -> Result<Option<PathBuf>, RebuildError> {
     let (file, place) = (mount::catalog_file(first), first.join(store::CATALOG_DIRECTORY));
-    let there = COMPANIONS.iter().any(|companion| is_there(host, &beside(&file, companion)));
+    let there: Vec<PathBuf> = COMPANIONS.iter().map(|companion| beside(&file, companion)).collect();
+    let there: Vec<PathBuf> = there.into_iter().filter(|path| is_there(host, path)).collect();
     let mut old = None;
-    if there {
-        let free = |n: &u32| !is_there(host, &place.join(format!("before-rebuild-{n}")));
-        let number = (1..u32::MAX).find(free).unwrap_or(u32::MAX);
-        let aside = place.join(format!("before-rebuild-{number}"));
+    if let Some(newest) = there.first() {
+        let aside = aside(host, &place, newest != &file);
         mount::make_directory(host, &aside)?;
-        // The log first: a catalog without it would look whole and be older.
-        for companion in COMPANIONS.iter().rev() {
-            let from = beside(&file, companion);
-            if let (true, Some(name)) = (is_there(host, &from), from.file_name()) {
-                host.rename(&from, &aside.join(name)).map_err(wrap(&from))?;
+        // The file first, and alone: without its log it would look whole and be older. Nothing opens a log without it.
+        for from in &there {
+            if let Some(name) = from.file_name() {
+                host.rename(from, &aside.join(name)).map_err(wrap(from))?;
             }
+            host.sync_directory(&aside).map_err(wrap(&aside))?;
+            host.sync_directory(&place).map_err(wrap(&place))?;
         }
-        host.sync_directory(&aside).map_err(wrap(&aside))?;
         old = Some(aside);
     }
     host.rename(rebuilt, &file).map_err(wrap(rebuilt))?;
     host.sync_directory(&place).map_err(wrap(&place))?;
     Ok(old)
+}
+
+/// Where the old catalog goes.
+///
+/// * `goes_on`: an earlier run has moved a part of it, to the last of these places.
+fn aside(host: &Host, place: &Path, goes_on: bool) -> PathBuf {
+    let numbered = |n: u32| place.join(format!("before-rebuild-{n}"));
+    let free = (1..u32::MAX).find(|n| !is_there(host, &numbered(*n))).unwrap_or(u32::MAX);
+    numbered(if goes_on { free.saturating_sub(1).max(1) } else { free })
+}
+
+/// Makes the new catalog durable, and proves that its file is all of it.
+pub(super) fn require_whole(host: &Host, rebuilt: &Path) -> Result<(), RebuildError> {
+    let log = beside(rebuilt, "-wal");
+    match host.read_small(&log, 0) {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => return Err(RebuildError::Log(log)),
+        Err(error) => return Err(wrap(&log)(error)),
+    }
+    host.sync_file(rebuilt).map_err(wrap(rebuilt))?;
+    let place = rebuilt.parent().unwrap_or(Path::new("."));
+    host.sync_directory(place).map_err(wrap(place))
 }
 
 fn is_there(host: &Host, path: &Path) -> bool {
