@@ -46,8 +46,9 @@ pub struct StorageConfig {
     /// Bytes free below which streams to it end (RESOURCE_EXHAUSTED) and what they brought is sealed. Reading, finalizing and
     /// deleting go on. 0 = 1 % of the disk, between 64 MiB and 1 GiB.
     pub hard_mark_bytes: u64,
-    /// Bytes of a file beside the catalog that only keeps room: on a full disk it is given up, so that recordings can still be
-    /// deleted, and made again when there is room. At most a 32nd of the disk; 0 = none.
+    /// Bytes of two files beside the catalog that only keep room. On a full disk they are given up, and made again when there is
+    /// room: the first, three quarters of it, for what was begun and ends, the last for deleting recordings and for starts
+    /// alone. Each is at most a 32nd of the disk; 0 = none.
     pub reserve_bytes: u64,
 }
 

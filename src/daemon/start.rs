@@ -92,13 +92,13 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
     let reserve = EmbeddedConfig { reserve_bytes: config.storage.reserve_bytes, ..EmbeddedConfig::default() };
     if presence == Presence::Found {
         // A start takes some room, and on a full disk it is what lets recordings be deleted.
-        EmbeddedCatalog::make_room(&reserve, &file)?;
+        EmbeddedCatalog::make_room(host, &reserve, &file)?;
     }
     let backend = probe(config, host, &mounted)?;
     if let (Presence::Absent, Some(place)) = (presence, file.parent()) {
         mount::make_directory(host, place)?;
     }
-    let embedded = EmbeddedCatalog::open(&reserve, &file)?;
+    let embedded = EmbeddedCatalog::open_on(host, &reserve, &file)?;
     if let (Presence::Absent, Some(place)) = (presence, file.parent()) {
         // Before any directory gets an id: see `mount`.
         let above = mounted.first().map_or(place, |first| &first.path);

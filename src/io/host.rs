@@ -182,7 +182,7 @@ impl Host {
         random::seed()
     }
 
-    fn ask(&self, operation: Operation) -> io::Result<()> {
+    pub(super) fn ask(&self, operation: Operation) -> io::Result<()> {
         match &self.faults {
             Some(script) => script.ask_host(operation),
             None => Ok(()),

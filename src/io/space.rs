@@ -13,6 +13,8 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::block::Space;
+use super::fault::Operation;
+use super::host::Host;
 
 /// The room on the file system that `directory` lies on.
 pub(super) fn of(directory: impl AsFd) -> Result<Space, Errno> {
@@ -30,8 +32,9 @@ pub(super) fn of(directory: impl AsFd) -> Result<Space, Errno> {
 /// A file that only takes up room, so that there is some left for what must go on when the disk is full: it is removed then.
 ///
 /// A crash leaves the file, a shorter one, or none; each is what [`Self::keep`] starts from.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reserve {
+    host: Host,
     directory: PathBuf,
     path: PathBuf,
     bytes: u64,
@@ -46,9 +49,9 @@ impl Reserve {
 
     /// * `path`: of the file, which is not touched yet. Its directory must exist when it is used.
     /// * `bytes`: to keep back, at most; 0 for no reserve.
-    pub fn new(path: &Path, bytes: u64) -> Self {
+    pub fn new(host: &Host, path: &Path, bytes: u64) -> Self {
         let directory = path.parent().unwrap_or(Path::new(".")).to_owned();
-        Self { directory, path: path.to_owned(), bytes }
+        Self { host: host.clone(), directory, path: path.to_owned(), bytes }
     }
 
     /// Makes the file if it is not there and there is plenty of room. Blocks for some milliseconds when it does.
@@ -62,6 +65,7 @@ impl Reserve {
         if wanted == 0 || there >= wanted || space.free / Self::ROOM < wanted {
             return Ok(());
         }
+        self.host.ask(Operation::Allocate)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(CWD, &self.path, flags, Mode::RUSR | Mode::WUSR)?;
         match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, wanted) {
@@ -81,7 +85,7 @@ impl Reserve {
         if self.space()?.free >= wanted.max(needed) {
             return Ok(true);
         }
-        match fs::remove_file(&self.path) {
+        match self.host.remove_file(&self.path) {
             Ok(()) => {
                 tracing::warn!("the disk is full: the reserve of the catalog is given up, so that deleting goes on")
             }
@@ -91,7 +95,16 @@ impl Reserve {
         Ok(self.space()?.free >= needed)
     }
 
+    /// Whether so many bytes are free without it.
+    ///
+    /// # Errors
+    /// When the file system cannot be asked.
+    pub fn has_room(&self, wanted: u64) -> io::Result<bool> {
+        Ok(self.space()?.free >= wanted)
+    }
+
     fn space(&self) -> io::Result<Space> {
+        self.host.ask(Operation::Space)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(of(rustix::fs::openat(CWD, &self.directory, flags, Mode::empty())?)?)
     }
@@ -106,7 +119,7 @@ mod tests {
     fn a_reserve_takes_room_and_gives_it_back() {
         let directory = directory_on_disk();
         let path = directory.path().join("reserve");
-        let reserve = Reserve::new(&path, 1 << 20);
+        let reserve = Reserve::new(&Host::default(), &path, 1 << 20);
         reserve.keep().unwrap();
         reserve.keep().unwrap();
         assert_eq!(fs::metadata(&path).unwrap().len(), 1 << 20);
@@ -121,8 +134,8 @@ mod tests {
     fn a_reserve_of_nothing_makes_no_file() {
         let directory = directory_on_disk();
         let path = directory.path().join("reserve");
-        Reserve::new(&path, 0).keep().unwrap();
-        Reserve::new(&path, u64::MAX / 8).keep().unwrap();
+        Reserve::new(&Host::default(), &path, 0).keep().unwrap();
+        Reserve::new(&Host::default(), &path, u64::MAX / 8).keep().unwrap();
         assert!(fs::metadata(&path).map_or(0, |found| found.len()) < 1 << 40, "at most a share of the disk");
     }
 }

@@ -180,6 +180,26 @@ def test_deleting_works_without_a_free_byte(volume, on, restarted):
     server.stop()
 
 
+def test_nothing_new_spends_what_deleting_needs(volume, on):
+    disk = volume(256)
+    server = on(disk)
+    with Client(server.location) as client:
+        client.record_sequence("keep", {"a": [rows.counters(range(20))]})
+        client.record_sequence("old", {"a": [rows.blobs(range(20), MIB)]})
+        until(lambda: server.files("*.reserve"), "the reserve is there")
+        note = {"locator": "keep", "notification_type": "error", "name": "keep", "msg": "m"}
+        for _ in range(4):
+            # Somebody takes whatever is free, again and again.
+            disk.fill()
+            with contextlib.suppress(*ERRORS):
+                client.action("sequence_notification_create", note)
+        disk.fill()
+        client.delete_sequence("old")
+        until(lambda: disk.space() > 15 * MIB, "its files are gone")
+        assert client.read("keep/a").num_rows == 20
+    server.stop()
+
+
 def test_a_disk_without_inodes(volume, on):
     disk = volume(256, files=2048)
     server = on(disk)

@@ -11,6 +11,7 @@ use super::fault::Fault;
 use super::fault::answer;
 use super::notifications;
 use super::purge;
+use super::room::Need;
 use super::room::Room;
 use super::schema;
 use super::segments;
@@ -31,6 +32,7 @@ use crate::catalog::SegmentView;
 use crate::catalog::SequenceContents;
 use crate::catalog::Tombstone;
 use crate::catalog::Visibility;
+use crate::io::Host;
 use crate::model::ChunkRecord;
 use crate::model::Notification;
 use crate::model::NotificationTarget;
@@ -61,15 +63,23 @@ impl EmbeddedCatalog {
     /// `SchemaMismatch` for a file of another program or layout, `Corrupt` for a damaged one, `Unavailable` when it cannot
     /// be opened. None of them changes the file.
     pub fn open(config: &EmbeddedConfig, path: &Path) -> Result<Self, CatalogError> {
-        Ok(Self { engine: Arc::new(Engine::start(config, path)?) })
+        Self::open_on(&Host::default(), config, path)
+    }
+
+    /// The same, asking this host for room.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_on(host: &Host, config: &EmbeddedConfig, path: &Path) -> Result<Self, CatalogError> {
+        Ok(Self { engine: Arc::new(Engine::start(host, config, path)?) })
     }
 
     /// Gives up the reserve of the catalog that will be opened at `path` when its disk is full.
     ///
     /// # Errors
     /// `Full` when there is too little room even then.
-    pub fn make_room(config: &EmbeddedConfig, path: &Path) -> Result<(), CatalogError> {
-        Room::new(config, path).for_group(0)
+    pub fn make_room(host: &Host, config: &EmbeddedConfig, path: &Path) -> Result<(), CatalogError> {
+        Room::new(host, config, path).for_group(0, Need::Deleting)
     }
 
     /// The key that [`crate::catalog::Boot`] brings, of a file that a running server holds open. Changes nothing.
@@ -123,19 +133,19 @@ impl Catalog for EmbeddedCatalog {
     }
 
     fn finalize(&self, session: SessionId, completed_at_ns: i64) -> Fut<'_, SessionHead> {
-        self.engine.write(0, move |work| sessions::finalize(work, session, completed_at_ns))
+        self.engine.write_as(Need::Ending, 0, move |work| sessions::finalize(work, session, completed_at_ns))
     }
 
     fn delete_topic(&self, topic: TopicId) -> Fut<'_, ()> {
-        self.engine.write(0, move |work| topics::delete(work, topic))
+        self.engine.write_as(Need::Deleting, 0, move |work| topics::delete(work, topic))
     }
 
     fn delete_session(&self, session: SessionId) -> Fut<'_, ()> {
-        self.engine.write(0, move |work| sessions::delete(work, session))
+        self.engine.write_as(Need::Deleting, 0, move |work| sessions::delete(work, session))
     }
 
     fn delete_sequence(&self, sequence: SequenceId) -> Fut<'_, ()> {
-        self.engine.write(0, move |work| sequences::delete(work, sequence))
+        self.engine.write_as(Need::Deleting, 0, move |work| sequences::delete(work, sequence))
     }
 
     fn tombstones(&self, limit: u32) -> Fut<'_, Vec<Tombstone>> {
@@ -143,11 +153,11 @@ impl Catalog for EmbeddedCatalog {
     }
 
     fn purged(&self, tombstone: i64) -> Fut<'_, ()> {
-        let first = self.engine.write(0, move |work| purge::step(work, tombstone));
+        let first = self.engine.write_as(Need::Deleting, 0, move |work| purge::step(work, tombstone));
         Box::pin(async move {
             let mut step = first.await?;
             while step == purge::Step::More {
-                step = self.engine.write(0, move |work| purge::step(work, tombstone)).await?;
+                step = self.engine.write_as(Need::Deleting, 0, move |work| purge::step(work, tombstone)).await?;
             }
             Ok(())
         })
@@ -220,6 +230,6 @@ impl Catalog for EmbeddedCatalog {
 
     fn purge_notifications(&self, target: &NotificationTarget) -> Fut<'_, ()> {
         let target = target.clone();
-        self.engine.write(0, move |work| notifications::purge(work, &target))
+        self.engine.write_as(Need::Deleting, 0, move |work| notifications::purge(work, &target))
     }
 }

@@ -14,6 +14,7 @@ use super::fault::answer;
 use super::fault::is_busy;
 use super::fault::is_full;
 use super::poison::Poison;
+use super::room::Need;
 use super::room::Room;
 
 /// Changed rows after which a checkpoint does not wait for its time: each touches about one page of 4 KiB, so this is a
@@ -122,7 +123,7 @@ fn checkpoint(connection: &Connection, sql: &str, poison: &Poison, room: &Room) 
         return Err(CatalogError::Unavailable { cause });
     }
     // What lies in the log is safe there: on a full disk it stays until there is room in the file.
-    room.for_group(0)?;
+    room.for_group(0, Need::Ordinary)?;
     // Whether somebody was in the way, and how far it came.
     let moved = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
     match connection.query_row(sql, [], moved) {

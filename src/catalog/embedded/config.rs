@@ -15,8 +15,8 @@ pub struct EmbeddedConfig {
     pub cache_bytes: usize,
     /// Milliseconds between two moves of the write-ahead log into the file.
     pub checkpoint_ms: u64,
-    /// Bytes that a file beside the catalog keeps back, a 32nd of its disk at most, and gives up when the disk is full: so
-    /// that what is there can still be deleted. 0 for none.
+    /// Bytes that two files beside the catalog keep back, each a 32nd of its disk at most, and give up when the disk is full:
+    /// three quarters so that what was begun can end, and a quarter so that what is there can still be deleted. 0 for none.
     pub reserve_bytes: u64,
 }
 

@@ -18,21 +18,24 @@ use super::fault::answer;
 use super::fault::is_disk;
 use super::poison::Poison;
 use super::queue::Queue;
+use super::room::Need;
 use super::room::Room;
 use super::schema::Role;
 use super::schema::connect;
 use super::tail::Tails;
 use super::writer::Work;
+use super::writer::WriteCall;
 use super::writer::WriteJob;
 use super::writer::Writer;
 use crate::catalog::CatalogError;
 use crate::catalog::Fut;
+use crate::io::Host;
 
 type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
 
 /// Queues and threads, shared by everything that speaks to one file. Dropping the last of them closes it.
 pub struct Engine {
-    writes: Arc<Queue<WriteJob>>,
+    writes: Arc<Queue<WriteCall>>,
     reads: Arc<Queue<ReadJob>>,
     checkpoint: Arc<Checkpoint>,
     poison: Arc<Poison>,
@@ -49,10 +52,10 @@ pub enum Seen<T> {
 impl Engine {
     /// # Errors
     /// As [`connect`]; `Corrupt` also when the journal cannot be read back; `Unavailable` without a thread.
-    pub fn start(config: &EmbeddedConfig, path: &Path) -> Result<Self, CatalogError> {
-        let room = Room::new(config, path);
+    pub fn start(host: &Host, config: &EmbeddedConfig, path: &Path) -> Result<Self, CatalogError> {
+        let room = Room::new(host, config, path);
         // Also the files that belong to an open one take room. When there is none, opening says so itself.
-        let _ = room.for_group(0);
+        let _ = room.for_group(0, Need::Deleting);
         let writer = connect(config, path, Role::Writer)?;
         let tails = Tails::load(&writer).map_err(|fault| match fault {
             Fault::Answer(error) => error,
@@ -90,13 +93,23 @@ impl Engine {
         bytes: usize,
         operation: impl FnOnce(&mut Work<'_>) -> Outcome<T> + Send + 'static,
     ) -> Fut<'_, T> {
+        self.write_as(Need::Ordinary, bytes, operation)
+    }
+
+    /// As [`Self::write`], for a call that may spend the reserve.
+    pub fn write_as<T: Send + 'static>(
+        &self,
+        need: Need,
+        bytes: usize,
+        operation: impl FnOnce(&mut Work<'_>) -> Outcome<T> + Send + 'static,
+    ) -> Fut<'_, T> {
         let (sender, receiver) = oneshot::channel();
         let job: WriteJob = Box::new(move |work| {
             let result = work.attempt(operation);
             // A caller who stopped listening is no error.
             Box::new(move || drop(sender.send(result)))
         });
-        self.answer(self.writes.push(job, bytes), receiver)
+        self.answer(self.writes.push(WriteCall { need, job }, bytes), receiver)
     }
 
     /// Runs `question` on a reader, in a snapshot of its own.
@@ -133,7 +146,7 @@ impl Engine {
             if let Seen::Whole(answer) = seen.await? {
                 return Ok(answer);
             }
-            let whole = self.write(0, move |work| match again(work.connection, Some(work.tails))? {
+            let whole = self.write_as(Need::Nothing, 0, move |work| match again(work.connection, Some(work.tails))? {
                 Seen::Whole(answer) => Ok(answer),
                 Seen::NeedsTail => Err(CatalogError::corrupt("a tail", "an open topic has none in memory").into()),
             });
@@ -210,7 +223,7 @@ impl Drop for Engine {
 /// Whatever ends a thread early, a bug of ours included, leaves nobody waiting for it.
 struct Guard {
     poison: Arc<Poison>,
-    writes: Arc<Queue<WriteJob>>,
+    writes: Arc<Queue<WriteCall>>,
     reads: Arc<Queue<ReadJob>>,
 }
 

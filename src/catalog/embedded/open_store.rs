@@ -6,6 +6,7 @@ use super::boot;
 use super::engine::Engine;
 use super::files;
 use super::puts;
+use super::room::Need;
 use super::segments;
 use super::sessions;
 use super::topics;
@@ -43,21 +44,21 @@ impl OpenStore {
     /// * `seed`: becomes the ticket key at the first start ever, and is ignored later.
     /// * `at_ns`: Unix time, when those puts count as ended.
     pub fn boot(&self, seed: [u8; 32], at_ns: i64) -> Fut<'_, Boot> {
-        self.engine.write(0, move |work| boot::boot(work, seed, at_ns))
+        self.engine.write_as(Need::Deleting, 0, move |work| boot::boot(work, seed, at_ns))
     }
 
-    /// Sees to it that there is a little room on the catalog's disk, by giving up the reserve if need be.
+    /// Sees to it that there is a little room on the catalog's disk, by giving up the first part of the reserve if need be.
     ///
     /// # Errors
     /// `Full` when there is none even then.
     pub fn make_room(&self) -> Fut<'_, ()> {
         // Every group of calls does so before it runs.
-        self.engine.write(0, |_| Ok(()))
+        self.engine.write_as(Need::Ending, 0, |_| Ok(()))
     }
 
     /// The number of a data directory: the same one for ever, a new one at first sight.
     pub fn device(&self, id: DeviceId) -> Fut<'_, DeviceNumber> {
-        self.engine.write(0, move |work| boot::device(work, id))
+        self.engine.write_as(Need::Deleting, 0, move |work| boot::device(work, id))
     }
 
     /// Enters a data directory under the number that its files have for it: for a catalog that is made again from them.
@@ -104,7 +105,7 @@ impl OpenStore {
             Some(PutOutcome::Complete) | None => 0,
         };
         let bytes = size_of_val(&*records) + records.iter().map(heap).sum::<usize>() + why;
-        self.engine.write(bytes, move |work| puts::commit(work, topic, records, end))
+        self.engine.write_as(Need::Ending, bytes, move |work| puts::commit(work, topic, records, end))
     }
 
     /// All chunks of a session, in whatever state it is; of a deleted one until it is purged. For recovery, verify and

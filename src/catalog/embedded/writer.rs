@@ -1,5 +1,7 @@
 //! The thread that writes: group commit.
 
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -13,6 +15,7 @@ use super::fault::answer;
 use super::fault::is_busy;
 use super::poison::Poison;
 use super::queue::Queue;
+use super::room::Need;
 use super::room::Room;
 use super::tail::Tails;
 use crate::catalog::CatalogError;
@@ -21,6 +24,12 @@ use crate::catalog::CatalogError;
 pub const GROUP_MAX: usize = 256;
 /// Each waits as long as the connection's busy timeout, 5 s.
 const BEGIN_ATTEMPTS: u32 = 12;
+
+/// A call that waits for the writer.
+pub struct WriteCall {
+    pub need: Need,
+    pub job: WriteJob,
+}
 
 /// Runs one call inside the transaction; what it returns is called after the commit, and dropped without one.
 pub type WriteJob = Box<dyn FnOnce(&mut Work<'_>) -> Reply + Send>;
@@ -32,7 +41,7 @@ pub struct Work<'a> {
     pub tails: &'a mut Tails,
     /// The first trouble with the file: the group must not be committed.
     trouble: Option<rusqlite::Error>,
-    /// Why nothing may be run: every call gets this answer.
+    /// Why the call may not be run: it gets this answer.
     refusal: Option<CatalogError>,
 }
 
@@ -72,7 +81,7 @@ impl Work<'_> {
 pub struct Writer {
     connection: Connection,
     tails: Tails,
-    queue: Arc<Queue<WriteJob>>,
+    queue: Arc<Queue<WriteCall>>,
     checkpoint: Arc<Checkpoint>,
     poison: Arc<Poison>,
     room: Room,
@@ -82,7 +91,7 @@ impl Writer {
     pub fn new(
         connection: Connection,
         tails: Tails,
-        queue: Arc<Queue<WriteJob>>,
+        queue: Arc<Queue<WriteCall>>,
         checkpoint: Arc<Checkpoint>,
         poison: Arc<Poison>,
         room: Room,
@@ -104,16 +113,16 @@ impl Writer {
 
     /// One transaction over all of `jobs`. The replies may be given once it is committed; `None` when it was not, and
     /// the catalog is poisoned. That happens before a reply is dropped, so that nobody takes a missing one for less.
-    fn group(&mut self, jobs: Vec<WriteJob>) -> Option<Vec<Reply>> {
+    fn group(&mut self, calls: Vec<WriteCall>) -> Option<Vec<Reply>> {
         let poison = |error| self.poison.set(&format!("a commit of the catalog failed: {error}"));
-        let mut replies = Vec::with_capacity(jobs.len());
-        let mut jobs = jobs.into_iter();
+        let mut replies = Vec::with_capacity(calls.len());
         let before = self.connection.total_changes();
         let transaction = begin(&self.connection).map_err(poison).ok()?;
-        // Nothing is written for a group that may not run: a log on a full disk would poison us.
-        let refusal = self.room.for_group(jobs.len()).err();
-        let mut work = Work { connection: &transaction, tails: &mut self.tails, trouble: None, refusal };
-        for job in jobs.by_ref() {
+        let mut work = Work { connection: &transaction, tails: &mut self.tails, trouble: None, refusal: None };
+        let refusals = refusals(&self.room, &calls);
+        for WriteCall { need, job } in calls {
+            // Nothing is written for a call that may not run: a log on a full disk would poison us.
+            work.refusal = refusals.get(&need).cloned();
             replies.push(job(&mut work));
             if let Some(error) = work.trouble.take() {
                 poison(error);
@@ -124,6 +133,13 @@ impl Writer {
         self.checkpoint.note(self.connection.total_changes().saturating_sub(before));
         Some(replies)
     }
+}
+
+/// Why calls of some needs may not run. Those that may spend less of the reserve are asked for first: what is spent for others
+/// is not for them.
+fn refusals(room: &Room, calls: &[WriteCall]) -> BTreeMap<Need, CatalogError> {
+    let needs: BTreeSet<Need> = calls.iter().map(|call| call.need).collect();
+    needs.into_iter().filter_map(|need| Some((need, room.for_group(calls.len(), need).err()?))).collect()
 }
 
 /// Waits a minute for another program (a shell, a backup) that holds the file: nothing has happened yet.

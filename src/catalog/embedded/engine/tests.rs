@@ -22,7 +22,9 @@ struct Case {
 
 fn case() -> Case {
     let directory = tempfile::tempdir().unwrap();
-    let engine = Engine::start(&EmbeddedConfig::default(), &directory.path().join("catalog")).unwrap();
+    let engine =
+        Engine::start(&crate::io::Host::default(), &EmbeddedConfig::default(), &directory.path().join("catalog"))
+            .unwrap();
     let (sender, poisoned) = mpsc::channel();
     engine.on_poison(Box::new(move |cause| sender.send(cause.to_owned()).unwrap()));
     Case { engine, poisoned, directory }
@@ -63,7 +65,7 @@ impl Case {
         drop(engine);
         assert!(poisoned.try_recv().is_err(), "told once");
         let path = directory.path().join("catalog");
-        let reopened = Engine::start(&EmbeddedConfig::default(), &path).unwrap();
+        let reopened = Engine::start(&crate::io::Host::default(), &EmbeddedConfig::default(), &path).unwrap();
         let page = block_on(reopened.read(|connection| sequences::page(connection, None, 9))).unwrap();
         let names: Vec<_> = page.items.iter().map(|head| head.name.as_str()).collect();
         assert_eq!(names, ["s1"], "what was acknowledged, and nothing of the group");
@@ -121,7 +123,8 @@ fn a_journal_that_cannot_be_read_stops_the_start() {
         block_on(case.engine.write(0, move |work| Ok(work.connection.execute_batch(sql)?))).unwrap();
         let Case { engine, directory, .. } = case;
         drop(engine);
-        let started = Engine::start(&EmbeddedConfig::default(), &directory.path().join("catalog"));
+        let started =
+            Engine::start(&crate::io::Host::default(), &EmbeddedConfig::default(), &directory.path().join("catalog"));
         assert!(matches!(started.map(drop), Err(CatalogError::Corrupt { .. })));
     }
 }
