@@ -35,7 +35,8 @@ pub type IoFuture<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + 'a>>;
 /// Offsets and lengths that are not multiples of [`BLOCK_SIZE`], and lengths of zero, are refused as
 /// [`io::ErrorKind::InvalidInput`] before anything reaches the disk. After any other failure of `write_at`, `allocate`,
 /// `truncate` or `sync` the file is dead and every later call but `close` fails: what the kernel has kept of the failed
-/// operation cannot be known, so nothing may be retried in place.
+/// operation cannot be known, so nothing may be retried in place. An `allocate` that finds no room (`StorageFull`,
+/// `QuotaExceeded`) is the exception: it changed no byte that was written, and may be asked for less.
 pub trait BlockFile {
     /// Writes the first `len` bytes of `buf` at `offset`. A short write is an error. The buffer comes back, and after an
     /// error goes home to its pool.
@@ -119,7 +120,7 @@ pub struct DirectoryEntry {
 }
 
 /// Room on a file system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Space {
     /// Bytes we may still fill: without what the file system keeps back for root.
     pub free: u64,
@@ -185,6 +186,19 @@ pub(super) fn short_read(offset: u64, came: usize, expected: usize) -> io::Error
 pub(super) fn short_write(offset: u64, taken: usize, len: usize) -> io::Error {
     let text = format!("{taken} of {len} bytes were taken at offset {offset}");
     io::Error::new(io::ErrorKind::WriteZero, text)
+}
+
+/// Whether there was no room, on the disk or in a quota.
+pub(super) fn is_no_room(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// For an allocation: that there is no room is an answer, and kills no file.
+pub(super) fn allowing_no_room(result: io::Result<()>) -> io::Result<io::Result<()>> {
+    match result {
+        Err(error) if is_no_room(&error) => Ok(Err(error)),
+        other => other.map(Ok),
+    }
 }
 
 /// What every call on a dead file answers.

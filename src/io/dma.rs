@@ -31,6 +31,7 @@ use super::block::BlockFile;
 use super::block::DirectoryEntry;
 use super::block::IoFuture;
 use super::block::Space;
+use super::block::allowing_no_room;
 use super::block::check_aligned;
 use super::block::check_allocation;
 use super::block::check_write;
@@ -197,7 +198,8 @@ impl BlockFile for DmaBlockFile {
     fn allocate(&self, len: u64) -> IoFuture<'_, ()> {
         Box::pin(async move {
             check_allocation(len)?;
-            self.change(async { self.file.pre_allocate(len, false).await.map_err(io_error) }).await
+            let allocated = async { self.file.pre_allocate(len, false).await.map_err(io_error) };
+            self.change(async { allowing_no_room(allocated.await) }).await?
         })
     }
 

@@ -55,6 +55,10 @@ pub enum Faults {
     Full(usize),
     /// This one of its kind panics in its caller.
     Panic(Operation, usize),
+    /// Those of its kind from the first number to before the second, with ENOSPC: as a quota answers.
+    FullOf(Operation, usize, usize),
+    /// All of its kind, with EIO.
+    All(Operation),
 }
 
 /// One call of ours, made to go wrong.
@@ -196,6 +200,10 @@ impl FaultScript {
                 drop(script);
                 panic!("{operation:?} number {nth} panics as it was told to")
             }
+            Faults::FullOf(kind, from, to) if kind == operation && (from..to).contains(&of_kind) => {
+                Verdict::Fail(Errno::NOSPC)
+            }
+            Faults::All(kind) if kind == operation => Verdict::Fail(Errno::IO),
             _ => script.strike(operation, site.as_ref()),
         }
     }

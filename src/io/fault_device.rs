@@ -197,7 +197,8 @@ impl FaultFile {
             self.script.asked_of_dead_file(kind);
             return Err(dead_file());
         }
-        if matches!(verdict, Verdict::Fail(_) | Verdict::Short | Verdict::Torn) {
+        let spares = kind == Operation::Allocate && matches!(verdict, Verdict::Fail(Errno::NOSPC));
+        if matches!(verdict, Verdict::Fail(_) | Verdict::Short | Verdict::Torn) && !spares {
             self.dead.set(true);
         }
         Ok(verdict)

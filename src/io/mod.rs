@@ -4,7 +4,8 @@
 //! * every file of recorded data is written and read in whole blocks ([`BLOCK_SIZE`]) through [`BlockFile`], of which there
 //!   are two: glommio's io_uring ([`DmaDevice`]) and threads ([`ThreadDevice`]). Which one is decided once, by [`probe`];
 //! * a byte count that a system call reports is compared with the one that was asked for, always;
-//! * after a failed write, sync, allocation or truncation the file is dead: every later call on it fails;
+//! * after a failed write, sync, allocation or truncation the file is dead: every later call on it fails. An allocation that
+//!   finds no room fails alone;
 //! * what a start does before there is a device (directories, locks, the probe, randomness) goes through [`Host`], and the
 //!   clock is read by [`now`], [`wall_ns`] and [`Clock`]; `tests/tidy.rs` refuses every other way;
 //! * both the devices and the host can be made to fail by a [`FaultScript`], any call of ours in turn;

@@ -19,6 +19,7 @@ use super::block::BlockFile;
 use super::block::DirectoryEntry;
 use super::block::IoFuture;
 use super::block::Space;
+use super::block::allowing_no_room;
 use super::block::check_aligned;
 use super::block::check_allocation;
 use super::block::check_write;
@@ -196,7 +197,8 @@ impl BlockFile for ThreadFile {
     fn allocate(&self, len: u64) -> IoFuture<'_, ()> {
         Box::pin(async move {
             check_allocation(len)?;
-            self.change(move |file| Ok(rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len)?)).await
+            let allocate = move |file: &OwnedFd| rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len);
+            self.change(move |file| allowing_no_room(allocate(file).map_err(io::Error::from))).await?
         })
     }
 

@@ -57,18 +57,22 @@ pub enum WriteError {
     #[error("chunk {chunk}: {step} failed: {cause}; the file is abandoned")]
     Io { chunk: ChunkId, step: &'static str, cause: String, kind: io::ErrorKind },
     /// Found before anything was asked of the file: it is as good as it was.
-    #[error("chunk {chunk}: {wanted} bytes more, and {free} are free: what it has is sealed")]
-    NoRoom { chunk: ChunkId, wanted: u64, free: u64 },
+    #[error("chunk {chunk}: no room for {wanted} bytes more, {why}: what it has is sealed")]
+    NoRoom { chunk: ChunkId, wanted: u64, why: String },
 }
 
 impl WriteError {
     /// Whether the device ran out of space.
     pub fn is_full(&self) -> bool {
         match self {
-            Self::Io { kind, .. } => matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded),
+            Self::Io { kind, .. } => is_no_room(*kind),
             Self::NoRoom { .. } => true,
         }
     }
+}
+
+fn is_no_room(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// The file of a chunk while it is written. Dropping it leaves a `.part` that [`Self::abandon`] would have removed.
@@ -293,24 +297,38 @@ impl ChunkWriter {
         if end <= self.allocated {
             return Ok(());
         }
-        let space = self.directory.measure().await.map_err(|e| self.error("asking for free space", &e))?;
         let wanted = end - self.allocated;
-        match space.free < wanted + FILE_SYSTEM_ROOM {
-            true => Err(WriteError::NoRoom { chunk: self.chunk, wanted, free: space.free }),
-            false => self.allocate(end).await,
+        // A disk that cannot be asked says itself what is wrong with it. A quota is no part of what is free.
+        if let Ok(space) = self.directory.measure().await
+            && space.free < wanted + FILE_SYSTEM_ROOM
+        {
+            let why = format!("{} are free", space.free);
+            return Err(WriteError::NoRoom { chunk: self.chunk, wanted, why });
+        }
+        match self.allocate(end).await {
+            Err(WriteError::Io { cause, kind, .. }) if is_no_room(kind) => {
+                Err(WriteError::NoRoom { chunk: self.chunk, wanted, why: cause })
+            }
+            other => other,
         }
     }
 
     async fn allocate(&mut self, end: u64) -> Result<(), WriteError> {
         while self.allocated < end {
             let step = ALLOCATION_STEPS.into_iter().find(|step| *step > self.allocated);
-            let mut next = step.unwrap_or(self.allocated + ALLOCATION_STEP_LAST);
+            let (mut next, least) =
+                (step.unwrap_or(self.allocated + ALLOCATION_STEP_LAST), end.next_multiple_of(WRITE_SIZE as u64));
             // Near the end of the device a large step would refuse room that is there, and take it from everybody else.
-            let space = self.directory.measure().await.map_err(|e| self.error("asking for free space", &e))?;
-            if space.free / 4 < next - self.allocated {
-                next = end.next_multiple_of(WRITE_SIZE as u64);
+            if self.directory.measure().await.is_ok_and(|space| space.free / 4 < next - self.allocated) {
+                next = least;
             }
-            self.file.allocate(next).await.map_err(|e| self.error("allocating space", &e))?;
+            while let Err(error) = self.file.allocate(next).await {
+                if !is_no_room(error.kind()) || next <= least {
+                    return Err(self.error("allocating space", &error));
+                }
+                // Near the end of a quota, which nobody tells.
+                next = least;
+            }
             self.allocated = next;
         }
         Ok(())

@@ -6,6 +6,7 @@ mod exhaustive;
 mod house;
 mod panics;
 mod prefix;
+mod room;
 mod scenario;
 mod server;
 mod sites;
