@@ -40,3 +40,4 @@ pub use start::StartError;
 pub use start::Storage;
 pub use start::open_at_rest;
 pub use start::open_storage;
+pub use watch::gone;

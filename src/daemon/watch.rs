@@ -21,7 +21,31 @@ const PERIOD: Duration = Duration::from_secs(1);
 #[derive(Default)]
 struct Told {
     levels: HashMap<DeviceNumber, Level>,
-    unreachable: bool,
+    unreachable: HashSet<DeviceNumber>,
+    stopped: bool,
+}
+
+impl Told {
+    /// Whether a disk says what room it has. Tells when that changes.
+    fn answers(&mut self, room: &Room) -> bool {
+        let number = room.device.0;
+        if !room.is_late && room.trouble.is_none() {
+            if self.unreachable.remove(&room.device) {
+                tracing::info!(number, "the disk of a data directory answers again");
+            }
+            return true;
+        }
+        if self.unreachable.insert(room.device) {
+            let error = room.trouble.as_ref().map_or_else(|| "it hangs".to_owned(), ToString::to_string);
+            tracing::warn!(number, error, "the disk of a data directory does not say what room it has");
+        }
+        false
+    }
+}
+
+/// Which of the data directories are no longer where they were, by their place in the configuration.
+pub fn gone(locks: &[DirectoryLock]) -> Vec<usize> {
+    locks.iter().enumerate().filter(|(_, lock)| !lock.is_in_place()).map(|(index, _)| index).collect()
 }
 
 /// Looks for ever. Holds the locks of the data directories all the while, and gives them back when it is stopped.
@@ -30,8 +54,9 @@ pub async fn run(shards: Shards, locks: &[DirectoryLock]) {
     let mut lost = vec![false; locks.len()];
     loop {
         tokio::time::sleep(PERIOD).await;
+        let gone = gone(locks);
         for (index, (lock, lost)) in locks.iter().zip(&mut lost).enumerate() {
-            if lock.is_in_place() {
+            if !gone.contains(&index) {
                 *lost = false;
                 continue;
             }

@@ -160,7 +160,7 @@ impl Host {
     pub fn lock(&self, directory: &Path) -> Result<DirectoryLock, LockError> {
         let open = |cause| LockError::Open { path: directory.join("LOCK"), cause };
         self.ask(Operation::Lock).map_err(open)?;
-        DirectoryLock::take(directory)
+        DirectoryLock::take_on(self, directory)
     }
 
     /// See [`probe`](super::probe()).

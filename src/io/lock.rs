@@ -3,6 +3,7 @@
 //! An advisory lock on `<directory>/LOCK`, which the kernel drops with the process, however that ends: nothing stays behind
 //! that a start would have to clean up. The number in the file is only there to be shown.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::io::Read;
@@ -18,16 +19,25 @@ use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use super::block::is_no_room;
+use super::fault::Operation;
+use super::host::Host;
 use super::with_remedy;
 
 /// Bytes of the file that are looked at to name its holder.
 const HOLDER_LEN_MAX: u64 = 32;
 
 /// Held until it is dropped.
-#[derive(Debug)]
 pub struct DirectoryLock {
     file: File,
     path: PathBuf,
+    host: Host,
+}
+
+impl fmt::Debug for DirectoryLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DirectoryLock({})", self.path.display())
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +55,11 @@ pub enum LockError {
 impl DirectoryLock {
     /// Takes the lock or fails at once; makes the lock file (mode 0600) when it is not there.
     pub fn take(directory: &Path) -> Result<Self, LockError> {
+        Self::take_on(&Host::default(), directory)
+    }
+
+    /// * `host`: is asked whether the lock is in place.
+    pub(super) fn take_on(host: &Host, directory: &Path) -> Result<Self, LockError> {
         let path = directory.join("LOCK");
         let open = |cause: io::Error| LockError::Open { path: path.clone(), cause };
         let mut file = File::from(open_lock(&path).map_err(|cause| open(cause.into()))?);
@@ -58,26 +73,26 @@ impl DirectoryLock {
         match file.set_len(0).and_then(|()| writeln!(file, "{}", process::id())) {
             Ok(()) => {}
             // The number is only there to be shown, and a server must start on a full disk: what is deleted frees it.
-            Err(error) if is_full(&error) => {}
+            Err(error) if is_no_room(&error) => {}
             Err(error) => return Err(open(error)),
         }
-        Ok(Self { file, path })
+        Ok(Self { file, path, host: host.clone() })
     }
 
-    /// Whether the directory still has the file that is locked: not when somebody removed, moved or unmounted it.
+    /// Whether the directory still has the file that is locked: not when somebody removed, moved or unmounted it. A disk that
+    /// cannot be asked at the moment has said nothing of the kind.
     pub fn is_in_place(&self) -> bool {
-        let found = rustix::fs::fstat(&self.file).and_then(|held| Ok((held, rustix::fs::stat(&self.path)?)));
-        matches!(found, Ok((held, there)) if (held.st_dev, held.st_ino) == (there.st_dev, there.st_ino))
+        let look = || Ok::<_, io::Error>((rustix::fs::fstat(&self.file)?, rustix::fs::stat(&self.path)?));
+        match self.host.ask(Operation::Look).and_then(|()| look()) {
+            Ok((held, there)) => (held.st_dev, held.st_ino) == (there.st_dev, there.st_ino),
+            Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+        }
     }
 
     /// The file that is locked.
     pub fn path(&self) -> &Path {
         &self.path
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Whether some process holds the lock of this directory. Makes and writes nothing.
@@ -118,6 +133,8 @@ fn holder(file: &File) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::FaultScript;
+    use crate::io::Faults;
 
     #[test]
     fn the_second_daemon_is_told_who_holds_the_directory() {
@@ -141,6 +158,22 @@ mod tests {
         std::fs::create_dir(&place).unwrap();
         let other = DirectoryLock::take(&place).unwrap();
         assert!(other.is_in_place() && !lock.is_in_place(), "another file of the same name is not it");
+    }
+
+    /// Goal: an error that is none of the directory's does not count as its end.
+    #[test]
+    fn a_disk_that_cannot_be_asked_has_not_lost_the_directory() {
+        let root = tempfile::tempdir().unwrap();
+        let lock = Host::faulty(FaultScript::new(Faults::One(1))).lock(root.path()).unwrap();
+        assert!(lock.is_in_place(), "the call that fails");
+        std::fs::remove_file(root.path().join("LOCK")).unwrap();
+        assert!(!lock.is_in_place());
+        let place = root.path().join("data");
+        std::fs::create_dir(&place).unwrap();
+        let lock = DirectoryLock::take(&place).unwrap();
+        std::fs::remove_dir_all(&place).unwrap();
+        std::fs::write(&place, b"a file in its place").unwrap();
+        assert!(!lock.is_in_place());
     }
 
     #[test]

@@ -31,6 +31,7 @@ use tessera::config::Config;
 use tessera::daemon::Pace;
 use tessera::daemon::Storage;
 use tessera::daemon::audit;
+use tessera::daemon::gone;
 use tessera::daemon::open_storage;
 use tessera::flight::Desk;
 use tessera::flight::HandlerConfig;
@@ -120,7 +121,9 @@ impl Server {
         Client(FlightClient::new(channel))
     }
 
+    /// As the daemon does every second: a disk that cannot be asked is not taken to be gone.
     pub async fn audit(&self) -> Result<RecoveryReport, ShardError> {
+        assert_eq!(gone(&self.locks), Vec::<usize>::new());
         audit(&self.open_store, &self.shards, Pace::AT_ONCE).await
     }
 

@@ -9,7 +9,7 @@ use tessera::io::CallSite;
 use crate::scenario::files;
 
 /// What is asked of a variable of this name, or of a member.
-const ASKED: [(&str, &[&str]); 3] = [
+const ASKED: [(&str, &[&str]); 5] = [
     (
         "device",
         &[
@@ -45,6 +45,9 @@ const ASKED: [(&str, &[&str]); 3] = [
             "seed",
         ],
     ),
+    ("lock", &["is_in_place"]),
+    // Of the catalog's disk.
+    ("reserve", &["keep", "has_room", "make_room"]),
 ];
 
 /// Places that a running server does not pass, each with the test that makes it fail.
