@@ -104,8 +104,13 @@ impl Device {
         }
         let (answer, result) = mpsc::channel();
         let directory = self.directory.clone();
-        let config =
-            ExecutorConfig { name: "device".to_owned(), core: None, blocks: IN_FLIGHT, read_blocks: IN_FLIGHT };
+        let config = ExecutorConfig {
+            name: "device".to_owned(),
+            core: None,
+            blocks: IN_FLIGHT,
+            read_blocks: IN_FLIGHT,
+            devices: 1,
+        };
         let executor = Executor::spawn(&self.backend, config, move |local| {
             Box::pin(async move {
                 // The receiver waits for it.

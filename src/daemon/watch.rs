@@ -5,11 +5,13 @@
 //! for files that are open go on: without the first one, which has the catalog, the server ends as at a crash.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::process;
 use std::time::Duration;
 
 use crate::io::DirectoryLock;
 use crate::model::DeviceNumber;
+use crate::shard::Room;
 use crate::shard::Shards;
 use crate::store::Level;
 
@@ -75,8 +77,11 @@ pub async fn run(shards: Shards, locks: &[DirectoryLock]) {
         }
         match shards.measure().await {
             Ok(rooms) => {
-                told.unreachable = false;
+                told.stopped = false;
                 for room in rooms {
+                    if !told.answers(&room) {
+                        continue;
+                    }
                     let level = room.marks.level(&room.space);
                     let before = told.levels.insert(room.device, level).unwrap_or(Level::Free);
                     let (number, mib) = (room.device.0, room.space.free >> 20);
@@ -96,8 +101,8 @@ pub async fn run(shards: Shards, locks: &[DirectoryLock]) {
                     }
                 }
             }
-            Err(error) if !told.unreachable => {
-                told.unreachable = true;
+            Err(error) if !told.stopped => {
+                told.stopped = true;
                 tracing::error!(%error, "the room on the data directories cannot be measured");
             }
             Err(_) => {}

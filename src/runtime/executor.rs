@@ -49,11 +49,13 @@ pub struct ExecutorConfig {
     /// Room for reads in its registered memory, in buffers of 1 MiB. Reads beyond it work, but cost a mapping each. Unused
     /// by the thread back end.
     pub read_blocks: usize,
+    /// Data directories that it will open, each with threads of its own: a disk that hangs holds up no other one.
+    pub devices: usize,
 }
 
 impl Default for ExecutorConfig {
     fn default() -> Self {
-        Self { name: "executor".to_owned(), core: None, blocks: 32, read_blocks: 16 }
+        Self { name: "executor".to_owned(), core: None, blocks: 32, read_blocks: 16, devices: 1 }
     }
 }
 
@@ -96,10 +98,10 @@ const PREEMPT: Duration = Duration::from_millis(5);
 /// Operations in flight per ring; more wait in user space.
 const RING_DEPTH: usize = 256;
 
-/// Threads for what is done to names.
+/// Threads for what is done to names, of each device.
 const NAME_THREADS: usize = 4;
 
-/// Threads that move blocks, in the thread back end: that many reads and writes are in flight.
+/// Threads that move blocks, in the thread back end: that many reads and writes of a device are in flight.
 const BLOCK_THREADS: usize = 8;
 
 impl Executor {
@@ -115,12 +117,15 @@ impl Executor {
     ) -> Result<Self, ExecutorError> {
         let name = config.name.clone();
         let spawn = |cause: io::Error| ExecutorError::Spawn { name: name.clone(), cause };
-        let names = BlockingPool::new("names", NAME_THREADS).map_err(spawn)?;
+        let devices = 0..config.devices.max(1);
+        let names = devices.clone().map(|_| BlockingPool::new("names", NAME_THREADS));
+        let names = names.collect::<io::Result<Vec<_>>>().map_err(spawn)?;
         let (started, wait) = mpsc::sync_channel(1);
         let run: Box<dyn FnOnce() -> Result<(), ExecutorError> + Send> = match backend {
             Backend::Uring => Box::new(move || run_uring(&config, names, main, &started)),
             Backend::Threads { .. } => {
-                let blocks = BlockingPool::new("blocks", BLOCK_THREADS).map_err(spawn)?;
+                let blocks = devices.map(|_| BlockingPool::new("blocks", BLOCK_THREADS));
+                let blocks = blocks.collect::<io::Result<Vec<_>>>().map_err(spawn)?;
                 Box::new(move || run_threads(&config, names, blocks, main, &started))
             }
         };
@@ -152,7 +157,7 @@ impl Executor {
 
 fn run_uring(
     config: &ExecutorConfig,
-    names: BlockingPool,
+    names: Vec<BlockingPool>,
     main: impl FnOnce(Local) -> Main,
     started: &mpsc::SyncSender<()>,
 ) -> Result<(), ExecutorError> {
@@ -174,8 +179,8 @@ fn run_uring(
 
 fn run_threads(
     config: &ExecutorConfig,
-    names: BlockingPool,
-    blocks: BlockingPool,
+    names: Vec<BlockingPool>,
+    blocks: Vec<BlockingPool>,
     main: impl FnOnce(Local) -> Main,
     started: &mpsc::SyncSender<()>,
 ) -> Result<(), ExecutorError> {

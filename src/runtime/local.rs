@@ -1,5 +1,6 @@
 //! What a shard finds on its executor.
 
+use std::cell::RefCell;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
@@ -20,37 +21,54 @@ pub struct Local {
     devices: Devices,
 }
 
+/// Threads for the devices to come, the next one's last.
 #[derive(Clone)]
 enum Devices {
-    Uring { names: BlockingPool },
-    Threads { names: BlockingPool, blocks: BlockingPool },
+    Uring { names: Spare },
+    Threads { names: Spare, blocks: Spare },
+}
+
+#[derive(Clone)]
+struct Spare(Rc<RefCell<Vec<BlockingPool>>>);
+
+impl Spare {
+    fn new(pools: Vec<BlockingPool>) -> Self {
+        Self(Rc::new(RefCell::new(pools)))
+    }
+
+    /// Those of the next device. One that nobody announced shares with the one before it.
+    fn take(&self) -> io::Result<BlockingPool> {
+        let mut pools = self.0.borrow_mut();
+        let next = if pools.len() > 1 { pools.pop() } else { pools.last().cloned() };
+        next.ok_or_else(|| io::Error::other("an executor without threads for blocking calls"))
+    }
 }
 
 impl Local {
     /// On a glommio executor.
-    pub(super) fn uring(blocks: usize, names: BlockingPool) -> Self {
+    pub(super) fn uring(blocks: usize, names: Vec<BlockingPool>) -> Self {
         Self {
             clock: Rc::new(SystemClock::glommio()),
             // Before any read takes its part of the registered memory.
             pool: BlockPool::dma(blocks),
-            devices: Devices::Uring { names },
+            devices: Devices::Uring { names: Spare::new(names) },
         }
     }
 
     /// On any other.
-    pub(super) fn threads(count: usize, names: BlockingPool, blocks: BlockingPool) -> io::Result<Self> {
+    pub(super) fn threads(count: usize, names: Vec<BlockingPool>, blocks: Vec<BlockingPool>) -> io::Result<Self> {
         Ok(Self {
             clock: Rc::new(SystemClock::threads()?),
             pool: BlockPool::heap(count),
-            devices: Devices::Threads { names, blocks },
+            devices: Devices::Threads { names: Spare::new(names), blocks: Spare::new(blocks) },
         })
     }
 
     /// Opens a data directory, which must exist. Opening the directory itself blocks: at start only.
     pub async fn device(&self, root: &Path) -> io::Result<Rc<dyn BlockDevice>> {
         Ok(match &self.devices {
-            Devices::Uring { names } => Rc::new(DmaDevice::open(root, names.clone()).await?),
-            Devices::Threads { names, blocks } => Rc::new(ThreadDevice::open(root, names.clone(), blocks.clone())?),
+            Devices::Uring { names } => Rc::new(DmaDevice::open(root, names.take()?).await?),
+            Devices::Threads { names, blocks } => Rc::new(ThreadDevice::open(root, names.take()?, blocks.take()?)?),
         })
     }
 }

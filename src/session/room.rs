@@ -6,6 +6,7 @@ use super::error::SessionError;
 use super::sessions::Desk;
 use crate::model::DeviceNumber;
 use crate::shard::Room;
+use crate::shard::ShardError;
 use crate::store::Level;
 
 const SOFT_KEY: &str = "storage.soft_mark_bytes";
@@ -18,18 +19,16 @@ impl Desk {
     /// [`SessionError::NoRoom`], [`SessionError::Shard`] when a disk cannot be asked.
     pub(super) async fn room_for(&self, what: &'static str) -> Result<(), SessionError> {
         let rooms = self.rooms().await?;
-        let short = |room: &Room| Some((room.device, room.shortage(Level::Soft)?));
-        let shortages: Vec<_> = rooms.iter().filter_map(short).collect();
         // The catalog and the manifests lie on the first one.
-        let refused = match shortages.first() {
-            Some((device, _)) if rooms.first().is_some_and(|first| first.device == *device) => shortages.first(),
-            first if shortages.len() == rooms.len() => first,
+        let first = rooms.first().map(|room| (room, room.shortage(Level::Soft)));
+        let refused = match first {
+            Some((_, Err(cause))) => return Err(failed(cause)),
+            Some((room, Ok(Some(shortage)))) => Some((room.device, shortage)),
+            // It has room, and so chunks have.
             _ => None,
         };
         match refused {
-            Some((device, shortage)) => {
-                Err(SessionError::NoRoom { what, device: *device, shortage: *shortage, key: SOFT_KEY })
-            }
+            Some((device, shortage)) => Err(SessionError::NoRoom { what, device, shortage, key: SOFT_KEY }),
             None => Ok(()),
         }
     }
@@ -40,20 +39,20 @@ impl Desk {
     /// [`SessionError::NoRoom`] when there is none, [`SessionError::Shard`] when a disk cannot be asked.
     pub(super) async fn devices_with_room(&self) -> Result<Vec<DeviceNumber>, SessionError> {
         let rooms = self.rooms().await?;
-        let above = |level| -> Vec<DeviceNumber> {
-            rooms.iter().filter(|room| room.shortage(level).is_none()).map(|room| room.device).collect()
+        let above = |level, late: bool| -> Vec<DeviceNumber> {
+            rooms.iter().filter(|room| room.has(level) && room.is_late == late).map(|room| room.device).collect()
         };
-        let soft = above(Level::Soft);
-        if !soft.is_empty() {
-            return Ok(soft);
+        // One that hangs is better than none: it may come back.
+        let choices = [(Level::Soft, false), (Level::Hard, false), (Level::Soft, true), (Level::Hard, true)];
+        if let Some(devices) = choices.map(|(level, late)| above(level, late)).into_iter().find(|d| !d.is_empty()) {
+            return Ok(devices);
         }
-        let hard = above(Level::Hard);
-        match rooms.iter().find_map(|room| Some((room.device, room.shortage(Level::Hard)?))) {
-            Some((device, shortage)) if hard.is_empty() => {
-                Err(SessionError::NoRoom { what: "a new topic", device, shortage, key: HARD_KEY })
+        for room in &rooms {
+            if let Some(shortage) = room.shortage(Level::Hard).map_err(failed)? {
+                return Err(SessionError::NoRoom { what: "a new topic", device: room.device, shortage, key: HARD_KEY });
             }
-            _ => Ok(hard),
         }
+        Ok(Vec::new())
     }
 
     /// Whether a stream may begin on this device.
@@ -62,14 +61,18 @@ impl Desk {
     /// [`SessionError::NoRoom`], [`SessionError::Shard`] when a disk cannot be asked.
     pub(super) async fn room_on(&self, device: DeviceNumber) -> Result<(), SessionError> {
         let rooms = self.rooms().await?;
-        match rooms.iter().find(|room| room.device == device).and_then(|room| room.shortage(Level::Hard)) {
+        let Some(room) = rooms.iter().find(|room| room.device == device) else { return Ok(()) };
+        match room.shortage(Level::Hard).map_err(failed)? {
             Some(shortage) => Err(SessionError::NoRoom { what: "a new stream", device, shortage, key: HARD_KEY }),
             None => Ok(()),
         }
     }
 
     async fn rooms(&self) -> Result<Vec<Room>, SessionError> {
-        let what = || "the room on the data directories".to_owned();
-        self.shards.measure().await.map_err(|cause| SessionError::Shard { what: what(), cause: Box::new(cause) })
+        self.shards.measure().await.map_err(failed)
     }
+}
+
+fn failed(cause: ShardError) -> SessionError {
+    SessionError::Shard { what: "the room on the data directories".to_owned(), cause: Box::new(cause) }
 }

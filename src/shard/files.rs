@@ -1,5 +1,7 @@
 //! What is done to the data directories besides writing and reading chunks.
 
+use std::time::Duration;
+
 use crate::catalog::CatalogError;
 use crate::catalog::Tombstone;
 use crate::io::Space;
@@ -10,37 +12,76 @@ use crate::model::TopicId;
 use crate::store;
 use crate::store::Level;
 use crate::store::Marks;
+use crate::store::Measured;
 use crate::store::Shortage;
 
 use super::error::ShardError;
 use super::worker::ShardContext;
 
+/// How long a disk may take to say how much room it has: an answer to a client may wait for it.
+const PATIENCE: Duration = Duration::from_millis(250);
+
 /// How a data directory stands to its marks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Room {
     pub device: DeviceNumber,
+    /// As it was last told; nothing when it never was.
     pub space: Space,
     pub marks: Marks,
+    /// Its disk has not answered in time.
+    pub is_late: bool,
+    /// Why it cannot be asked: this data directory alone.
+    pub trouble: Option<ShardError>,
 }
 
 impl Room {
     /// What is short at this mark; `None` above it.
-    pub fn shortage(&self, level: Level) -> Option<Shortage> {
-        self.marks.shortage(&self.space, level)
+    ///
+    /// # Errors
+    /// [`ShardError::Io`] when its disk cannot be asked.
+    pub fn shortage(&self, level: Level) -> Result<Option<Shortage>, ShardError> {
+        match &self.trouble {
+            Some(trouble) => Err(trouble.clone()),
+            None => Ok(self.marks.shortage(&self.space, level)),
+        }
+    }
+
+    /// Whether its disk can be asked, and is above this mark.
+    pub fn has(&self, level: Level) -> bool {
+        self.shortage(level).is_ok_and(|shortage| shortage.is_none())
     }
 }
 
-/// Measures every device, in the order of the configuration, and wakes the writers when one is below its hard mark.
-pub async fn measure(context: &ShardContext) -> Result<Vec<Room>, ShardError> {
-    let mut rooms = Vec::new();
-    for (device, directory) in context.mounted() {
-        let space = directory.measure().await.map_err(|error| context.io_error(device, &error))?;
-        rooms.push(Room { device, space, marks: directory.marks() });
-    }
+/// Measures every device, in the order of the configuration, and wakes the writers when one is below its hard mark. None of
+/// them waits for another.
+pub async fn measure(context: &ShardContext) -> Vec<Room> {
+    let measured = context.mounted().map(|(device, directory)| async move {
+        let marks = directory.marks();
+        match directory.measure_within(context.clock.sleep(PATIENCE)).await {
+            Ok(Measured { space, is_late }) => Room { device, space, marks, is_late, trouble: None },
+            Err(error) => {
+                let trouble = Some(context.io_error(device, &error));
+                Room { device, space: Space::default(), marks, is_late: false, trouble }
+            }
+        }
+    });
+    let rooms = futures::future::join_all(measured).await;
     if context.directories.values().any(|directory| directory.shortage().is_some()) {
         context.room_short.call();
     }
-    Ok(rooms)
+    rooms
+}
+
+/// What several shards found: a disk that one of them waits for hangs.
+pub fn together(shards: Vec<Vec<Room>>) -> Vec<Room> {
+    let mut shards = shards.into_iter();
+    let mut rooms = shards.next().unwrap_or_default();
+    for other in shards {
+        for (room, other) in rooms.iter_mut().zip(other) {
+            room.is_late |= other.is_late;
+        }
+    }
+    rooms
 }
 
 /// Removes what can be reached, and then what says that it was deleted. With files on a device that is not mounted it fails all the same, so that the tombstone

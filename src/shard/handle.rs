@@ -32,6 +32,7 @@ use super::counted::Counted;
 use super::error::PutError;
 use super::error::ShardError;
 use super::files::Room;
+use super::files::together;
 use super::merge;
 use super::put_task::PutSignals;
 use super::read_budget::ReadBudget;
@@ -115,14 +116,14 @@ impl Shards {
         }
     }
 
-    /// Measures the room on every device, in the order of the configuration. Writers on those below their hard mark end.
+    /// Measures the room on every device, in the order of the configuration. Writers on those below their hard mark end. A disk
+    /// that fails or hangs is told of in its own [`Room`].
     ///
     /// # Errors
-    /// [`ShardError::Io`], [`ShardError::Stopped`].
+    /// [`ShardError::Stopped`].
     pub async fn measure(&self) -> Result<Vec<Room>, ShardError> {
         let asked = (0..self.0.lanes.len()).map(|lane| self.ask(lane, |reply| ShardRequest::Measure { reply }));
-        let rooms = futures::future::try_join_all(asked).await?;
-        rooms.into_iter().next().unwrap_or(Err(ShardError::Stopped))
+        Ok(together(futures::future::try_join_all(asked).await?))
     }
 
     /// Opens a topic's writer on its shard. A topic placed by an earlier start with more shards goes to one there is.

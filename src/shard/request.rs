@@ -152,7 +152,7 @@ pub(super) enum ShardRequest {
         reply: oneshot::Sender<Result<(), ShardError>>,
     },
     Measure {
-        reply: oneshot::Sender<Result<Vec<Room>, ShardError>>,
+        reply: oneshot::Sender<Vec<Room>>,
     },
     Scrub {
         request: Box<ScrubRequest>,

@@ -114,7 +114,8 @@ impl ShardSetup {
     pub fn executors(&self) -> Vec<ExecutorConfig> {
         let config = |(index, core): (usize, &Option<usize>)| {
             let name = format!("shard-{index}");
-            ExecutorConfig { name, core: *core, blocks: self.memory.blocks, ..ExecutorConfig::default() }
+            let (blocks, devices) = (self.memory.blocks, self.devices.len());
+            ExecutorConfig { name, core: *core, blocks, devices, ..ExecutorConfig::default() }
         };
         self.cores.iter().enumerate().map(config).collect()
     }
@@ -220,6 +221,8 @@ async fn run(
         };
         let directory =
             Directory::new(device, local.pool.clone(), tasks.clone(), Rc::clone(&short)).with_marks(setup.marks);
+        // Something to go by when it hangs later; what is wrong with it now, the first question tells.
+        let _ = directory.measure().await;
         directories.insert(*number, Rc::new(directory));
     }
     let _ = opened.send(Ok(()));

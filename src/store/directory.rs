@@ -6,6 +6,13 @@ use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::TryFutureExt;
+use futures::future::Either;
+use futures::future::LocalBoxFuture;
+use futures::future::Shared;
 
 use crate::io::AlignedBuf;
 use crate::io::BlockDevice;
@@ -20,6 +27,9 @@ use super::room::Marks;
 use super::room::Shortage;
 use super::touched;
 
+/// What a disk is asked once for all who want to know.
+type Question = Shared<LocalBoxFuture<'static, Result<Space, Arc<io::Error>>>>;
+
 /// One data directory as its shard sees it.
 pub struct Directory {
     pub device: Rc<dyn BlockDevice>,
@@ -30,14 +40,30 @@ pub struct Directory {
     marks: Marks,
     /// What was short when the room was last measured.
     shortage: Cell<Option<Shortage>>,
+    /// What was last measured, and the question that is under way.
+    space: Cell<Option<Space>>,
+    asked: RefCell<Option<Question>>,
     /// Session directories this shard knows to be durable.
     made: RefCell<HashSet<SessionId>>,
+}
+
+/// The room on a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measured {
+    pub space: Space,
+    /// The disk does not answer: this is what it said last.
+    pub is_late: bool,
+}
+
+async fn space_of(device: Rc<dyn BlockDevice>) -> io::Result<Space> {
+    device.space().await
 }
 
 impl Directory {
     pub fn new(device: Rc<dyn BlockDevice>, pool: BlockPool, tasks: TaskSet, short: Rc<dyn Fn()>) -> Self {
         let (marks, shortage) = (Marks::default(), Cell::default());
-        Self { device, pool, tasks, short, marks, shortage, made: RefCell::default() }
+        let (space, asked, made) = (Cell::default(), RefCell::default(), RefCell::default());
+        Self { device, pool, tasks, short, marks, shortage, space, asked, made }
     }
 
     /// The same, with marks of its own.
@@ -51,9 +77,41 @@ impl Directory {
     /// # Errors
     /// Whatever the device says.
     pub async fn measure(&self) -> io::Result<Space> {
-        let space = self.device.space().await?;
-        self.shortage.set(self.marks.shortage(&space, Level::Hard));
+        let space = space_of(Rc::clone(&self.device)).await?;
+        self.note(space);
         Ok(space)
+    }
+
+    /// The same for those who cannot wait for a disk that hangs. There is one question under way at most, whoever asks.
+    ///
+    /// * `patience`: ends when the last room known must do.
+    ///
+    /// # Errors
+    /// Whatever the device says; `TimedOut` when it never said anything.
+    pub async fn measure_within(&self, patience: impl Future<Output = ()>) -> io::Result<Measured> {
+        let asked = {
+            let ask = || space_of(Rc::clone(&self.device)).map_err(Arc::new).boxed_local().shared();
+            self.asked.borrow_mut().get_or_insert_with(ask).clone()
+        };
+        let patience = std::pin::pin!(patience);
+        match futures::future::select(asked.clone(), patience).await {
+            Either::Left((answer, _)) => {
+                // Somebody else may have asked anew by now.
+                self.asked.borrow_mut().take_if(|now| now.ptr_eq(&asked));
+                let space = answer.map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
+                self.note(space);
+                Ok(Measured { space, is_late: false })
+            }
+            Either::Right(_) => match self.space.get() {
+                Some(space) => Ok(Measured { space, is_late: true }),
+                None => Err(io::Error::new(io::ErrorKind::TimedOut, "the disk does not answer")),
+            },
+        }
+    }
+
+    fn note(&self, space: Space) {
+        self.space.set(Some(space));
+        self.shortage.set(self.marks.shortage(&space, Level::Hard));
     }
 
     /// What is short at the hard mark, as last measured: streams must end.

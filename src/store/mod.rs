@@ -28,6 +28,7 @@ pub use described::stored_chunks;
 pub use described::stored_manifests;
 pub use described::stored_tombstones;
 pub use directory::Directory;
+pub use directory::Measured;
 pub use look::LookError;
 pub use look::audit;
 pub use look::recover;

@@ -1,6 +1,10 @@
 """A disk that hangs, turns read-only, fails, or goes away. What was acknowledged is there when it is well again."""
 
+import contextlib
 import os
+import pathlib
+import sqlite3
+import threading
 
 import pytest
 
@@ -19,6 +23,18 @@ def sick():
     """A server on a file system of its own."""
     disk = Volume(512)
     server = Server("sick", data=disk.path / "data")
+    try:
+        yield disk, server.start()
+    finally:
+        server.remove()
+        disk.remove()
+
+
+@pytest.fixture
+def own_disks():
+    """A server with two data directories, the second on a file system of its own."""
+    disk = Volume(512)
+    server = Server("sick", options=["--data-dir", str(disk.path / "data")])
     try:
         yield disk, server.start()
     finally:
@@ -54,6 +70,51 @@ def test_a_disk_that_hangs_makes_senders_wait_and_fails_nobody(sick):
         assert has_old(other)
         assert "ERROR" not in server.log(), server.log()[-2000:]
     server.stop()
+
+
+def on_device(server, number):
+    """The names of topics that were placed on this data directory."""
+    with contextlib.closing(sqlite3.connect(f"file:{server.data}/catalog/catalog.db?mode=ro", uri=True)) as catalog:
+        found = catalog.execute("SELECT path FROM topic WHERE device = ?", (number,)).fetchall()
+    return {f"drive/{path}" for (path,) in found}
+
+
+def test_a_second_disk_that_hangs_holds_up_its_own_streams_alone(own_disks):
+    disk, server = own_disks
+    with Client(server.location) as client, Client(server.location) as other:
+        client.create_sequence("drive")
+        session = client.create_session("drive")
+        tokens = {f"drive/t{n}": client.create_topic(session, f"drive/t{n}") for n in range(24)}
+        healthy, sick = (sorted(on_device(server, number)) for number in (0, 1))
+        assert len(healthy) >= 10 and len(sick) >= 10, (healthy, sick)
+        client.put(healthy[0], tokens[healthy[0]], rows.COUNTER, [rows.counters(range(5))])
+        ends = []
+
+        def put(name):
+            with Client(server.location) as own:
+                ends.append(own.put(name, tokens[name], rows.COUNTER, [rows.counters(range(5))]))
+
+        threads = [threading.Thread(target=put, args=[name]) for name in sick[:10]]
+        with disk.frozen():
+            for thread in threads:
+                thread.start()
+            until(lambda: "does not say" in server.log() or stuck(server) >= 4, "its threads hang")
+            # Everything below would wait for the thaw; a call that hangs fails by the time limit of the harness.
+            other.create_sequence("meanwhile")
+            other.record(other.create_session("meanwhile"), "meanwhile/a", [rows.counters(range(9))])
+            for name in healthy[1:4]:
+                other.put(name, tokens[name], rows.COUNTER, [rows.counters(range(7))])
+            assert not ends, "the other disk did not hang"
+        for thread in threads:
+            thread.join(60)
+        assert len(ends) == 10
+    server.stop()
+
+
+def stuck(server):
+    """How many of its threads wait for a disk, uninterruptibly."""
+    stats = pathlib.Path(f"/proc/{server.pid}/task").glob("*/stat")
+    return sum(stat.read_text().rsplit(")", 1)[1].split()[0] == "D" for stat in stats)
 
 
 def begin(client):

@@ -11,7 +11,7 @@ use crate::runtime::cores;
 use crate::runtime::mailbox;
 
 fn config(blocks: usize) -> ExecutorConfig {
-    ExecutorConfig { name: "test".to_owned(), core: None, blocks, read_blocks: 1 }
+    ExecutorConfig { name: "test".to_owned(), core: None, blocks, read_blocks: 1, devices: 1 }
 }
 
 fn threads() -> Backend {
