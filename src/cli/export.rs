@@ -24,8 +24,8 @@ use super::main::Outcome;
 
 pub fn run(arguments: &ExportArguments) -> Result<Outcome, Failure> {
     let table = match arguments.format {
-        ExportFormat::Parquet => parquet::run(arguments)?,
-        ExportFormat::Mcap => mcap::run(arguments)?,
+        ExportFormat::Parquet => self::parquet::run(arguments)?,
+        ExportFormat::Mcap => self::mcap::run(arguments)?,
     };
     table.print()?;
     Ok(Outcome::Done)

@@ -43,7 +43,7 @@ pub fn run(arguments: &QueryArguments) -> Result<Outcome, Failure> {
         members.extend(arguments.explain.then(|| ("explain".to_owned(), json!(true))));
     }
     // Before anything is read for it.
-    let picture = arguments.png.as_deref().map(NewFile::create).transpose()?;
+    let picture = arguments.png.as_deref().map(NewFile::begin).transpose()?;
     let client = connect(&arguments.server)?;
     let asked = now();
     let answer = client.action("query", &body)?.unwrap_or_default();

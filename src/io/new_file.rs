@@ -30,7 +30,7 @@ impl NewFile {
     ///
     /// # Errors
     /// `AlreadyExists` with the way out; what making directories and files says, with the path.
-    pub fn create(path: &Path) -> io::Result<Self> {
+    pub fn begin(path: &Path) -> io::Result<Self> {
         let (host, part) = (Host::default(), PathBuf::from(format!("{}.part", path.display())));
         refuse_existing(&host, path)?;
         let at = |error| named(path, error);
@@ -116,7 +116,7 @@ mod tests {
     fn a_file_is_there_whole_or_not_at_all() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a/b.png");
-        let mut new = NewFile::create(&path).unwrap();
+        let mut new = NewFile::begin(&path).unwrap();
         new.write_all(b"whale").unwrap();
         new.seek(SeekFrom::Start(2)).unwrap();
         new.write_all(b"o").unwrap();
@@ -124,18 +124,18 @@ mod tests {
         assert_eq!(new.finish().unwrap(), 5);
         assert_eq!(fs::read(&path).unwrap(), b"whole");
 
-        let refused = NewFile::create(&path).err().unwrap();
+        let refused = NewFile::begin(&path).err().unwrap();
         assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
         assert!(refused.to_string().contains("b.png is there already"), "{refused}");
 
         let other = directory.path().join("c.png");
-        drop(NewFile::create(&other).unwrap());
+        drop(NewFile::begin(&other).unwrap());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
 
-        let new = NewFile::create(&other).unwrap();
+        let new = NewFile::begin(&other).unwrap();
         fs::write(&other, b"somebody else's").unwrap();
         assert!(new.finish().is_err());
         assert_eq!(fs::read(&other).unwrap(), b"somebody else's");
-        assert!(NewFile::create(&path.join("below a file")).err().unwrap().to_string().contains("below a file"));
+        assert!(NewFile::begin(&path.join("below a file")).err().unwrap().to_string().contains("below a file"));
     }
 }

@@ -50,7 +50,7 @@ pub fn run(arguments: &ExportArguments) -> Result<Table, Failure> {
     let selection = selection(arguments)?;
     let path = path(&arguments.to, &locator);
     // Before anything is read for it.
-    let file = NewFile::create(&path)?;
+    let file = NewFile::begin(&path)?;
 
     let client = connect(&arguments.server)?;
     let mut info = client.info(&locator, range)?;
