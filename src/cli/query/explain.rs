@@ -28,8 +28,9 @@ pub fn explained(cost: &Value, asked_ns: u64) -> String {
     let share = |part: u64| part_of(part, chunks);
     line("", by_segment.to_string(), format!("skipped by time, segment or missing column{}", share(by_segment)));
     line("", by_statistics.to_string(), format!("skipped by their own statistics{}", share(by_statistics)));
-    match (told("chunks_read"), told("chunks_read_in_vain")) {
-        (Some(read), vain) => {
+    match told("chunks_read") {
+        Some(read) => {
+            let vain = told("chunks_matched").map(|matched| read.saturating_sub(matched));
             let vain = vain.map(|vain| format!(", {vain} of them in vain{}", part_of(vain, read))).unwrap_or_default();
             line("", read.to_string(), format!("read{}{vain}", share(read)));
             let rest = left.saturating_sub(read);
@@ -37,18 +38,22 @@ pub fn explained(cost: &Value, asked_ns: u64) -> String {
                 line("", rest.to_string(), "not reached: their topics had matched before".to_owned());
             }
         }
-        (None, _) => {
-            line("", left.to_string(), format!("left, read up to the first match of each topic{}", share(left)))
-        }
-    }
-    if let Some(pages) = told("pages").filter(|pages| *pages > 0) {
-        line("pages", pages.to_string(), "considered, in these chunks".to_owned());
-        let skipped = number("pages_skipped");
-        line("", skipped.to_string(), format!("skipped by their own statistics{}", part_of(skipped, pages)));
+        None => line("", left.to_string(), format!("left, read up to the first match of each topic{}", share(left))),
     }
 
     let (rows, matched) = (number("rows_read"), number("rows_matched"));
-    line("rows", rows.to_string(), "decoded and looked at".to_owned());
+    let by_pages = told("rows_skipped_by_pages");
+    let considered = rows + by_pages.unwrap_or_default();
+    if let Some(by_pages) = by_pages {
+        line("rows", considered.to_string(), "in these chunks, up to there".to_owned());
+        line(
+            "",
+            by_pages.to_string(),
+            format!("skipped by the statistics of their pages{}", part_of(by_pages, considered)),
+        );
+    }
+    let head = if by_pages.is_some() { "" } else { "rows" };
+    line(head, rows.to_string(), "decoded and looked at".to_owned());
     line("", matched.to_string(), format!("matched{}", part_of(matched, rows)));
     line("", rows.saturating_sub(matched).to_string(), "looked at in vain".to_owned());
 
@@ -104,10 +109,16 @@ mod tests {
 
     #[test]
     fn servers_that_tell_more_are_heard() {
-        let cost = json!({"chunks": 80, "chunks_skipped_by_statistics": 70, "chunks_read": 6, "chunks_read_in_vain": 1,
-            "pages": 60, "pages_skipped": 59});
+        let cost = json!({"chunks": 80, "chunks_skipped_by_statistics": 70, "chunks_read": 6, "chunks_matched": 5,
+            "rows_skipped_by_pages": 75, "rows_read": 25});
         let text = explained(&cost, 0);
-        for expected in ["6  read (7.5%), 1 of them in vain (16.7%)", "4  not reached", "59  skipped by their own"] {
+        for expected in [
+            "6  read (7.5%), 1 of them in vain (16.7%)",
+            "4  not reached",
+            "rows              100  in these chunks",
+            "75  skipped by the statistics of their pages (75.0%)",
+            "25  decoded and looked at",
+        ] {
             assert!(text.contains(expected), "{expected:?} is not in\n{text}");
         }
     }
