@@ -175,7 +175,22 @@ pub struct ExportArguments {
     pub server: ServerArguments,
 }
 
-const QUERY_EXAMPLES: &str = r#"Examples:
+/// All of the language: what stands on the arguments themselves is not shown.
+const QUERY_HELP: &str = r#"Fields:
+  Tag.path                   of rows, such as IMU.acceleration.x; of a list [0] one element, [?] any, [!] all of them
+  sequence.name  sequence.created  sequence.metadata.path
+  topic.name  topic.created  topic.metadata.path  topic.tag  topic.format
+
+Conditions on a field:
+  = != < <= > >= VALUE       a number, true, false, or a text in "double" or 'single' quotes
+  like "base_*"              a glob; ~ is the same
+  in (1, 2, 3)               between 1 and 2               outside 1 and 2
+  exists                     missing
+
+Joined by and, or, not and parentheses. Conditions on one tag hold on the same row; of several tags each holds on some row of the
+sequence.
+
+Examples:
   tessera query 'IMU.acceleration.x > 9.8 and sequence.metadata.vehicle = "red"'
   tessera query 'GPS.status.satellites < 4' --in drive_1 --windows 500ms     when, in windows
   tessera query 'IMU.acceleration.x > 9.8' --plot                            drawn, hits marked with ▲
@@ -186,11 +201,8 @@ const QUERY_EXAMPLES: &str = r#"Examples:
 On a pipe, topics and windows are one JSON object a line. A query without a hit is no failure; when that is because no topic
 has such a field or tag, standard error says so."#;
 
-/// Fields: Tag.path (list elements as [0], [?] any, [!] all), sequence.name, sequence.created, sequence.metadata.path, the same
-/// of topic, and topic.tag, topic.format. After them: = != < <= > >= VALUE, like "glob", in (…), between A and B, outside A and
-/// B, exists, missing. Joined by and, or, not and parentheses.
 #[derive(Debug, Args)]
-#[command(after_help = QUERY_EXAMPLES)]
+#[command(after_help = QUERY_HELP)]
 pub struct QueryArguments {
     /// What must hold; conditions on one tag on the same row
     pub expression: String,
