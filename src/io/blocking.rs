@@ -1,5 +1,6 @@
 //! Threads for system calls that block, awaitable from any executor.
 
+use std::fmt;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
@@ -20,6 +21,12 @@ type Job = Box<dyn FnOnce() + Send>;
 /// The queue has no cap of its own: it holds what its callers await, and each of them has its own limit.
 #[derive(Clone)]
 pub struct BlockingPool(Arc<Threads>);
+
+impl fmt::Debug for BlockingPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BlockingPool({} threads)", self.0.threads.len())
+    }
+}
 
 struct Threads {
     /// `None` once the threads are asked to end.

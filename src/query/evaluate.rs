@@ -4,6 +4,8 @@
 //! allocated per row. A path that a batch does not have is satisfied by no row.
 
 use std::ops::Range;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use arrow::array::Array;
 use arrow::array::ArrayRef;
@@ -27,15 +29,18 @@ use crate::model::Test;
 ///
 /// Cost: one pass over each column that is named, for each condition on it.
 pub fn hits(predicate: &Predicate, batch: &RecordBatch) -> BooleanBuffer {
+    hits_unless(predicate, batch, &AtomicBool::new(false))
+}
+
+/// The same; once `given_up` is set it ends soon, with bits that mean nothing.
+pub fn hits_unless(predicate: &Predicate, batch: &RecordBatch, given_up: &AtomicBool) -> BooleanBuffer {
     let rows = batch.num_rows();
+    let hits = |part| hits_unless(part, batch, given_up);
     match predicate {
-        Expression::All(parts) => {
-            parts.iter().fold(BooleanBuffer::new_set(rows), |all, part| &all & &hits(part, batch))
-        }
-        Expression::Any(parts) => {
-            parts.iter().fold(BooleanBuffer::new_unset(rows), |any, part| &any | &hits(part, batch))
-        }
-        Expression::Not(part) => !&hits(part, batch),
+        Expression::All(parts) => parts.iter().fold(BooleanBuffer::new_set(rows), |all, part| &all & &hits(part)),
+        Expression::Any(parts) => parts.iter().fold(BooleanBuffer::new_unset(rows), |any, part| &any | &hits(part)),
+        Expression::Not(part) => !&hits(part),
+        Expression::Leaf(_) if given_up.load(Relaxed) => BooleanBuffer::new_unset(rows),
         Expression::Leaf(ColumnTest { path, test }) => column_hits(path, test, batch),
     }
 }

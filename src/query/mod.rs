@@ -36,6 +36,7 @@ pub use ast::TagPredicate;
 pub use error::Problem;
 pub use error::QueryError;
 pub use evaluate::hits;
+pub use evaluate::hits_unless;
 pub use expression::ExpressionError;
 pub use expression::translate;
 pub use head::Head;

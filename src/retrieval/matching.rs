@@ -62,24 +62,23 @@ impl Matches {
             None => range,
         };
         let wire = plan::schema(&view)?;
-        let (schema, predicate) = (plain(&wire), predicate.map(|predicate| stored(predicate.clone(), &wire)));
-        let predicate = predicate.as_ref();
-        if predicate.is_some_and(|predicate| !query::may_hold(predicate, &schema)) {
+        let (schema, predicate) = (plain(&wire), predicate.map(|predicate| Arc::new(stored(predicate.clone(), &wire))));
+        if predicate.as_ref().is_some_and(|predicate| !query::may_hold(predicate, &schema)) {
             return none(topic);
         }
         let times = Projection::of(&schema, &[]).schema().clone();
         let shard = usize::from(view.head.shard.0);
-        let plan = match predicate {
-            Some(predicate) => Plan::matching(&*desk.catalog, view, range, Arc::new(predicate.clone())).await?,
+        let plan = match &predicate {
+            Some(predicate) => Plan::matching(&*desk.catalog, view, range, Arc::clone(predicate)).await?,
             None => Plan::make(&*desk.catalog, view, range).await?,
         };
         let mut request = plan.request(&desk.config);
         if request.segments.is_empty() {
             return none(topic);
         }
-        let columns = Some(predicate.map_or_else(Vec::new, query::columns));
-        let predicate = predicate.cloned();
-        let filter = Arc::new(Filter { predicate, columns, output: Some(times), shard, ..Filter::default() });
+        let columns = Some(predicate.as_deref().map_or_else(Vec::new, query::columns));
+        let (judges, output) = (desk.judges.clone(), Some(times));
+        let filter = Arc::new(Filter { predicate, judges, columns, output, shard, ..Filter::default() });
         let chunks = request.segments.iter().map(|segment| u64::from(segment.chunks)).sum();
         request.filter = Some(filter.clone());
         let opened = desk.shards.open_reader(request).await;

@@ -17,6 +17,7 @@ use crate::model::TimeRange;
 use crate::model::TopicId;
 use crate::model::TopicName;
 use crate::model::TopicView;
+use crate::query;
 use crate::shard::Filter;
 use crate::shard::ReadRequest;
 use crate::shard::Window;
@@ -116,7 +117,9 @@ impl Plan {
     }
 }
 
-/// Segments with rows that a filter lets through.
+/// Segments with rows that a filter lets through, in the times that it lets through.
+///
+/// * `schema`: that the rows are stored in.
 ///
 /// # Errors
 /// As [`Plan::make`].
@@ -125,9 +128,13 @@ pub(super) async fn for_filter(
     view: TopicView,
     range: TimeRange,
     filter: &Filter,
+    schema: &SchemaRef,
 ) -> Result<Plan, RetrievalError> {
+    let own = |predicate| query::may_hold(predicate, schema).then(|| query::time_range(predicate)).flatten();
+    let inside = filter.predicate.as_deref().map_or(Some(range), |predicate| range.intersection(&own(predicate)?));
+    let Some(range) = inside else { return Ok(Plan { view, range, segments: Vec::new() }) };
     match &filter.predicate {
-        Some(predicate) => Plan::matching(catalog, view, range, Arc::new(predicate.clone())).await,
+        Some(predicate) => Plan::matching(catalog, view, range, Arc::clone(predicate)).await,
         None => Plan::make(catalog, view, range).await,
     }
 }

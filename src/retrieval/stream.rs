@@ -24,6 +24,7 @@ use crate::catalog::Page;
 use crate::catalog::Visibility;
 use crate::chunk::Projection;
 use crate::chunk::plain;
+use crate::io::BlockingPool;
 use crate::model::FoundSequence;
 use crate::model::Locator;
 use crate::model::SearchCost;
@@ -60,34 +61,45 @@ pub(super) struct Desk {
     pub(super) config: RetrievalConfig,
     /// Topics that queries of all clients read at a time.
     pub(super) searching: Semaphore,
+    /// Threads that decide what takes long, for all shards.
+    pub(super) judges: Option<BlockingPool>,
     /// Queries that are taken apart and answered at a time.
     asking: Semaphore,
 }
+
+/// Few enough to leave a small machine to those who record.
+const JUDGES: usize = 1;
 
 /// Queries of all clients at a time: each may take some 16 MiB beside the rows it reads. More wait, at most as long as a query
 /// may take.
 const QUERIES_AT_ONCE: usize = 32;
 
 /// What a selection makes of a topic's rows, and the schema they have then.
-fn selected(view: &TopicView, schema: &SchemaRef, selection: Selection) -> Result<(Filter, SchemaRef), RetrievalError> {
+fn selected(
+    desk: &Desk,
+    view: &TopicView,
+    schema: &SchemaRef,
+    selection: Selection,
+) -> Result<(Filter, SchemaRef), RetrievalError> {
     let (topic, tag) = (view.head.name.clone(), view.head.tag.as_str());
     if let Some(rows) = &selection.rows
         && rows.tag != tag
     {
         return Err(RetrievalError::ForeignTag { topic, tag: tag.to_owned(), asked: rows.tag.clone() });
     }
-    let predicate = selection.rows.map(|rows| stored(rows.predicate, schema));
+    let predicate = selection.rows.map(|rows| Arc::new(stored(rows.predicate, schema)));
     let unknown = |column| RetrievalError::NoColumn { topic, column };
     let columns = selection.columns.map(|columns| travelling(columns, schema)).transpose().map_err(unknown)?;
     let of = |schema: &SchemaRef| columns.as_ref().map(|columns| Projection::of(schema, columns).schema().clone());
     let (sent, output) = (of(schema), of(&plain(schema)));
     let columns = columns.map(|columns| {
-        let of_rows = predicate.iter().flat_map(query::columns);
+        let of_rows = predicate.iter().flat_map(|predicate| query::columns(predicate));
         columns.into_iter().chain(of_rows).collect()
     });
     let schema = sent.unwrap_or_else(|| schema.clone());
     let shard = usize::from(view.head.shard.0);
-    Ok((Filter { predicate, columns, output, shard, ..Filter::default() }, schema))
+    let judges = desk.judges.clone();
+    Ok((Filter { predicate, judges, columns, output, shard, ..Filter::default() }, schema))
 }
 
 /// A read under way.
@@ -101,7 +113,10 @@ pub struct Reading {
 impl Retrieval {
     pub fn new(catalog: Arc<dyn Catalog>, shards: Shards, config: RetrievalConfig) -> Self {
         let (searching, asking) = (Semaphore::new(search::TOPICS_AT_ONCE), Semaphore::new(QUERIES_AT_ONCE));
-        Self { desk: Arc::new(Desk { catalog, shards, config, searching, asking }) }
+        let judges = BlockingPool::new("judge", JUDGES);
+        let judges = judges.inspect_err(|error| tracing::warn!(%error, "queries are decided on the shards"));
+        let judges = judges.ok();
+        Self { desk: Arc::new(Desk { catalog, shards, config, searching, asking, judges }) }
     }
 
     /// One page of all sequences by name, those behind `after`; `next` is `None` on the last page.
@@ -216,8 +231,10 @@ impl Retrieval {
                 (Plan::make(&**catalog, view.clone(), range).await?.request(config), schema)
             }
             selection => {
-                let (filter, schema) = selected(&view, &schema, selection)?;
-                let mut request = plan::for_filter(&**catalog, view.clone(), range, &filter).await?.request(config);
+                let stored = plain(&schema);
+                let (filter, schema) = selected(&self.desk, &view, &schema, selection)?;
+                let plan = plan::for_filter(&**catalog, view.clone(), range, &filter, &stored).await?;
+                let mut request = plan.request(config);
                 request.filter = Some(Arc::new(filter));
                 (request, schema)
             }

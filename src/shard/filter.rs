@@ -1,19 +1,24 @@
 //! Which rows and columns of a topic are wanted, and what it took to find them.
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use arrow::array::BooleanArray;
 use arrow::array::BooleanBufferBuilder;
 use arrow::array::RecordBatch;
+use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
 use crate::chunk::project;
+use crate::io::BlockingPool;
 use crate::model::ChunkRecord;
 use crate::model::Predicate;
+use crate::model::Test;
 use crate::model::may_match;
 use crate::query;
 use crate::store::ChunkReader;
@@ -23,7 +28,9 @@ use crate::store::FetchError;
 #[derive(Debug, Default)]
 pub struct Filter {
     /// `None`: every row.
-    pub predicate: Option<Predicate>,
+    pub predicate: Option<Arc<Predicate>>,
+    /// Threads for what may take long to decide, so that a shard's other work does not wait for it; `None`: there are none.
+    pub judges: Option<BlockingPool>,
     /// Paths of the columns that are read; `None`: all.
     pub columns: Option<Vec<Vec<String>>>,
     /// What is left of them once rows are chosen; `None`: all that is read.
@@ -31,6 +38,28 @@ pub struct Filter {
     /// The shard that owns the topic.
     pub shard: usize,
     pub tally: Tally,
+}
+
+/// Rows up to this size are decided on the shard, with at most so many conditions.
+const SMALL_BYTES: usize = 16 << 10;
+const FEW: usize = 8;
+
+/// Patterns over long texts take a thousand times as long as numbers.
+fn may_take_long(predicate: &Predicate, batch: &RecordBatch) -> bool {
+    let mut leaves = predicate.leaves();
+    let few = predicate.leaves().nth(FEW).is_none();
+    let has_pattern = leaves.any(|leaf| matches!(leaf.test, Test::Match(_)));
+    (has_pattern || !few) && !(few && batch.get_array_memory_size() <= SMALL_BYTES)
+}
+
+/// Says so to whoever decides once nobody waits for it.
+#[derive(Default)]
+struct GivenUp(Arc<AtomicBool>);
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
 }
 
 /// Counts over one read.
@@ -67,26 +96,52 @@ impl Filter {
         Ok(Some(wanted))
     }
 
+    /// One bit per row; `None` when every row is wanted.
+    ///
+    /// # Errors
+    /// [`ArrowError::ExternalError`] when the threads that judge are gone.
+    async fn judge(&self, batch: &RecordBatch) -> Result<Option<BooleanBuffer>, ArrowError> {
+        let Some(predicate) = &self.predicate else { return Ok(None) };
+        let Some(judges) = self.judges.as_ref().filter(|_| may_take_long(predicate, batch)) else {
+            return Ok(Some(query::hits(predicate, batch)));
+        };
+        let reader = GivenUp::default();
+        let (predicate, batch, given_up) = (Arc::clone(predicate), batch.clone(), Arc::clone(&reader.0));
+        let hits = judges.run(move || Ok(query::hits_unless(&predicate, &batch, &given_up))).await;
+        hits.map(Some).map_err(|gone| ArrowError::ExternalError(Box::new(gone)))
+    }
+
     /// Which rows satisfy it, as a part of more: `start` rows before them, and up to `rows` behind, are none.
-    pub(super) fn hits(&self, batch: &RecordBatch, start: usize, rows: usize) -> BooleanArray {
+    ///
+    /// # Errors
+    /// As [`Self::judge`].
+    pub(super) async fn hits(
+        &self,
+        batch: &RecordBatch,
+        start: usize,
+        rows: usize,
+    ) -> Result<BooleanArray, ArrowError> {
         self.tally.rows.fetch_add(batch.num_rows() as u64, Relaxed);
         let mut hits = BooleanBufferBuilder::new(rows);
         hits.append_n(start, false);
-        match &self.predicate {
-            Some(predicate) => hits.append_buffer(&query::hits(predicate, batch)),
+        match self.judge(batch).await? {
+            Some(own) => hits.append_buffer(&own),
             None => hits.append_n(batch.num_rows(), true),
         }
         hits.append_n(rows - hits.len(), false);
         let hits = BooleanArray::new(hits.finish(), None);
         self.tally.hits.fetch_add(hits.true_count() as u64, Relaxed);
-        hits
+        Ok(hits)
     }
 
     /// The rows that satisfy it.
-    pub(super) fn apply(&self, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+    ///
+    /// # Errors
+    /// As [`Self::judge`].
+    pub(super) async fn apply(&self, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
         self.tally.rows.fetch_add(batch.num_rows() as u64, Relaxed);
         let mut batch = batch;
-        let hits = self.predicate.as_ref().map(|predicate| BooleanArray::new(query::hits(predicate, &batch), None));
+        let hits = self.judge(&batch).await?.map(|hits| BooleanArray::new(hits, None));
         if let Some(output) = &self.output {
             batch = project(&batch, output)?;
         }

@@ -89,7 +89,7 @@ impl Late {
     ///
     /// # Errors
     /// [`SourceError`].
-    pub fn choose(
+    pub async fn choose(
         &mut self,
         layout: &ChunkLayout,
         selection: &Selection,
@@ -98,7 +98,7 @@ impl Late {
         batch: &RecordBatch,
     ) -> Result<Chosen, SourceError> {
         let inside = layout.rows_inside(batch, range).map_err(FetchError::from)?;
-        let hits = filter.hits(&batch.slice(inside.start, inside.len()), inside.start, batch.num_rows());
+        let hits = filter.hits(&batch.slice(inside.start, inside.len()), inside.start, batch.num_rows()).await?;
         let rows = selection.rows();
         let has = |page: &Range<u64>| {
             let (start, len) = ((page.start - rows.start) as usize, (page.end - page.start) as usize);

@@ -278,7 +278,7 @@ impl Source {
         let raw = self.chunk.fetch_bytes(&portion.selection);
         let permit = budget.fetch(usize::try_from(raw).unwrap_or(usize::MAX)).await;
         let bytes = self.chunk.fetch(&portion.selection).await?;
-        let rows = self.decode(&portion, &bytes, memory)?;
+        let rows = self.decode(&portion, &bytes, memory).await?;
         drop((bytes, permit));
         self.take(portion, room, rows, budget, memory).await
     }
@@ -294,12 +294,12 @@ impl Source {
             // A task that panicked has been logged; its bytes are read again here.
             Err(_) => self.chunk.fetch(&portion.selection).await?,
         };
-        let rows = self.decode(&portion, &bytes, memory)?;
+        let rows = self.decode(&portion, &bytes, memory).await?;
         drop((bytes, raw));
         self.take(portion, room, rows, budget, memory).await
     }
 
-    fn decode(&mut self, portion: &Portion, bytes: &SparseBytes, memory: &Recycler) -> Result<Rows, SourceError> {
+    async fn decode(&mut self, portion: &Portion, bytes: &SparseBytes, memory: &Recycler) -> Result<Rows, SourceError> {
         let layout = self.chunk.layout();
         let decode = |selection: &Selection| layout.decode(selection, bytes, memory).map_err(FetchError::from);
         let selection = &portion.selection;
@@ -307,12 +307,12 @@ impl Source {
             (None, _) => Rows::Whole(decode(selection)?),
             (Some(filter), Some(late)) if portion.early => {
                 let batch = decode(&selection.whole())?;
-                Rows::Chosen(late.choose(layout, selection, &self.range, filter, &batch)?)
+                Rows::Chosen(late.choose(layout, selection, &self.range, filter, &batch).await?)
             }
             (Some(filter), late) => {
                 let batch = decode(selection)?;
                 let rows = batch.num_rows();
-                let batch = filter.apply(batch)?;
+                let batch = filter.apply(batch).await?;
                 late.iter_mut().for_each(|late| late.read_at_once(rows, batch.num_rows()));
                 Rows::Whole(batch)
             }
