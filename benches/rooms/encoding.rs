@@ -41,7 +41,6 @@ pub fn cases(scale: Scale) -> Vec<Case> {
     let blobs = move || rows::blobs(scale.pick(4, 64));
     let sweeps = move || rows::sweeps(scale.pick(2, 32));
     let readings = move || rows::readings(scale.pick(8, 128), 10_000);
-    let few = move || rows::readings(scale.pick(400, 12_800), 100);
     // Payloads are written directly whatever the effort, so only small rows are packed.
     vec![
         // The second of a pair leaves out what it costs to look at values, for skipping.
@@ -51,8 +50,6 @@ pub fn cases(scale: Scale) -> Vec<Case> {
         pages("bare-pages/lidar", 0xcdc8_63d7_4840_b6fb, sweeps, Looks::Away),
         pages("pages/imu10k", 0xc520_3b54_7f66_ac2c, readings, Looks::AtValues),
         pages("bare-pages/imu10k", 0xc520_3b54_7f66_ac2c, readings, Looks::Away),
-        pages("pages/imu100", 0, few, Looks::AtValues),
-        pages("bare-pages/imu100", 0, few, Looks::Away),
         encode("encode/blobs", 0x15b1_eb91_2a99_2040, blobs, Effort::Direct),
         encode("encode/lidar", 0x74f1_9a02_248e_1cd6, sweeps, Effort::Direct),
         encode("encode/imu10k", 0x5e4f_b03b_9e7e_4789, readings, Effort::Direct),
@@ -92,7 +89,7 @@ fn pages(name: &'static str, digest: u64, make: impl Make, looks: Looks) -> Case
     })
 }
 
-/// All that a shard does to a chunk's bytes: pages, one copy, the checksum of what was copied, and the trailer.
+/// What a shard does to a chunk's bytes: pages, one copy, the checksum of what was copied, and the trailer; without zones.
 fn encode(name: &'static str, digest: u64, make: impl Make, effort: Effort) -> Case {
     Case::new(name, digest, move || {
         let batches = make();
@@ -105,11 +102,6 @@ fn encode(name: &'static str, digest: u64, make: impl Make, effort: Effort) -> C
                 let mut encoder = encoder(&groups);
                 let mut hasher = BlockHasher::new(rows::chunk());
                 for piece in groups.iter().flat_map(|group| row_group(&mut encoder, group, effort).into_iter()) {
-                    let at = file.len();
-                    file.extend_from_slice(piece.as_slice());
-                    hasher.update(&file[at..]);
-                }
-                for piece in encoder.last() {
                     let at = file.len();
                     file.extend_from_slice(piece.as_slice());
                     hasher.update(&file[at..]);

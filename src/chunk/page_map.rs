@@ -175,13 +175,13 @@ impl ChunkLayout {
         let all = 0..rows;
         let wanted = wanted.unwrap_or_else(|| vec![all]);
         let mut first = 0;
-        let mut of_group = |group: &RowGroupInfo| {
+        let of_group = |group: &RowGroupInfo| {
             let (start, end) = (first, first + group.rows);
             first = end;
             let inside = wanted.iter().skip_while(|rows| rows.end <= start).take_while(|rows| rows.start < end);
             inside.map(|rows| rows.start.max(start) - start..rows.end.min(end) - start).collect()
         };
-        self.row_groups.iter().map(|group| of_group(group)).collect()
+        self.row_groups.iter().map(of_group).collect()
     }
 
     fn index(&self) -> Option<&dyn PageIndexProvider> {

@@ -311,7 +311,7 @@ mod tests {
             [entry(Some((0, 9)), 0), entry(None, Entry::NULLS), entry(Some((-5, 9)), 0), entry(Some((7, 7)), 0)];
         let (bytes, _) = section(&entries, 10);
         assert_eq!(rows_that_may_hold(&bytes, 40, &equals(7)), Some(vec![0..10, 20..40]));
-        assert_eq!(rows_that_may_hold(&bytes, 40, &equals(-5)), Some(vec![20..30]));
+        assert_eq!(rows_that_may_hold(&bytes, 40, &equals(-5)), Some(vec![Range { start: 20, end: 30 }]));
         assert_eq!(rows_that_may_hold(&bytes, 40, &equals(10)), Some(vec![]));
         assert_eq!(rows_that_may_hold(&bytes, 41, &equals(7)), None, "of another chunk");
         for len in 0..bytes.len() {

@@ -339,8 +339,7 @@ impl Scene<'_> {
             Err(_) => return Ok(None),
         };
         match found {
-            Ok(None) => Ok(None),
-            Ok(Some(times)) => Ok(Some((index, self.with_times.then_some(times)))),
+            Ok(times) => Ok(times.map(|times| (index, self.with_times.then_some(times)))),
             Err(error) if is_gone(&error) => Ok(None),
             Err(error) => Err(error),
         }
