@@ -88,18 +88,22 @@ pub async fn forget_session(device: &dyn BlockDevice, session: SessionId) -> io:
     sync(device).await
 }
 
-/// The files of a topic that was deleted are gone. Not synced: a tombstone that comes back goes with its session.
+/// The files of a topic that was deleted are gone: so goes its tombstone.
 ///
 /// # Errors
 /// Whatever the device says; may be repeated.
 pub async fn forget_topic(device: &dyn BlockDevice, session: SessionId, topic: TopicId) -> io::Result<()> {
     let (place, tombstone) = (path::topic_tombstones(session), path::topic_tombstone(session, topic));
     gone_is_fine(device.unlink(&tombstone).await).map_err(failed("removing", &tombstone))?;
-    match device.remove_directory(&place).await {
+    let changed = match device.remove_directory(&place).await {
         // Others are deleted, too.
-        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
-        removed => gone_is_fine(removed).map_err(failed("removing", &place)),
-    }
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => &*place,
+        removed => {
+            gone_is_fine(removed).map_err(failed("removing", &place))?;
+            Path::new(path::MANIFESTS_DIRECTORY)
+        }
+    };
+    gone_is_fine(device.sync_directory(changed).await).map_err(failed("syncing", changed))
 }
 
 async fn sync(device: &dyn BlockDevice) -> io::Result<()> {
