@@ -42,7 +42,9 @@ pub(super) fn replace(host: &Host, first: &Path, rebuilt: &Path) -> Result<Optio
 /// * `goes_on`: an earlier run has moved a part of it, to the last of these places.
 fn aside(host: &Host, place: &Path, goes_on: bool) -> PathBuf {
     let numbered = |n: u32| place.join(format!("before-rebuild-{n}"));
-    let free = (1..u32::MAX).find(|n| !is_there(host, &numbered(*n))).unwrap_or(u32::MAX);
+    // One that is empty was made by a run that ended before it moved anything.
+    let is_used = |n: &u32| host.has_entries(&numbered(*n)).unwrap_or(true);
+    let free = (1..u32::MAX).find(|n| !is_used(n)).unwrap_or(u32::MAX);
     numbered(if goes_on { free.saturating_sub(1).max(1) } else { free })
 }
 
