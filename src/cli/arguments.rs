@@ -38,6 +38,8 @@ pub enum Command {
     Finalize(FinalizeArguments),
     /// Delete an open session whose writer is gone, with everything in it
     Discard(DiscardArguments),
+    /// Say whether a server runs on these data directories, and what reading all that is stored again last found
+    Status(ConfigArguments),
     /// Check every chunk of a stopped server's data directories against the catalog and its checksums
     Verify(ConfigArguments),
     /// Look after the catalog of a stopped server

@@ -23,6 +23,7 @@ use super::ls;
 use super::query;
 use super::rescue;
 use super::serve;
+use super::status;
 use super::verify;
 
 /// How a command ended.
@@ -98,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Finalize(arguments) => rescue::finalize(arguments),
         Command::Discard(arguments) => rescue::discard(arguments),
         Command::Catalog(CatalogCommand::Rebuild(arguments)) => catalog::rebuild(arguments),
+        Command::Status(arguments) => status::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
     };

@@ -16,6 +16,7 @@ mod plot;
 mod query;
 mod rescue;
 mod serve;
+mod status;
 mod verify;
 
 pub use main::main;

@@ -12,6 +12,7 @@ use crate::io::LockError;
 use crate::io::is_directory_held;
 
 use super::mount;
+use super::scrub::ScrubState;
 
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
@@ -47,6 +48,26 @@ pub fn order_sealer(config: &Config) -> Result<OrderSealer, OperatorError> {
         Ok(key) => Ok(OrderSealer::new(key)),
         Err(cause) => Err(OperatorError::Unreadable { path: path.clone(), cause }),
     }
+}
+
+/// What data directories say while a server runs on them, or none.
+pub struct DirectoryStatus {
+    /// The one with the catalog.
+    pub directory: PathBuf,
+    pub running: bool,
+    /// `None` before the first pass, and when the file cannot be read.
+    pub scrub: Option<ScrubState>,
+}
+
+/// Looks at the data directories from outside. Changes nothing.
+///
+/// # Errors
+/// [`OperatorError`]
+pub fn look(config: &Config) -> Result<DirectoryStatus, OperatorError> {
+    let directory = find(&config.storage.data_dirs)?;
+    let file = mount::catalog_file(directory);
+    let scrub = ScrubState::read(file.parent().unwrap_or(directory)).ok();
+    Ok(DirectoryStatus { directory: directory.clone(), running: is_directory_held(directory)?, scrub })
 }
 
 /// The directory that has the catalog.

@@ -1,7 +1,8 @@
 //! Reading again what is stored, for as long as the server runs: a disk that loses bytes says nothing until they are read.
 //!
-//! Where it is lies in `scrub.json` beside the catalog, so that a restart goes on; a crash loses a minute of it at most, and a
-//! file that cannot be read begins anew. What is found is logged and becomes a notification of the topic.
+//! A pass looks at the catalog's own file a table at a time, then at every session: its chunks, and its manifest held against the
+//! catalog. Where it is and what it found lies in `scrub.json` beside the catalog, so that a restart goes on and `tessera status`
+//! can tell; a crash loses a minute of it at most. What is found is logged and becomes a notification of the topic or sequence.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -9,26 +10,31 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
-use serde::Deserialize;
-use serde::Serialize;
-
 use crate::catalog::Catalog;
+use crate::catalog::CatalogError;
 use crate::catalog::OpenStore;
 use crate::catalog::Visibility;
 use crate::config::ScrubConfig;
-use crate::io::Host;
 use crate::io::now;
 use crate::io::wall_ns;
 use crate::model::ChunkRecord;
 use crate::model::Notification;
 use crate::model::NotificationTarget;
+use crate::model::SessionHead;
 use crate::model::SessionId;
+use crate::model::SessionState;
 use crate::model::TimeRange;
-use crate::model::TopicId;
-use crate::model::TopicName;
+use crate::model::TopicHead;
+use crate::session::verify_manifest;
 use crate::shard::ScrubRequest;
 use crate::shard::ShardError;
 use crate::shard::Shards;
+
+pub use state::Finding;
+pub use state::ScrubState;
+pub use state::Scrubbed;
+
+mod state;
 
 /// Sessions and segments asked for at a time.
 const PAGE: u32 = 64;
@@ -42,23 +48,8 @@ const PAUSE: Duration = Duration::from_secs(60);
 /// The slowest pace: a small archive is done in minutes.
 const BYTES_PER_S_MIN: u64 = 1 << 20;
 
-const POSITION_FILE: &str = "scrub.json";
-const POSITION_BYTES_MAX: u64 = 4096;
-
-/// How far the pass is: behind this many chunks of the session with this number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-struct Position {
-    session: i64,
-    chunks: u64,
-}
-
-/// What one pass did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Scrubbed {
-    pub chunks: u64,
-    pub bytes: u64,
-    pub damaged: u64,
-}
+/// What helps against a damaged catalog.
+const REMEDY: &str = "with the server stopped, `tessera catalog rebuild` makes the catalog again from the files";
 
 pub struct Scrub {
     catalog: Arc<dyn Catalog>,
@@ -66,7 +57,7 @@ pub struct Scrub {
     shards: Shards,
     config: ScrubConfig,
     directory: PathBuf,
-    position: Position,
+    state: ScrubState,
     kept: Instant,
 }
 
@@ -79,9 +70,8 @@ impl Scrub {
         config: ScrubConfig,
         directory: &Path,
     ) -> Self {
-        let read = Host::default().read_small(&directory.join(POSITION_FILE), POSITION_BYTES_MAX).ok();
-        let position = read.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        Self { catalog, store, shards, config, directory: directory.to_owned(), position, kept: now() }
+        let state = ScrubState::read(directory).unwrap_or_default();
+        Self { catalog, store, shards, config, directory: directory.to_owned(), state, kept: now() }
     }
 
     /// One pass after the other, until it is dropped.
@@ -94,6 +84,7 @@ impl Scrub {
                 Ok(done) if done.chunks > 0 => tracing::info!(
                     chunks = done.chunks,
                     bytes = done.bytes,
+                    manifests = done.manifests,
                     damaged = done.damaged,
                     "everything stored was read again"
                 ),
@@ -110,23 +101,61 @@ impl Scrub {
     /// # Errors
     /// [`ShardError`]; the next one goes on from there.
     pub async fn pass(&mut self) -> Result<Scrubbed, ShardError> {
-        let (mut done, pace) = (Scrubbed::default(), self.pace().await?);
+        let pace = self.pace().await?;
+        self.state.begin();
+        if !self.state.catalog {
+            self.catalog_file().await?;
+            self.state.catalog = true;
+        }
         loop {
-            let before = self.position.session.saturating_sub(i64::from(self.position.chunks > 0));
+            let before = self.state.session.saturating_sub(i64::from(self.state.chunks > 0));
             let page = self.store.sessions_after(before, PAGE).await?;
             if page.is_empty() {
                 break;
             }
             for (number, session) in page {
-                let skip = if number == self.position.session { self.position.chunks } else { 0 };
-                self.session(number, session, skip, pace, &mut done).await?;
-                self.position = Position { session: number, chunks: 0 };
+                let skip = if number == self.state.session { self.state.chunks } else { 0 };
+                self.session(number, session, skip, pace).await?;
+                self.state.at(number, 0);
                 self.keep(KEEP);
             }
         }
-        self.position = Position::default();
+        let done = self.state.end();
         self.keep(Duration::ZERO);
         Ok(done)
+    }
+
+    /// The catalog's own pages and references, a table at a time: nobody waits long for a reader of it.
+    async fn catalog_file(&mut self) -> Result<(), ShardError> {
+        let tables = match self.store.tables().await {
+            Err(error) => return self.found_in_catalog("list of tables", error),
+            Ok(tables) => tables,
+        };
+        for table in tables {
+            match self.store.check_table(table.clone()).await {
+                Err(error) => self.found_in_catalog(&table, error)?,
+                Ok(damage) => damage.into_iter().for_each(|line| self.tell_catalog(&table, &line)),
+            }
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// What is no damage.
+    fn found_in_catalog(&mut self, part: &str, error: CatalogError) -> Result<(), ShardError> {
+        match error {
+            CatalogError::NotFound { .. } => Ok(()), // deleted meanwhile
+            CatalogError::Corrupt { .. } => {
+                self.tell_catalog(part, &error.to_string());
+                Ok(())
+            }
+            other => Err(other.into()),
+        }
+    }
+
+    fn tell_catalog(&mut self, part: &str, why: &str) {
+        tracing::error!(part, why, "the catalog is damaged: {REMEDY}");
+        self.state.current.found("catalog", part, &format!("{why}; {REMEDY}"));
     }
 
     async fn session(
@@ -135,34 +164,37 @@ impl Scrub {
         session: SessionId,
         skip: u64,
         bytes_per_s: u64,
-        done: &mut Scrubbed,
     ) -> Result<(), ShardError> {
+        let view = match self.catalog.session(session).await {
+            Ok(view) => view,
+            Err(error) => return self.found_in_catalog(&format!("session {session}"), error),
+        };
         let mut seen = 0;
-        let Ok(view) = self.catalog.session(session).await else { return Ok(()) }; // deleted meanwhile
-        for topic in view.topics {
-            let mut cursor = None;
+        for topic in &view.topics {
+            let (head, mut cursor) = (&topic.head, None);
             loop {
-                let Ok(page) = self.catalog.segments(topic.head.id, TimeRange::ALL, cursor, PAGE).await else { break };
+                let page = match self.catalog.segments(head.id, TimeRange::ALL, cursor, PAGE).await {
+                    Ok(page) => page,
+                    Err(error) => {
+                        self.found_in_catalog(&format!("topic {}", head.name), error)?;
+                        break;
+                    }
+                };
                 for segment in page.items {
-                    for record in self.catalog.directory(segment.key).await.unwrap_or_default() {
+                    let records = match self.catalog.directory(segment.key).await {
+                        Ok(records) => records,
+                        Err(error) => {
+                            self.found_in_catalog(&format!("topic {}", head.name), error)?;
+                            continue;
+                        }
+                    };
+                    for record in records {
                         seen += 1;
                         if seen <= skip {
                             continue;
                         }
-                        done.chunks += 1;
-                        done.bytes += record.file_bytes;
-                        let request = ScrubRequest { session, record: record.clone(), bytes_per_s };
-                        match self.shards.scrub(request).await {
-                            Ok(Ok(())) => {}
-                            Ok(Err(error)) => {
-                                let at = (topic.head.id, &topic.head.name);
-                                done.damaged += u64::from(self.tell(at, &record, &error.to_string()).await);
-                            }
-                            // Somebody left it out: it is looked at when it is there again.
-                            Err(ShardError::DeviceMissing(_)) => {}
-                            Err(error) => return Err(error),
-                        }
-                        self.position = Position { session: number, chunks: seen };
+                        self.chunk(session, head, record, bytes_per_s).await?;
+                        self.state.at(number, seen);
                         self.keep(KEEP);
                     }
                 }
@@ -172,26 +204,81 @@ impl Scrub {
                 }
             }
         }
+        if view.head.state == SessionState::Final {
+            self.manifest(&view.head).await?;
+        }
         Ok(())
     }
 
-    /// Returns whether it was damage: a topic that was deleted meanwhile has none.
-    async fn tell(&self, (topic, name): (TopicId, &TopicName), record: &ChunkRecord, why: &str) -> bool {
-        if self.catalog.topic_by_id(topic, Visibility::All).await.is_err() {
-            return false;
+    async fn chunk(
+        &mut self,
+        session: SessionId,
+        topic: &TopicHead,
+        record: ChunkRecord,
+        bytes_per_s: u64,
+    ) -> Result<(), ShardError> {
+        let ChunkRecord { chunk, bounds, file_bytes, .. } = record;
+        self.state.current.chunks += 1;
+        self.state.current.bytes += file_bytes;
+        let why = match self.shards.scrub(ScrubRequest { session, record, bytes_per_s }).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            // Somebody left it out: it is looked at when it is there again.
+            Err(ShardError::DeviceMissing(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        // A topic that was deleted meanwhile has no damage.
+        if self.catalog.topic_by_id(topic.id, Visibility::All).await.is_err() {
+            return Ok(());
         }
-        tracing::error!(topic = %name, chunk = %record.chunk, why, "a stored chunk is damaged: reading it says DATA_LOSS");
-        let target = NotificationTarget::Topic(name.clone());
-        let told = self.catalog.notifications(&target).await.unwrap_or_default();
-        let id = record.chunk.to_string();
-        if !told.iter().any(|notification| notification.message.contains(&id)) {
-            let (first, last) = (record.bounds.first, record.bounds.last);
-            let message = format!("rows from {first} to {last} are damaged on the disk: {why}");
-            if let Err(error) = self.catalog.notify(&target, Notification { message, created_at_ns: wall_ns() }).await {
-                tracing::warn!(topic = %name, %error, "the damage could not be noted with its topic");
+        let (name, part) = (&topic.name, format!("chunk {chunk}"));
+        tracing::error!(topic = %name, %chunk, why, "a stored chunk is damaged: reading it says DATA_LOSS");
+        self.state.current.found(&name.to_string(), &part, &why);
+        let message = format!("rows from {} to {} are damaged on the disk: {why}", bounds.first, bounds.last);
+        self.note(NotificationTarget::Topic(name.clone()), &chunk.to_string(), message).await;
+        Ok(())
+    }
+
+    /// The manifest of a final session, held against the catalog.
+    async fn manifest(&mut self, head: &SessionHead) -> Result<(), ShardError> {
+        let (session, name) = (head.id, &head.sequence_name);
+        let why = match self.shards.read_manifest(session).await {
+            Ok(bytes) => match self.catalog.sequence(name, Visibility::All).await {
+                Ok(sequence) => verify_manifest(&*self.catalog, &sequence, session, &bytes).await.err(),
+                Err(error) => return self.found_in_catalog(&format!("sequence {name}"), error),
             }
+            .map(|error| error.to_string()),
+            Err(error @ ShardError::Io(_)) => Some(error.to_string()),
+            Err(ShardError::DeviceMissing(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        self.state.current.manifests += 1;
+        let Some(why) = why else { return Ok(()) };
+        // A session that was deleted meanwhile has none.
+        if self.catalog.session(session).await.is_err() {
+            return Ok(());
         }
-        true
+        tracing::error!(sequence = %name, %session, why, "the manifest of a session is damaged: the catalog alone knows it");
+        self.state.current.found(&name.to_string(), &format!("manifest of session {session}"), &why);
+        let message = format!(
+            "the manifest of session {session} is damaged on the disk: {why}. Everything can be read, while the catalog is whole: it \
+             could not be made again from the files"
+        );
+        self.note(NotificationTarget::Sequence(name.clone()), &session.to_string(), message).await;
+        Ok(())
+    }
+
+    /// Notes damage with its topic or sequence, once.
+    ///
+    /// * `id`: what is damaged; a part of the message.
+    async fn note(&self, target: NotificationTarget, id: &str, message: String) {
+        let told = self.catalog.notifications(&target).await.unwrap_or_default();
+        if told.iter().any(|notification| notification.message.contains(id)) {
+            return;
+        }
+        if let Err(error) = self.catalog.notify(&target, Notification { message, created_at_ns: wall_ns() }).await {
+            tracing::warn!(?target, %error, "the damage could not be noted");
+        }
     }
 
     /// Bytes a second that bring everything in one period.
@@ -211,9 +298,7 @@ impl Scrub {
             return;
         }
         self.kept = now();
-        let written = serde_json::to_vec(&self.position).map_err(std::io::Error::from);
-        let written = written.and_then(|bytes| Host::default().write_small(&self.directory, POSITION_FILE, &bytes));
-        if let Err(error) = written {
+        if let Err(error) = self.state.write(&self.directory) {
             tracing::debug!(%error, "the position of the scrub is not kept: a restart repeats some of it");
         }
     }

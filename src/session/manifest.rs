@@ -165,13 +165,11 @@ impl Manifest {
         let mut topics = Vec::with_capacity(session.topics.len());
         for view in &session.topics {
             let chunks = chunks(catalog, view.head.id).await?;
-            assert!(
-                chunks.len() as u64 == view.totals.chunks,
-                "topic {}: {} chunks in its segments, {} in its totals",
-                view.head.id,
-                chunks.len(),
-                view.totals.chunks
-            );
+            if chunks.len() as u64 != view.totals.chunks {
+                let (place, listed, total) = (format!("topic {}", view.head.name), chunks.len(), view.totals.chunks);
+                let detail = format!("{listed} chunks in its segments, {total} in its totals");
+                return Err(CatalogError::corrupt(place, detail).into());
+            }
             topics.push(Topic::new(view, chunks)?);
         }
         let head = &sequence.head;

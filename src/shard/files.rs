@@ -122,6 +122,16 @@ pub async fn write_manifest(context: &ShardContext, session: SessionId, bytes: V
     written.map_err(|e| context.io_error(number, &store::failed("writing", &path)(e)))
 }
 
+/// A manifest of 60 000 chunks: what reads one beside everything else takes no more memory.
+const MANIFEST_BYTES_MAX: usize = 16 << 20;
+
+pub async fn read_manifest(context: &ShardContext, session: SessionId) -> Result<Vec<u8>, ShardError> {
+    let (number, directory) = context.manifest_directory()?;
+    let path = store::manifest_file(session);
+    let read = directory.device.read_small(&path, MANIFEST_BYTES_MAX).await;
+    read.map_err(|e| context.io_error(number, &store::failed("reading", &path)(e)))
+}
+
 /// Removes the manifests and the drafts of them. Those that are gone are synced all the same: an earlier attempt may have ended
 /// before its sync.
 pub async fn remove_manifests(context: &ShardContext, sessions: &[SessionId]) -> Result<(), ShardError> {

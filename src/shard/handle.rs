@@ -56,8 +56,7 @@ const TOPIC_BYTES_MAX: usize = 64 << 20;
 /// How long a batch waits at [`TOPIC_BYTES`] until the shard counts as pausing. Longer than any step of it takes.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How long a new reader waits for its share, so that stalled ones are noticed, and connections that hold theirs; and between two
-/// looks for them.
+/// How long a new reader waits for the share of a stalled one, and between two looks for them.
 const OPEN_WAIT: Duration = Duration::from_secs(60);
 const OPEN_TURN: Duration = Duration::from_millis(200);
 
@@ -248,6 +247,11 @@ impl Shards {
         self.ask(0, |reply| ShardRequest::WriteManifest { session, bytes, reply }).await?
     }
 
+    /// A session's manifest, unchecked. [`ShardError::Io`] also for one that is not there, or too large to be held beside all else.
+    pub async fn read_manifest(&self, session: SessionId) -> Result<Vec<u8>, ShardError> {
+        self.ask(0, |reply| ShardRequest::ReadManifest { session, reply }).await?
+    }
+
     /// Removes the manifests of sessions and the drafts of them, durably. One that is not there is removed already.
     ///
     /// # Errors
@@ -330,10 +334,7 @@ impl TopicSender {
         self.push_paid(batch, bytes, None).await
     }
 
-    /// The same for a batch with memory that no received message pays for: `paid` is kept until its rows are written.
-    ///
-    /// # Errors
-    /// As [`Self::push`].
+    /// The same with memory that no received message pays for: `paid` is kept until the rows are written.
     pub async fn push_paid(&mut self, batch: RecordBatch, bytes: usize, paid: Option<Permit>) -> Result<(), PutError> {
         let waiting = Counted::new(&self.signals.backlog);
         let command = WriterCommand::Batch { batch, bytes, paid, waiting };

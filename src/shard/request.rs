@@ -142,6 +142,10 @@ pub(super) enum ShardRequest {
         bytes: Vec<u8>,
         reply: oneshot::Sender<Result<(), ShardError>>,
     },
+    ReadManifest {
+        session: SessionId,
+        reply: oneshot::Sender<Result<Vec<u8>, ShardError>>,
+    },
     RemoveManifests {
         sessions: Vec<SessionId>,
         reply: oneshot::Sender<Result<(), ShardError>>,

@@ -305,6 +305,11 @@ fn dispatch(context: &Rc<ShardContext>, request: ShardRequest) {
                 let _ = reply.send(files::write_manifest(&own, session, bytes).await);
             });
         }
+        ShardRequest::ReadManifest { session, reply } => {
+            context.tasks.push("manifest", async move {
+                let _ = reply.send(files::read_manifest(&own, session).await);
+            });
+        }
         ShardRequest::RemoveManifests { sessions, reply } => {
             context.tasks.push("manifest", async move {
                 let _ = reply.send(files::remove_manifests(&own, &sessions).await);

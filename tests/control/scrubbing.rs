@@ -4,6 +4,7 @@ use std::fs;
 
 use tessera::config::ScrubConfig;
 use tessera::daemon::Scrub;
+use tessera::daemon::ScrubState;
 use tessera::model::NotificationTarget;
 use tessera::session::SessionConfig;
 use tessera::shard::ChunkConfig;
@@ -66,5 +67,71 @@ async fn planted_errors_are_found_and_told() {
     fs::write(root.path().join("scrub.json"), "no position").unwrap();
     let whole = scrub(&house, root.path()).pass().await.unwrap();
     assert_eq!(whole.chunks, 2 * CHUNKS as u64);
+    house.stop();
+}
+
+/// Flips one bit of the first place where a file has these bytes.
+fn flip(path: &std::path::Path, what: &[u8]) {
+    let mut content = fs::read(path).unwrap();
+    let at = content.windows(what.len()).position(|window| window == what).expect("the file has these bytes");
+    content[at + 1] ^= 1;
+    fs::write(path, content).unwrap();
+}
+
+async fn finalized(house: &House, name: &str) -> tessera::model::SessionHead {
+    let (head, token) = house.session(name).await;
+    let topic = house.topic(token, &format!("{name}/a")).await;
+    let mut put = house.begin(&topic).await.unwrap();
+    push(&mut put, &[1, 2, 3]).await.unwrap();
+    put.close().await.unwrap();
+    house.sessions.finalize(token).await.unwrap();
+    head
+}
+
+/// Goal: a bit of a manifest that changes is found, told with its sequence once, and kept for who asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_manifest_is_found_and_told() {
+    let root = directory();
+    let house = House::open(root.path()).await;
+    let (_, damaged, lost) = (finalized(&house, "a").await, finalized(&house, "b").await, finalized(&house, "c").await);
+    let clean = scrub(&house, root.path()).pass().await.unwrap();
+    assert_eq!((clean.manifests, clean.damaged), (3, 0), "{clean:?}");
+    flip(&house.manifest(damaged.id), b"created_at_ns");
+    fs::remove_file(house.manifest(lost.id)).unwrap();
+    for _ in 0..2 {
+        let found = scrub(&house, root.path()).pass().await.unwrap();
+        assert_eq!((found.manifests, found.damaged), (3, 2), "{found:?}");
+        let kept = ScrubState::read(root.path()).unwrap();
+        assert_eq!(kept.last.unwrap(), found);
+        for (finding, head) in found.findings.iter().zip([&damaged, &lost]) {
+            assert_eq!(finding.name, head.sequence_name.to_string());
+            assert!(finding.part.contains(&head.id.to_string()), "{finding:?}");
+            let target = NotificationTarget::Sequence(head.sequence_name.clone());
+            let told = house.sessions.notifications(target).await.unwrap();
+            assert_eq!(told.len(), 1, "once: {told:?}");
+            assert!(told[0].message.contains("damaged"), "{told:?}");
+        }
+    }
+    house.stop();
+}
+
+/// Goal: a bit of the catalog's file that changes is found by a pass, and the rest of the pass goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_catalog_is_found() {
+    let root = directory();
+    let house = House::open(root.path()).await;
+    finalized(&house, "some_recognizable_name").await;
+    finalized(&house, "another").await;
+    let clean = scrub(&house, root.path()).pass().await.unwrap();
+    assert_eq!((clean.chunks, clean.damaged), (2, 0), "{clean:?}");
+    house.stop();
+    // The row and the index over names then say different things.
+    flip(&root.path().join("catalog.db"), b"some_recognizable_name");
+    let house = House::open(root.path()).await;
+    let found = scrub(&house, root.path()).pass().await.unwrap();
+    let catalog: Vec<_> = found.findings.iter().filter(|finding| finding.name == "catalog").collect();
+    assert!(catalog.iter().any(|finding| finding.part == "sequence"), "{found:?}");
+    assert!(catalog.iter().all(|finding| finding.problem.contains("tessera catalog rebuild")), "{found:?}");
+    assert!(found.chunks >= 1, "{found:?}");
     house.stop();
 }

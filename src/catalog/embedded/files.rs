@@ -2,7 +2,9 @@
 
 use rusqlite::Connection;
 use rusqlite::OptionalExtension;
+use rusqlite::Statement;
 use rusqlite::params;
+use rusqlite::params_from_iter;
 
 use super::convert::narrow;
 use super::convert::state;
@@ -137,15 +139,32 @@ fn file(record: &ChunkRecord, fate: ChunkFate) -> ChunkFile {
 
 /// Damage that pages and references show.
 pub fn check(connection: &Connection) -> Outcome<Vec<String>> {
+    let pages = connection.prepare("PRAGMA integrity_check(20)")?;
+    let references = connection.prepare("PRAGMA foreign_key_check")?;
+    checked(pages, references, &[])
+}
+
+/// The same of one table and its indexes.
+pub fn check_table(connection: &Connection, table: &str) -> Outcome<Vec<String>> {
+    let pages = connection.prepare("SELECT * FROM pragma_integrity_check(?1) LIMIT 20")?;
+    let references = connection.prepare("SELECT * FROM pragma_foreign_key_check(?1) LIMIT 20")?;
+    checked(pages, references, &[table])
+}
+
+pub fn tables(connection: &Connection) -> Outcome<Vec<String>> {
+    let mut select = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")?;
+    let names = select.query_map([], |row| row.get(0))?;
+    Ok(names.collect::<Result<_, _>>()?)
+}
+
+fn checked(mut pages: Statement<'_>, mut references: Statement<'_>, of: &[&str]) -> Outcome<Vec<String>> {
     let mut found = Vec::new();
-    let mut pages = connection.prepare("PRAGMA integrity_check(20)")?;
-    let mut rows = pages.query([])?;
+    let mut rows = pages.query(params_from_iter(of))?;
     while let Some(row) = rows.next()? {
         found.push(row.get::<_, String>(0)?);
     }
     found.retain(|line| line != "ok");
-    let mut references = connection.prepare("PRAGMA foreign_key_check")?;
-    let mut rows = references.query([])?;
+    let mut rows = references.query(params_from_iter(of))?;
     while let Some(row) = rows.next()? {
         found.push(format!(
             "a row of {} refers to one of {} that is not there",

@@ -146,6 +146,16 @@ impl OpenStore {
         self.engine.read(files::check)
     }
 
+    /// Names of the tables, for [`Self::check_table`].
+    pub fn tables(&self) -> Fut<'_, Vec<String>> {
+        self.engine.read(files::tables)
+    }
+
+    /// As [`Self::check`], for one table and its indexes.
+    pub fn check_table(&self, table: String) -> Fut<'_, Vec<String>> {
+        self.engine.read(move |connection| files::check_table(connection, &table))
+    }
+
     /// Sessions that were not deleted, open and final, in the order of their creation.
     pub fn sessions(&self) -> Fut<'_, Vec<SessionId>> {
         self.engine.read(sessions::ids)

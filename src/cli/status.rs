@@ -1,0 +1,71 @@
+//! `tessera status`: whether a server runs on these data directories, and what reading everything again last found.
+
+use std::io::IsTerminal;
+use std::io::Write;
+use std::io::stdout;
+
+use serde_json::json;
+
+use crate::daemon;
+use crate::daemon::DirectoryStatus;
+use crate::daemon::ScrubState;
+use crate::daemon::Scrubbed;
+use crate::wire::utc_datetime;
+
+use super::arguments::ConfigArguments;
+use super::config;
+use super::main::Failure;
+use super::main::Outcome;
+use super::output;
+use super::output::Table;
+
+pub fn run(arguments: &ConfigArguments) -> Result<Outcome, Failure> {
+    let config = config::load(arguments)?.config;
+    let DirectoryStatus { directory, running, scrub } = daemon::look(&config)?;
+    let ScrubState { current, last, .. } = scrub.unwrap_or_default();
+    let found: Vec<_> = last.iter().chain([&current]).flat_map(|pass| &pass.findings).collect();
+    let damaged = last.iter().chain([&current]).map(|pass| pass.damaged).sum::<u64>();
+    if stdout().is_terminal() {
+        let state = if running { "running" } else { "stopped" };
+        let lines = [
+            format!("{:<16}{}", "data directory", output::printable(&directory.display().to_string())),
+            format!("{:<16}{state}", "server"),
+            format!("{:<16}{}", "last scrub", last.as_ref().map_or("none has ended yet".to_owned(), said)),
+            format!(
+                "{:<16}{}",
+                "scrub now",
+                if current.begun_at_ns > 0 { said(&current) } else { "between two".to_owned() }
+            ),
+        ];
+        output::quiet_pipe(writeln!(stdout(), "{}", lines.join("\n")))?;
+        if !found.is_empty() {
+            let mut table = Table::new(&["name", "part", "problem"]);
+            for one in found {
+                table.row(vec![one.name.clone().into(), one.part.clone().into(), one.problem.clone().into()]);
+            }
+            output::quiet_pipe(writeln!(stdout()))?;
+            table.print()?;
+        }
+    } else {
+        let under_way = (current.begun_at_ns > 0).then_some(&current);
+        let line = json!({
+            "data_directory": directory, "running": running, "last_scrub": last, "scrub_under_way": under_way,
+        });
+        output::quiet_pipe(writeln!(stdout(), "{line}"))?;
+    }
+    Ok(if damaged > 0 { Outcome::Found } else { Outcome::Done })
+}
+
+fn said(pass: &Scrubbed) -> String {
+    let parts = [
+        output::count(pass.chunks, "chunk"),
+        output::bytes(pass.bytes),
+        output::count(pass.manifests, "manifest"),
+        format!("{} damaged", pass.damaged),
+    ];
+    let when = match pass.ended_at_ns {
+        Some(at) => format!("ended {}", utc_datetime(at)),
+        None => format!("begun {}", utc_datetime(pass.begun_at_ns)),
+    };
+    format!("{when}: {}", parts.join(", "))
+}

@@ -1,0 +1,135 @@
+//! What `scrub.json` beside the catalog says: how far the pass under way is, and what it and the last whole one found.
+//!
+//! One JSON object. A reader ignores members it does not know; a file that it cannot read counts as none, and a pass begins anew.
+
+use std::io;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::io::Host;
+use crate::io::wall_ns;
+
+const FILE: &str = "scrub.json";
+const BYTES_MAX: u64 = 64 << 10;
+
+/// Findings that are told; the others are counted.
+const FINDINGS_MAX: usize = 20;
+
+/// Characters of a finding.
+const PROBLEM_LEN_MAX: usize = 500;
+
+/// How far it is, and what it found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct ScrubState {
+    /// The pass is behind this many chunks of the session with this number.
+    pub session: i64,
+    pub chunks: u64,
+    /// Whether it has looked at the catalog's own file.
+    pub catalog: bool,
+    /// The pass under way.
+    pub current: Scrubbed,
+    /// The last one that came to its end.
+    pub last: Option<Scrubbed>,
+}
+
+/// What one pass did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Scrubbed {
+    pub begun_at_ns: i64,
+    pub ended_at_ns: Option<i64>,
+    pub chunks: u64,
+    pub bytes: u64,
+    pub manifests: u64,
+    /// Of chunks, manifests and parts of the catalog.
+    pub damaged: u64,
+    /// The first of them.
+    pub findings: Vec<Finding>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Finding {
+    /// Sequence or topic, or "catalog".
+    pub name: String,
+    pub part: String,
+    pub problem: String,
+}
+
+impl ScrubState {
+    /// * `place`: directory of the catalog.
+    ///
+    /// # Errors
+    /// When the file is not there, cannot be read, or is none.
+    pub fn read(place: &Path) -> io::Result<Self> {
+        let bytes = Host::default().read_small(&place.join(FILE), BYTES_MAX)?;
+        Ok(serde_json::from_slice(&bytes)?)
+    }
+
+    /// Durable on return. Blocks.
+    ///
+    /// # Errors
+    /// Whatever the disk says; nothing but repeated work depends on it.
+    pub(super) fn write(&self, place: &Path) -> io::Result<()> {
+        Host::default().write_small(place, FILE, &serde_json::to_vec(self)?)
+    }
+
+    /// A new pass, unless one is under way.
+    pub(super) fn begin(&mut self) {
+        if self.current.begun_at_ns == 0 {
+            self.current.begun_at_ns = wall_ns();
+        }
+    }
+
+    pub(super) fn at(&mut self, session: i64, chunks: u64) {
+        (self.session, self.chunks) = (session, chunks);
+    }
+
+    /// The pass is over; the next one begins anew.
+    pub(super) fn end(&mut self) -> Scrubbed {
+        let mut done = std::mem::take(&mut self.current);
+        done.ended_at_ns = Some(wall_ns());
+        *self = Self { last: Some(done.clone()), ..Self::default() };
+        done
+    }
+}
+
+impl Scrubbed {
+    pub(super) fn found(&mut self, name: &str, part: &str, problem: &str) {
+        self.damaged += 1;
+        if self.findings.len() < FINDINGS_MAX {
+            let problem = problem.chars().take(PROBLEM_LEN_MAX).collect();
+            self.findings.push(Finding { name: name.to_owned(), part: part.to_owned(), problem });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_is_kept_within_a_small_file() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(ScrubState::read(directory.path()).is_err());
+        let mut state = ScrubState::default();
+        state.begin();
+        for n in 0..1000 {
+            state.current.found(&"s".repeat(255), &format!("chunk {n}"), &"\u{1F4A5}".repeat(5000));
+        }
+        state.at(7, 3);
+        state.write(directory.path()).unwrap();
+        assert_eq!(ScrubState::read(directory.path()).unwrap(), state);
+        let done = state.end();
+        assert_eq!((done.damaged, done.findings.len()), (1000, 20));
+        assert_eq!((state.session, state.chunks, state.last.as_ref()), (0, 0, Some(&done)));
+        // Of an earlier version.
+        std::fs::write(directory.path().join("scrub.json"), r#"{"session":2,"chunks":9}"#).unwrap();
+        assert_eq!(
+            ScrubState::read(directory.path()).unwrap(),
+            ScrubState { session: 2, chunks: 9, ..ScrubState::default() }
+        );
+    }
+}
