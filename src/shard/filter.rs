@@ -40,7 +40,7 @@ pub struct Filter {
     pub tally: Tally,
 }
 
-/// Rows up to this size are decided on the shard, with at most so many conditions.
+/// Rows up to this size are decided on the shard, patterns or not, unless there are more conditions than so many.
 const SMALL_BYTES: usize = 16 << 10;
 const FEW: usize = 8;
 
@@ -49,7 +49,7 @@ fn may_take_long(predicate: &Predicate, batch: &RecordBatch) -> bool {
     let mut leaves = predicate.leaves();
     let few = predicate.leaves().nth(FEW).is_none();
     let has_pattern = leaves.any(|leaf| matches!(leaf.test, Test::Match(_)));
-    (has_pattern || !few) && !(few && batch.get_array_memory_size() <= SMALL_BYTES)
+    !few || (has_pattern && batch.get_array_memory_size() > SMALL_BYTES)
 }
 
 /// Says so to whoever decides once nobody waits for it.
