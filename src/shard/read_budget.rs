@@ -95,7 +95,11 @@ impl ReadBudget {
         let counted = self.count()?;
         match self.shares.try_acquire(self.share(row_bytes)) {
             Ok(Some(permit)) => Ok(self.account(counted, permit)),
-            Ok(None) | Err(_) => Err(self.no_share(row_bytes)),
+            Ok(None) | Err(_) => {
+                // It is none of those that are told.
+                drop(counted);
+                Err(self.no_share(row_bytes))
+            }
         }
     }
 

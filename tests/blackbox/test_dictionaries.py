@@ -144,7 +144,7 @@ def test_dictionaries_over_the_limit_are_refused_with_the_reason(server, client,
     large = pa.record_batch([pa.array([1, 2], pa.int64()), *[column] * 4], schema=pa.schema(fields))
     with pytest.raises(pa.ArrowInvalid) as refused:
         client.put(f"{name}/a", token, large.schema, [large])
-    assert "dictionaries" in str(refused.value) and "67108864" in str(refused.value), refused.value
+    assert "dictionary_bytes" in str(refused.value) and "67108864" in str(refused.value), refused.value
     # The server is as well as before.
     check(client, record(client, f"{name}_next", [batch(coded([0], ["a"]))]), [batch(coded([0], ["a"]))])
 

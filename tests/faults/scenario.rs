@@ -206,6 +206,9 @@ async fn second_life(journal: &mut Journal, server: Server, root: &Path) {
     journal.finalize(client, "c").await;
     if journal.done("finalize c") {
         journal.read(client, "c/whole").await;
+        if let Some(session) = journal.locators.get("c").and_then(|locator| locator.split(':').next_back()) {
+            let _ = server.read_manifest(session.parse().unwrap()).await;
+        }
     }
     if let Some(locator) = journal.locators.get("d").cloned() {
         journal.step("delete session d".to_owned(), client.act("session_delete", json!({"locator": locator}))).await;

@@ -41,6 +41,7 @@ use tessera::flight::transport::Stop;
 use tessera::io::BackendChoice;
 use tessera::io::DirectoryLock;
 use tessera::io::Host;
+use tessera::model::SessionId;
 use tessera::retrieval::Retrieval;
 use tessera::runtime::Executor;
 use tessera::session::Sessions;
@@ -125,6 +126,11 @@ impl Server {
     pub async fn audit(&self) -> Result<RecoveryReport, ShardError> {
         assert_eq!(gone(&self.locks), Vec::<usize>::new());
         audit(&self.open_store, &self.shards, Pace::AT_ONCE).await
+    }
+
+    /// As the scrub does: what a manifest says is the catalog's to judge.
+    pub async fn read_manifest(&self, session: uuid::Uuid) -> Result<Vec<u8>, ShardError> {
+        self.shards.read_manifest(SessionId(session)).await
     }
 
     /// Waits until what was deleted is purged; gives up where it never will be.
