@@ -51,8 +51,8 @@ pub enum MountError {
     )]
     Copy { a: PathBuf, b: PathBuf },
     #[error(
-        "data directory {} is in use, and {}, which is named first, has no catalog: {}. Nothing was changed",
-        used.display(), first.display(), way_out(holder.as_deref())
+        "{} has no catalog, and {}: {}. Nothing was changed",
+        first.display(), what_is_there(first, used), way_out(holder.as_deref())
     )]
     NoCatalog { first: PathBuf, used: PathBuf, holder: Option<PathBuf> },
     #[error(
@@ -71,10 +71,19 @@ pub enum MountError {
     Lock(#[from] LockError),
 }
 
+fn what_is_there(first: &Path, used: &Path) -> String {
+    match first == used {
+        true => "recordings lie there".to_owned(),
+        false => format!("recordings lie in {}", used.display()),
+    }
+}
+
 fn way_out(holder: Option<&Path>) -> String {
     match holder {
         Some(holder) => format!("name {} first, it has one", holder.display()),
-        None => "name the directory that holds their catalog first, or put the catalog back from a copy".to_owned(),
+        None => "name the directory that holds their catalog first, put the catalog back from a copy, or make it again from \
+                 the files with `tessera catalog rebuild`"
+            .to_owned(),
     }
 }
 
