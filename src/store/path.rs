@@ -75,6 +75,13 @@ pub fn manifest_draft(session: SessionId) -> PathBuf {
     Path::new(MANIFESTS_DIRECTORY).join(format!("{session}.json.tmp"))
 }
 
+/// What a small file is called while it is written.
+pub fn draft(path: &Path) -> PathBuf {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".tmp");
+    draft.into()
+}
+
 /// `manifests/<session id>.deleted`.
 pub fn session_tombstone(session: SessionId) -> PathBuf {
     Path::new(MANIFESTS_DIRECTORY).join(format!("{session}{TOMBSTONE_SUFFIX}"))

@@ -83,8 +83,7 @@ pub async fn forget_session(device: &dyn BlockDevice, session: SessionId) -> io:
             gone_is_fine(device.remove_directory(&place).await).map_err(failed("removing", &place))?;
         }
     }
-    let tombstone = path::session_tombstone(session);
-    gone_is_fine(device.unlink(&tombstone).await).map_err(failed("removing", &tombstone))?;
+    unlink(device, &path::session_tombstone(session)).await?;
     sync(device).await
 }
 
@@ -93,8 +92,8 @@ pub async fn forget_session(device: &dyn BlockDevice, session: SessionId) -> io:
 /// # Errors
 /// Whatever the device says; may be repeated.
 pub async fn forget_topic(device: &dyn BlockDevice, session: SessionId, topic: TopicId) -> io::Result<()> {
-    let (place, tombstone) = (path::topic_tombstones(session), path::topic_tombstone(session, topic));
-    gone_is_fine(device.unlink(&tombstone).await).map_err(failed("removing", &tombstone))?;
+    let place = path::topic_tombstones(session);
+    unlink(device, &path::topic_tombstone(session, topic)).await?;
     let changed = match device.remove_directory(&place).await {
         // Others are deleted, too.
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => &*place,
@@ -104,6 +103,14 @@ pub async fn forget_topic(device: &dyn BlockDevice, session: SessionId, topic: T
         }
     };
     gone_is_fine(device.sync_directory(changed).await).map_err(failed("syncing", changed))
+}
+
+/// Removes a tombstone, and what a crash may have left of an attempt to write it.
+async fn unlink(device: &dyn BlockDevice, tombstone: &Path) -> io::Result<()> {
+    for path in [path::draft(tombstone), tombstone.to_owned()] {
+        gone_is_fine(device.unlink(&path).await).map_err(failed("removing", &path))?;
+    }
+    Ok(())
 }
 
 async fn sync(device: &dyn BlockDevice) -> io::Result<()> {
