@@ -20,7 +20,7 @@ pub(super) fn replace(host: &Host, first: &Path, rebuilt: &Path) -> Result<Optio
     let there: Vec<PathBuf> = there.into_iter().filter(|path| is_there(host, path)).collect();
     let mut old = None;
     if let Some(newest) = there.first() {
-        let aside = aside(host, &place, newest != &file);
+        let aside = aside(host, &place, newest != &file)?;
         mount::make_directory(host, &aside)?;
         // The file first, and alone: without its log it would look whole and be older. Nothing opens a log without it.
         for from in &there {
@@ -40,12 +40,14 @@ pub(super) fn replace(host: &Host, first: &Path, rebuilt: &Path) -> Result<Optio
 /// Where the old catalog goes.
 ///
 /// * `goes_on`: an earlier run has moved a part of it, to the last of these places.
-fn aside(host: &Host, place: &Path, goes_on: bool) -> PathBuf {
+fn aside(host: &Host, place: &Path, goes_on: bool) -> Result<PathBuf, RebuildError> {
     let numbered = |n: u32| place.join(format!("before-rebuild-{n}"));
+    let mut free = 1;
     // One that is empty was made by a run that ended before it moved anything.
-    let is_used = |n: &u32| host.has_entries(&numbered(*n)).unwrap_or(true);
-    let free = (1..u32::MAX).find(|n| !is_used(n)).unwrap_or(u32::MAX);
-    numbered(if goes_on { free.saturating_sub(1).max(1) } else { free })
+    while host.has_entries(&numbered(free)).map_err(wrap(&numbered(free)))? {
+        free += 1;
+    }
+    Ok(numbered(if goes_on { free.saturating_sub(1).max(1) } else { free }))
 }
 
 /// Makes the new catalog durable, and proves that its file is all of it.
