@@ -32,6 +32,7 @@ use std::ops::Range;
 
 use crate::model::ColumnSummary;
 use crate::model::Predicate;
+use crate::model::Rest;
 use crate::model::Values;
 use crate::model::columns_may_hold;
 use crate::model::text_prefix;
@@ -202,7 +203,7 @@ impl Ends {
 pub(super) fn rows_that_may_hold(section: &[u8], rows: u64, predicate: &Predicate) -> Option<Vec<Range<u64>>> {
     let mut rest = Rest(section);
     let (count, columns) = (u32::from_le_bytes(rest.take()?) as usize, u16::from_le_bytes(rest.take()?));
-    let ends: Vec<u64> = rest.numbers(count)?;
+    let ends: Vec<u64> = numbers(&mut rest, count)?;
     let ascend = ends.iter().zip(ends.iter().skip(1)).all(|(a, b)| a < b);
     (ascend && *ends.first()? > 0 && *ends.last()? == rows).then_some(())?;
     let (mut known, mut entries) = (Vec::new(), Vec::new());
@@ -248,23 +249,9 @@ impl Entry {
     }
 }
 
-struct Rest<'a>(&'a [u8]);
-
-impl<'a> Rest<'a> {
-    fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.bytes(N)?.try_into().ok()
-    }
-
-    fn numbers(&mut self, count: usize) -> Option<Vec<u64>> {
-        let bytes = self.bytes(count.checked_mul(size_of::<u64>())?)?;
-        Some(bytes.chunks_exact(size_of::<u64>()).filter_map(|n| n.try_into().ok().map(u64::from_le_bytes)).collect())
-    }
+fn numbers(rest: &mut Rest, count: usize) -> Option<Vec<u64>> {
+    let bytes = rest.bytes(count.checked_mul(size_of::<u64>())?)?;
+    Some(bytes.chunks_exact(size_of::<u64>()).filter_map(|n| n.try_into().ok().map(u64::from_le_bytes)).collect())
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ use super::ColumnTest;
 use super::Expression;
 use super::Item;
 use super::Predicate;
+use super::Rest;
 use super::Statistics;
 use super::Test;
 use super::floats;
@@ -146,7 +147,7 @@ pub fn decode_skip_index(statistics: &Statistics) -> Option<Vec<ColumnSummary>> 
     let count = u16::from_le_bytes(rest.take()?);
     let mut columns = Vec::with_capacity(count.into());
     for _ in 0..count {
-        columns.push(rest.column()?);
+        columns.push(column(&mut rest)?);
     }
     rest.0.is_empty().then_some(columns)
 }
@@ -299,48 +300,34 @@ fn united_floats(a: Vec<(f64, f64)>, b: &[(f64, f64)]) -> Vec<(f64, f64)> {
     }
 }
 
-struct Rest<'a>(&'a [u8]);
+fn text(rest: &mut Rest) -> Option<String> {
+    let [len] = rest.take()?;
+    String::from_utf8(rest.bytes(len.into())?.to_vec()).ok()
+}
 
-impl<'a> Rest<'a> {
-    fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.bytes(N)?.try_into().ok()
-    }
-
-    fn text(&mut self) -> Option<String> {
-        let [len] = self.take()?;
-        String::from_utf8(self.bytes(len.into())?.to_vec()).ok()
-    }
-
-    fn column(&mut self) -> Option<ColumnSummary> {
-        let path = self.text()?;
-        let [kind, flags] = self.take()?;
-        let (nulls, nans) = (u64::from_le_bytes(self.take()?), u64::from_le_bytes(self.take()?));
-        let values = match kind {
-            0 => Values::None,
-            1 => Values::Signed(i64::from_le_bytes(self.take()?), i64::from_le_bytes(self.take()?)),
-            2 => Values::Unsigned(u64::from_le_bytes(self.take()?), u64::from_le_bytes(self.take()?)),
-            3 => {
-                let [count] = self.take()?;
-                let pair = |_| Some((f64::from_le_bytes(self.take()?), f64::from_le_bytes(self.take()?)));
-                Values::Floats((0..count).map(pair).collect::<Option<_>>()?)
-            }
-            4 => {
-                let [bits] = self.take()?;
-                Values::Booleans { yes: bits & 1 != 0, no: bits & 2 != 0 }
-            }
-            5 => {
-                let [count] = self.take()?;
-                Values::Categories((0..count).map(|_| self.text()).collect::<Option<_>>()?)
-            }
-            6 => Values::Prefixes(self.take()?, self.take()?),
-            _ => return None,
-        };
-        Some(ColumnSummary { path, values, nulls, nans, list: flags & LIST != 0, empty: flags & EMPTY != 0 })
-    }
+fn column(rest: &mut Rest) -> Option<ColumnSummary> {
+    let path = text(rest)?;
+    let [kind, flags] = rest.take()?;
+    let (nulls, nans) = (u64::from_le_bytes(rest.take()?), u64::from_le_bytes(rest.take()?));
+    let values = match kind {
+        0 => Values::None,
+        1 => Values::Signed(i64::from_le_bytes(rest.take()?), i64::from_le_bytes(rest.take()?)),
+        2 => Values::Unsigned(u64::from_le_bytes(rest.take()?), u64::from_le_bytes(rest.take()?)),
+        3 => {
+            let [count] = rest.take()?;
+            let pair = |_| Some((f64::from_le_bytes(rest.take()?), f64::from_le_bytes(rest.take()?)));
+            Values::Floats((0..count).map(pair).collect::<Option<_>>()?)
+        }
+        4 => {
+            let [bits] = rest.take()?;
+            Values::Booleans { yes: bits & 1 != 0, no: bits & 2 != 0 }
+        }
+        5 => {
+            let [count] = rest.take()?;
+            Values::Categories((0..count).map(|_| text(rest)).collect::<Option<_>>()?)
+        }
+        6 => Values::Prefixes(rest.take()?, rest.take()?),
+        _ => return None,
+    };
+    Some(ColumnSummary { path, values, nulls, nans, list: flags & LIST != 0, empty: flags & EMPTY != 0 })
 }
