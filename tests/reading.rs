@@ -21,6 +21,8 @@ use tessera::catalog::Catalog;
 use tessera::catalog::Cursor;
 use tessera::catalog::EmbeddedCatalog;
 use tessera::catalog::Fut;
+use tessera::catalog::HeadMark;
+use tessera::catalog::HeadPage;
 use tessera::catalog::NewSequence;
 use tessera::catalog::NewSession;
 use tessera::catalog::NewTopic;
@@ -42,6 +44,7 @@ use tessera::model::SequenceView;
 use tessera::model::SessionHead;
 use tessera::model::SessionId;
 use tessera::model::SessionView;
+use tessera::model::Statistics;
 use tessera::model::TimeRange;
 use tessera::model::TopicHead;
 use tessera::model::TopicId;
@@ -168,6 +171,18 @@ impl Catalog for Counting {
 
     fn contents(&self, after: Option<SequenceName>, limit: u32) -> Fut<'_, Page<SequenceContents>> {
         self.inner.contents(after, limit)
+    }
+
+    fn contents_of(&self, numbers: Vec<i64>) -> Fut<'_, Vec<SequenceContents>> {
+        self.inner.contents_of(numbers)
+    }
+
+    fn heads(&self, after: HeadMark, limit: u32) -> Fut<'_, HeadPage> {
+        self.inner.heads(after, limit)
+    }
+
+    fn zones(&self, topic: TopicId, cursor: Option<Cursor>, limit: u32) -> Fut<'_, Page<(SegmentView, Statistics)>> {
+        self.inner.zones(topic, cursor, limit)
     }
 
     fn segments(

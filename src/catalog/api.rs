@@ -23,12 +23,14 @@ use crate::model::SessionHead;
 use crate::model::SessionId;
 use crate::model::SessionView;
 use crate::model::ShardIndex;
+use crate::model::Statistics;
 use crate::model::TimeBounds;
 use crate::model::TimeRange;
 use crate::model::TokenDigest;
 use crate::model::TopicHead;
 use crate::model::TopicId;
 use crate::model::TopicName;
+use crate::model::TopicPath;
 use crate::model::TopicView;
 use crate::model::UserMetadata;
 
@@ -72,6 +74,12 @@ pub trait Catalog: Send + Sync + 'static {
     /// The same with the topics of final sessions, without their schemas; sequences that have none are left out. So a page may
     /// have fewer items than `limit`, or none, and still not be the last.
     fn contents(&self, after: Option<SequenceName>, limit: u32) -> Fut<'_, Page<SequenceContents>>;
+    /// The same for these numbers of [`Self::heads`], by name, without those that are gone or have nothing to read.
+    fn contents_of(&self, numbers: Vec<i64>) -> Fut<'_, Vec<SequenceContents>>;
+    /// Sequences and topics in the order in which they were made, open ones too, those behind `after`: at most `limit` of
+    /// each, and topics only behind the last sequence. For whoever keeps an index of them: what was made before this call is
+    /// in a page, or behind it.
+    fn heads(&self, after: HeadMark, limit: u32) -> Fut<'_, HeadPage>;
     /// Segments of a topic that may have rows in `range`, in the order of their numbers. The chunks of an open topic
     /// that no segment holds yet come as a last one, which grows until it is sealed under the same number.
     fn segments(
@@ -91,6 +99,9 @@ pub trait Catalog: Send + Sync + 'static {
         cursor: Option<Cursor>,
         limit: u32,
     ) -> Fut<'_, Page<SegmentView>>;
+    /// Segments of a topic whose put has ended, in the order of their numbers, with what is known of their values. They never
+    /// change. Those of a topic that is being received are not among them.
+    fn zones(&self, topic: TopicId, cursor: Option<Cursor>, limit: u32) -> Fut<'_, Page<(SegmentView, Statistics)>>;
     /// The chunks of one segment in the order they were committed.
     fn directory(&self, key: SegmentKey) -> Fut<'_, Vec<ChunkRecord>>;
     /// Keeps at most [`Notification::COUNT_MAX`] per target (`TooLarge` for the next) and cuts long messages. Works for
@@ -139,6 +150,40 @@ pub struct SequenceContents {
     pub head: SequenceHead,
     /// Of final sessions, in the order of their creation. Their schemas are left out.
     pub topics: Vec<TopicView>,
+}
+
+/// The last sequence and the last topic that were seen, with their numbers; `None` before the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeadMark {
+    pub sequence: Option<(i64, SequenceId)>,
+    pub topic: Option<(i64, TopicId)>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum HeadPage {
+    /// A number of the mark has been given up, and may be another's: what is behind it cannot be told. Ask with an earlier one.
+    Gone { sequence: bool, topic: bool },
+    Heads {
+        /// Each behind its number.
+        sequences: Vec<(i64, SequenceHead)>,
+        topics: Vec<TopicMark>,
+        /// Whether there may be others behind these.
+        more: bool,
+    },
+}
+
+/// A topic as queries ask for it, without its rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopicMark {
+    pub number: i64,
+    pub id: TopicId,
+    /// Number of its sequence.
+    pub sequence: i64,
+    pub path: TopicPath,
+    pub tag: OntologyTag,
+    pub format: SerializationFormat,
+    pub metadata: UserMetadata,
+    pub created_at_ns: i64,
 }
 
 /// How far a reader may look.

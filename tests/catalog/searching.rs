@@ -4,6 +4,8 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use tessera::catalog::Cursor;
+use tessera::catalog::HeadMark;
+use tessera::catalog::HeadPage;
 use tessera::catalog::SEGMENT_CHUNKS_MAX;
 use tessera::catalog::SegmentView;
 use tessera::model::ColumnSummary;
@@ -17,6 +19,7 @@ use tessera::model::TimeRange;
 use tessera::model::TopicId;
 use tessera::model::Values;
 use tessera::model::encode_skip_index;
+use tessera::model::may_match;
 
 use crate::stage::Make;
 use crate::stage::Stage;
@@ -73,6 +76,82 @@ pub fn contents_are_final_topics_alone(make: Make) {
     assert_eq!(contents(&stage, 7), expected);
 }
 
+/// Names of sequences and topics behind a mark, with the mark at the end.
+fn heads(stage: &Stage, mut after: HeadMark, limit: u32) -> (Vec<String>, HeadMark) {
+    let mut names = Vec::new();
+    loop {
+        let HeadPage::Heads { sequences, topics, more } = wait(stage.catalog().heads(after, limit)).unwrap() else {
+            panic!("the mark is there");
+        };
+        assert!(sequences.len() <= limit as usize && topics.len() <= limit as usize);
+        for (number, head) in sequences {
+            after.sequence = Some((number, head.id));
+            names.push(head.name.to_string());
+        }
+        for topic in topics {
+            after.topic = Some((topic.number, topic.id));
+            names.push(format!("/{}", topic.path.as_str()));
+        }
+        if !more {
+            return (names, after);
+        }
+    }
+}
+
+/// Goal: whoever goes on behind a mark misses nothing, and is told when a number may be another's by now.
+pub fn heads_tell_of_everything_once(make: Make) {
+    let mut stage = Stage::new(make);
+    for name in ["b", "a"] {
+        stage.sequence(name);
+        let session = stage.session(name);
+        stage.topic(&session, "imu");
+        stage.topic(&session, "gps");
+    }
+    for limit in [1, 2, 3, 1000] {
+        let (mut names, _) = heads(&stage, HeadMark::default(), limit);
+        assert!(names.iter().position(|name| name == "b") < names.iter().position(|name| name == "/imu"));
+        names.sort_unstable();
+        assert_eq!(names, ["/gps", "/gps", "/imu", "/imu", "a", "b"], "{limit} a page");
+    }
+    let (_, before) = heads(&stage, HeadMark::default(), 7);
+    let last = stage.sequence("last");
+    let (names, after) = heads(&stage, before, 7);
+    assert_eq!(names, ["last"]);
+    stage.reopen();
+    assert_eq!(heads(&stage, after, 7).0, Vec::<String>::new());
+    // It has no session, so nothing of it stays, and the next one may have its number.
+    wait(stage.catalog().delete_sequence(last.id)).unwrap();
+    stage.sequence("next");
+    let told = wait(stage.catalog().heads(after, 7)).unwrap();
+    assert_eq!(told, HeadPage::Gone { sequence: true, topic: false });
+    assert_eq!(heads(&stage, before, 7).0, ["next"]);
+}
+
+pub fn contents_of_numbers_are_those_of_names(make: Make) {
+    let stage = Stage::new(make);
+    for name in ["c", "a", "open", "empty", "gone"] {
+        stage.sequence(name);
+        if name == "empty" {
+            continue;
+        }
+        let session = stage.session(name);
+        stage.written(&session, "imu", stage.records(1));
+        if name != "open" {
+            wait(stage.catalog().finalize(session.id, 9)).unwrap();
+        }
+        if name == "gone" {
+            wait(stage.catalog().delete_session(session.id)).unwrap();
+        }
+    }
+    let page = wait(stage.catalog().heads(HeadMark::default(), 100)).unwrap();
+    let HeadPage::Heads { sequences, .. } = page else { panic!("{page:?}") };
+    let mut numbers: Vec<i64> = sequences.iter().map(|(number, _)| *number).collect();
+    numbers.push(9999);
+    let told = wait(stage.catalog().contents_of(numbers)).unwrap();
+    assert_eq!(told, wait(stage.catalog().contents(None, 100)).unwrap().items);
+    assert_eq!(told.iter().map(|own| own.head.name.as_str()).collect::<Vec<_>>(), ["a", "c"]);
+}
+
 /// `A.x` between two numbers.
 fn between(low: i128, high: i128) -> Arc<Predicate> {
     let range = (Bound::Included(Number::Integer(low)), Bound::Included(Number::Integer(high)));
@@ -110,6 +189,21 @@ pub fn segments_that_cannot_match_are_left_out(make: Make) {
     let topic = stage.written(&session, "imu", records);
     wait(stage.catalog().finalize(session.id, 9)).unwrap();
     for limit in [1, 2, 7, 1000] {
+        let (mut zones, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = wait(stage.catalog().zones(topic.id, cursor, limit)).unwrap();
+            zones.extend(page.items);
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(zones.iter().map(|(view, _)| view.key.number).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+        let may = |low, high| {
+            let may = zones.iter().filter(|(_, known)| may_match(known, &between(low, high)));
+            may.map(|(view, _)| view.key.number).collect::<Vec<_>>()
+        };
+        assert_eq!((may(0, 5), may(1280, 5000)), (vec![0, 2], vec![2, 4]));
         let found = |low, high| matching(&stage, topic.id, &between(low, high), limit);
         assert_eq!(found(0, 5), [0, 2], "{limit} a page");
         assert_eq!(found(256, 256), [0, 1, 2]);

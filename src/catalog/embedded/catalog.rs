@@ -9,6 +9,7 @@ use super::boot;
 use super::engine::Engine;
 use super::fault::Fault;
 use super::fault::answer;
+use super::heads;
 use super::notifications;
 use super::purge;
 use super::room::Need;
@@ -23,6 +24,8 @@ use crate::catalog::Catalog;
 use crate::catalog::CatalogError;
 use crate::catalog::Cursor;
 use crate::catalog::Fut;
+use crate::catalog::HeadMark;
+use crate::catalog::HeadPage;
 use crate::catalog::NewSequence;
 use crate::catalog::NewSession;
 use crate::catalog::NewTopic;
@@ -44,6 +47,7 @@ use crate::model::SequenceView;
 use crate::model::SessionHead;
 use crate::model::SessionId;
 use crate::model::SessionView;
+use crate::model::Statistics;
 use crate::model::TimeRange;
 use crate::model::TopicHead;
 use crate::model::TopicId;
@@ -189,6 +193,14 @@ impl Catalog for EmbeddedCatalog {
         self.engine.read(move |connection| views::contents(connection, after.as_ref(), limit))
     }
 
+    fn contents_of(&self, numbers: Vec<i64>) -> Fut<'_, Vec<SequenceContents>> {
+        self.engine.read(move |connection| heads::contents_of(connection, &numbers))
+    }
+
+    fn heads(&self, after: HeadMark, limit: u32) -> Fut<'_, HeadPage> {
+        self.engine.read(move |connection| heads::page(connection, after, limit))
+    }
+
     fn segments(
         &self,
         topic: TopicId,
@@ -212,6 +224,10 @@ impl Catalog for EmbeddedCatalog {
         self.engine.look(move |connection, tails| {
             segments::page(connection, tails, topic, &range, Some(&predicate), (cursor.as_ref(), limit))
         })
+    }
+
+    fn zones(&self, topic: TopicId, cursor: Option<Cursor>, limit: u32) -> Fut<'_, Page<(SegmentView, Statistics)>> {
+        self.engine.read(move |connection| segments::zones(connection, topic, cursor.as_ref(), limit))
     }
 
     fn directory(&self, key: SegmentKey) -> Fut<'_, Vec<ChunkRecord>> {

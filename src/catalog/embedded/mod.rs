@@ -24,6 +24,7 @@ mod convert;
 mod engine;
 mod fault;
 mod files;
+mod heads;
 mod notifications;
 mod open_store;
 mod poison;

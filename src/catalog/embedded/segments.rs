@@ -72,6 +72,33 @@ pub fn page(
     Ok(Seen::Whole(Page { items, next }))
 }
 
+/// Sealed segments with what is known of their values.
+pub fn zones(
+    connection: &Connection,
+    topic: TopicId,
+    cursor: Option<&Cursor>,
+    limit: u32,
+) -> Outcome<Page<(SegmentView, Statistics)>> {
+    let limit = page_items(limit)? as usize;
+    let from = cursor.map_or(Ok(0), |cursor| cursor.segment_after(topic))?;
+    let found = find(connection, topic)?;
+    let mut select = connection.prepare_cached(
+        "SELECT number, first, last, zone FROM segment WHERE topic = ?1 AND number >= ?2 ORDER BY number LIMIT ?3",
+    )?;
+    let mut rows = select.query(params![found.row, from, limit as i64 + 1])?;
+    let mut items: Vec<(SegmentView, Statistics)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        if items.len() == limit {
+            let next = items.last().map(|(view, _)| Cursor::Segment(view.key));
+            return Ok(Page { items, next });
+        }
+        let key = SegmentKey { topic, number: row.get("number")? };
+        let zone = row.get_ref("zone")?.as_blob().map_err(rusqlite::Error::from)?;
+        items.push(view(key, (row.get("first")?, row.get("last")?), zone)?);
+    }
+    Ok(Page { items, next: None })
+}
+
 pub fn directory(connection: &Connection, tails: Option<&Tails>, key: SegmentKey) -> Outcome<Seen<Vec<ChunkRecord>>> {
     let found = find(connection, key.topic)?;
     let mut select =

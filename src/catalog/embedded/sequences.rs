@@ -74,6 +74,25 @@ pub fn page(connection: &Connection, after: Option<&SequenceName>, limit: u32) -
     Ok(Page { items, next: None })
 }
 
+/// Those behind a row, in the order in which they were made.
+pub fn behind(connection: &Connection, row: i64, limit: usize) -> Outcome<Vec<(i64, SequenceHead)>> {
+    let mut select = connection.prepare_cached(
+        "SELECT row, id, name, metadata, created_at FROM sequence WHERE row > ?1 AND deleted = 0 ORDER BY row LIMIT ?2",
+    )?;
+    let (mut rows, mut found) = (select.query(params![row, limit as i64])?, Vec::new());
+    while let Some(row) = rows.next()? {
+        found.push((row.get("row")?, head(row)?));
+    }
+    Ok(found)
+}
+
+pub fn by_row(connection: &Connection, row: i64) -> Outcome<Option<SequenceHead>> {
+    let mut select = connection
+        .prepare_cached("SELECT row, id, name, metadata, created_at FROM sequence WHERE row = ?1 AND deleted = 0")?;
+    let mut rows = select.query([row])?;
+    rows.next()?.map(head).transpose()
+}
+
 /// With all its sessions. The row stays until the last of them is purged.
 pub fn delete(work: &mut Work<'_>, id: SequenceId) -> Outcome<()> {
     let mut select = work.connection.prepare_cached("SELECT row FROM sequence WHERE id = ?1 AND deleted = 0")?;

@@ -162,6 +162,22 @@ pub fn final_between(
     Ok(topics)
 }
 
+/// Topics of the final sessions of one sequence, without their schemas, in the order of their creation.
+pub fn final_of(connection: &Connection, sequence: i64) -> Outcome<Vec<TopicView>> {
+    let columns = COLUMNS.replace("t.schema AS schema", "NULL AS schema");
+    let sql = format!(
+        "SELECT {columns} WHERE t.sequence = ?1 AND q.deleted = 0 AND s.state = ?2 AND s.deleted = 0 AND t.deleted = 0
+         ORDER BY t.row"
+    );
+    let mut select = connection.prepare_cached(&sql)?;
+    let mut rows = select.query(params![sequence, SessionState::Final as i64])?;
+    let mut topics = Vec::new();
+    while let Some(row) = rows.next()? {
+        topics.push(found(row)?.view);
+    }
+    Ok(topics)
+}
+
 /// In the order of their creation.
 pub fn states(connection: &Connection, session: i64) -> Outcome<Vec<Standing>> {
     let mut select = connection
