@@ -78,7 +78,8 @@ fn leaf_holds(HeadTest { field, test }: &HeadTest, head: &Head) -> bool {
     }
 }
 
-fn number(test: &Test, value: Number) -> bool {
+/// Whether a number satisfies a test.
+pub(super) fn number(test: &Test, value: Number) -> bool {
     match test {
         Test::Numbers { ranges, .. } => ranges.iter().any(|(low, high)| {
             let above = match low {
