@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! budget = memory.receive_bytes + connections.idle_buffer_bytes_max + memory.read_bytes + memory.dictionary_bytes
+//!        + reading.index_bytes_max
 //!        + shards × (memory.blocks_per_shard + 17) MiB + 100 MiB
 //! ```
 //!
@@ -24,9 +25,9 @@ const OWN: u64 = 100 * MIB;
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the memory budget of {} MiB does not fit into the {} MiB that {whose}: memory.receive_bytes {} + \
-     connections.idle_buffer_bytes_max {} + memory.read_bytes {} + memory.dictionary_bytes {} + {shards} shards x \
-     (memory.blocks_per_shard {blocks} + 17) + 100 MiB; lower one of these keys (the largest first), or shards.count",
-    mib(*.budget), mib(*.limit), mib(*.receive), mib(*.idle), mib(*.read), mib(*.dictionaries)
+     connections.idle_buffer_bytes_max {} + memory.read_bytes {} + memory.dictionary_bytes {} + reading.index_bytes_max {} + \
+     {shards} shards x (memory.blocks_per_shard {blocks} + 17) + 100 MiB; lower one of these keys (the largest first), or \
+     shards.count", mib(*.budget), mib(*.limit), mib(*.receive), mib(*.idle), mib(*.read), mib(*.dictionaries), mib(*.index)
 )]
 pub struct MemoryError {
     budget: u64,
@@ -36,6 +37,7 @@ pub struct MemoryError {
     idle: u64,
     read: u64,
     dictionaries: u64,
+    index: u64,
     shards: u64,
     blocks: u64,
 }
@@ -67,14 +69,15 @@ pub fn check(config: &Config, host: &Host, shards: u64) -> Result<(), MemoryErro
 fn fits(config: &Config, shards: u64, limit: Limit) -> Result<(), MemoryError> {
     let (receive, read) = (config.memory.receive_bytes, config.memory.read_bytes);
     let (idle, blocks) = (config.connections.idle_buffer_bytes_max as u64, config.memory.blocks_per_shard);
+    let index = config.reading.index_bytes_max as u64;
     let own = shards.saturating_mul(blocks.saturating_mul(MIB).saturating_add(SHARD_OWN));
     let dictionaries = config.memory.dictionary_bytes;
-    let budget = [receive, idle, read, dictionaries, own].into_iter().fold(OWN, u64::saturating_add);
+    let budget = [receive, idle, read, dictionaries, index, own].into_iter().fold(OWN, u64::saturating_add);
     match budget <= limit.bytes {
         true => Ok(()),
         false => {
             let Limit { bytes, whose } = limit;
-            Err(MemoryError { budget, limit: bytes, whose, receive, idle, read, dictionaries, shards, blocks })
+            Err(MemoryError { budget, limit: bytes, whose, receive, idle, read, dictionaries, index, shards, blocks })
         }
     }
 }
@@ -125,9 +128,11 @@ mod tests {
     fn a_budget_that_fits_nowhere_names_its_keys() {
         let limit = |bytes| Limit { bytes, whose: "a test gives".to_owned() };
         let config = Config::default();
-        assert!(fits(&config, 2, limit(2118 * MIB)).is_ok());
-        let told = fits(&config, 2, limit(2117 * MIB)).unwrap_err().to_string();
-        for word in ["2118 MiB", "2117 MiB", "a test gives", "memory.read_bytes 1024", "2 shards"] {
+        assert!(fits(&config, 2, limit(2182 * MIB)).is_ok());
+        let told = fits(&config, 2, limit(2181 * MIB)).unwrap_err().to_string();
+        for word in
+            ["2182 MiB", "2181 MiB", "a test gives", "memory.read_bytes 1024", "reading.index_bytes_max 64", "2 shards"]
+        {
             assert!(told.contains(word), "{word}: {told}");
         }
     }

@@ -125,6 +125,7 @@ struct Open {
     desk: Desk,
     budget: Budget,
     audited: (OpenStore, Shards),
+    retrieval: Retrieval,
     scrub: Scrub,
     remains: Remains,
 }
@@ -159,20 +160,25 @@ async fn open(config: &Config) -> Result<Open, ServeError> {
         target_message_bytes: config.reading.target_message_bytes,
         dictionary_bytes: config.memory.dictionary_bytes,
     };
-    let desk = Desk::new(sessions.clone(), retrieval, TicketSealer::new(ticket_key), handlers);
+    let desk = Desk::new(sessions.clone(), retrieval.clone(), TicketSealer::new(ticket_key), handlers);
     shards.relieve_when_short(desk.written_out());
     sessions.recover().await?;
     let remains = Remains { executors, embedded, locks: Arc::new(locks) };
-    Ok(Open { listener, sessions, desk, budget, audited: (open_store, shards), scrub, remains })
+    Ok(Open { listener, sessions, desk, budget, audited: (open_store, shards), retrieval, scrub, remains })
 }
 
 async fn run(config: Config, open: Open, stopping: Receiver<Stop>) -> Remains {
-    let Open { listener, sessions, desk, budget, audited: (open_store, shards), scrub, mut remains } = open;
+    let Open { listener, sessions, desk, budget, audited: (open_store, shards), retrieval, scrub, mut remains } = open;
     let sweep = tokio::spawn(sessions.clone().sweep());
     let (looked_at, locks) = (shards.clone(), Arc::clone(&remains.locks));
     let look = tokio::spawn(async move { watch::run(looked_at, &locks).await });
     let audit = tokio::spawn(audit::run(open_store, shards));
     let scrub = tokio::spawn(scrub.run());
+    let preparing = tokio::spawn(async move {
+        if let Err(error) = retrieval.prepare().await {
+            tracing::warn!(%error, "the index for queries was not made: the first queries make it");
+        }
+    });
     let sealing = tokio::spawn(seal_puts(stopping.clone(), sessions.clone()));
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
     let serving = async {
@@ -187,7 +193,7 @@ async fn run(config: Config, open: Open, stopping: Receiver<Stop>) -> Remains {
             process::exit(EXIT_SHARD);
         }
     }
-    for task in [sweep, look, audit, scrub, sealing] {
+    for task in [sweep, look, audit, scrub, preparing, sealing] {
         task.abort();
         let _ = task.await;
     }

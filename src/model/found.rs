@@ -16,7 +16,8 @@ pub struct FoundSequence {
 /// What a search looked at, for who wants to know where the time went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SearchCost {
-    /// Sequences with something to read, and topics of those that names and metadata let through and a tag was asked for.
+    /// Sequences that were looked at, because indices could not leave them out, and topics of those that names and metadata
+    /// let through and a tag was asked for.
     pub sequences: u64,
     pub topics: u64,
     /// Chunks of those topics.
@@ -27,6 +28,9 @@ pub struct SearchCost {
     pub chunks_skipped_by_statistics: u64,
     /// Of chunks that were opened: rows of pages that cannot have a match, as their zones tell.
     pub rows_skipped_by_pages: u64,
+    /// Of which rows were read, and of which some matched: the others were read in vain.
+    pub chunks_read: u64,
+    pub chunks_matched: u64,
     /// What was decoded and looked at, up to the first match of each topic.
     pub rows_read: u64,
     pub rows_matched: u64,

@@ -14,6 +14,8 @@ pub struct RetrievalConfig {
     pub query_seconds_max: u32,
     /// Topics in the answer to a query, at most; it is RESOURCE_EXHAUSTED beyond.
     pub query_topics_max: usize,
+    /// Bytes kept for queries: half for names and metadata, half for what is known of values. Beyond, the catalog is read.
+    pub index_bytes_max: usize,
 }
 
 impl Default for RetrievalConfig {
@@ -23,6 +25,7 @@ impl Default for RetrievalConfig {
             batch_rows_max: 64 << 10,
             query_seconds_max: 60,
             query_topics_max: 1_000_000,
+            index_bytes_max: 64 << 20,
         }
     }
 }

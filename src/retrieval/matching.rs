@@ -13,6 +13,7 @@ use super::plan;
 use super::plan::Plan;
 use super::stored::stored;
 use super::stream::Desk;
+use super::zones::Zones;
 use crate::chunk::Projection;
 use crate::chunk::plain;
 use crate::model::Predicate;
@@ -39,6 +40,7 @@ pub(super) struct Matches {
 impl Matches {
     /// * `view`: of a topic whose session is final, with its schema.
     /// * `predicate`: `None` is every row.
+    /// * `zones`: of the topic, where they are at hand; otherwise the catalog is asked.
     ///
     /// # Errors
     /// Of the plan; [`RetrievalError::Schema`], [`RetrievalError::Shard`].
@@ -47,6 +49,7 @@ impl Matches {
         view: TopicView,
         predicate: Option<&Predicate>,
         range: TimeRange,
+        zones: Option<&Zones>,
     ) -> Result<Self, RetrievalError> {
         let topic = view.head.name.clone();
         let none = |topic| Ok(Self { topic, batches: None, chunks: 0, filter: Arc::default() });
@@ -69,6 +72,9 @@ impl Matches {
         let times = Projection::of(&schema, &[]).schema().clone();
         let shard = usize::from(view.head.shard.0);
         let plan = match &predicate {
+            Some(predicate) if let Some(zones) = zones => {
+                Plan { view, range, segments: zones.wanted(predicate, range) }
+            }
             Some(predicate) => Plan::matching(&*desk.catalog, view, range, Arc::clone(predicate)).await?,
             None => Plan::make(&*desk.catalog, view, range).await?,
         };
@@ -93,6 +99,8 @@ impl Matches {
             chunks: self.chunks,
             chunks_skipped_by_statistics: tally.chunks_skipped.load(Relaxed),
             rows_skipped_by_pages: tally.rows_skipped.load(Relaxed),
+            chunks_read: tally.chunks_read.load(Relaxed),
+            chunks_matched: tally.chunks_hit.load(Relaxed),
             rows_read: tally.rows.load(Relaxed),
             rows_matched: tally.hits.load(Relaxed),
             ..SearchCost::default()

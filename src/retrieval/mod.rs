@@ -3,18 +3,23 @@
 //! Invariants
 //! - Only final sessions are read. A topic of an open one is [`RetrievalError::NotFinalized`], never a part of it.
 //! - Planning holds segments (sums over 256 chunks), never a topic's chunks: shards ask for those as they read on.
+//! - What is kept in memory of names, metadata and values only ever leaves out; the catalog and the rows decide.
 //! - Nothing here touches rows; the catalog prunes, the shards read and filter. A search sees the times of hits, no more.
 
+mod bill;
 mod config;
 mod error;
+mod heads;
 mod info;
 mod matching;
 mod plan;
 mod search;
+mod shortlist;
 mod storage;
 mod stored;
 mod stream;
 mod windows;
+mod zones;
 
 pub use config::RetrievalConfig;
 pub use error::RetrievalError;

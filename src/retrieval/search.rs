@@ -4,54 +4,37 @@
 //! What is asked of one sequence depends on that sequence alone, so sequences are looked at side by side, a few at a time,
 //! and the answer keeps their order. A topic that is deleted meanwhile is as if it had never been there.
 
-use std::ops::Bound;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::Stream;
 use futures::StreamExt;
 use futures::TryStreamExt;
 use futures::future::BoxFuture;
 use futures::stream;
 use tokio::time::Instant;
 
+use super::bill::Bill;
+use super::bill::nanoseconds;
 use super::error::RetrievalError;
 use super::matching::Matches;
 use super::plan;
+use super::shortlist::shortlist;
 use super::stream::Desk;
-use crate::catalog::Catalog;
-use crate::catalog::CatalogError;
 use crate::catalog::SequenceContents;
-use crate::catalog::Visibility;
-use crate::model::Expression;
 use crate::model::FoundSequence;
 use crate::model::FoundTopic;
 use crate::model::SearchCost;
-use crate::model::SequenceName;
-use crate::model::SequenceView;
-use crate::model::Test;
-use crate::model::TextRange;
 use crate::model::TimeBounds;
 use crate::model::TimeRange;
 use crate::model::TopicView;
 use crate::query::Block;
 use crate::query::Head;
-use crate::query::HeadField;
-use crate::query::HeadTest;
 use crate::query::Metadata;
 use crate::query::Query;
 use crate::query::TagPredicate;
 use crate::query::holds;
 use crate::shard::ReadError;
 use crate::shard::ShardError;
-
-/// Sequences that the catalog is asked for at once.
-const PAGE: u32 = 256;
-
-/// Names up to which sequences are asked for one by one instead of all.
-const NAMES_MAX: usize = 1000;
 
 /// Sequences of one query looked at side by side, and topics of one of them.
 const SEQUENCES_AT_ONCE: usize = 16;
@@ -65,11 +48,11 @@ pub(super) const TOPICS_AT_ONCE: usize = 32;
 const TOPICS_BETWEEN_YIELDS: usize = 8;
 
 pub(super) async fn search(desk: &Desk, query: &Query) -> Result<(Vec<FoundSequence>, SearchCost), RetrievalError> {
-    let (cost, began) = (Mutex::default(), Instant::now());
+    let (cost, began) = (Bill::default(), Instant::now());
     let seconds = desk.config.query_seconds_max;
     match tokio::time::timeout(Duration::from_secs(seconds.into()), collect(desk, query, &cost)).await {
         Ok(found) => {
-            let mut cost = cost.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let mut cost = cost.total();
             cost.total_ns = nanoseconds(began);
             Ok((found?, cost))
         }
@@ -77,20 +60,13 @@ pub(super) async fn search(desk: &Desk, query: &Query) -> Result<(Vec<FoundSeque
     }
 }
 
-fn nanoseconds(began: Instant) -> u64 {
-    u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX)
-}
-
-async fn collect(desk: &Desk, query: &Query, cost: &Mutex<SearchCost>) -> Result<Vec<FoundSequence>, RetrievalError> {
+async fn collect(desk: &Desk, query: &Query, cost: &Bill) -> Result<Vec<FoundSequence>, RetrievalError> {
     let (mut found, mut topics, max) = (Vec::new(), 0, desk.config.query_topics_max);
     if query.root.is_empty() {
         return Ok(found);
     }
-    let contents = match names(&query.root) {
-        Some(names) => named(&*desk.catalog, names).boxed(),
-        None => contents(&*desk.catalog, cost).boxed(),
-    };
-    let sequences = contents.map_ok(|own| look(desk, query, own, cost)).try_buffered(SEQUENCES_AT_ONCE);
+    let listed = shortlist(desk, query, cost).await?;
+    let sequences = listed.map_ok(|own| look(desk, query, own, cost)).try_buffered(SEQUENCES_AT_ONCE);
     let mut sequences = std::pin::pin!(sequences);
     while found.len() < query.items_max.unwrap_or(usize::MAX) {
         let Some(sequence) = sequences.try_next().await? else { break };
@@ -102,59 +78,6 @@ async fn collect(desk: &Desk, query: &Query, cost: &Mutex<SearchCost>) -> Result
         found.push(sequence);
     }
     Ok(found)
-}
-
-/// The names of all sequences that can match, ascending, when the query says so itself.
-fn names(block: &Block) -> Option<Vec<SequenceName>> {
-    let own = block.sequence.iter().find_map(|condition| match condition {
-        Expression::Leaf(HeadTest { field: HeadField::Name | HeadField::Locator, test: Test::Texts(ranges) }) => {
-            let point = |range: &TextRange| match range {
-                (Bound::Included(low), Bound::Included(high)) if low == high => Some(low.clone()),
-                _ => None,
-            };
-            ranges.iter().map(point).collect::<Option<Vec<String>>>()
-        }
-        _ => None,
-    })?;
-    // What is no name is no sequence's.
-    (own.len() <= NAMES_MAX).then(|| own.iter().filter_map(|name| SequenceName::parse(name).ok()).collect())
-}
-
-/// Those of these sequences that have something to read.
-fn named(
-    catalog: &dyn Catalog,
-    names: Vec<SequenceName>,
-) -> impl Stream<Item = Result<SequenceContents, RetrievalError>> + Send + use<'_> {
-    let contents = move |name: SequenceName| async move {
-        match catalog.sequence(&name, Visibility::Final).await {
-            Ok(SequenceView { head, sessions }) => {
-                let topics: Vec<TopicView> = sessions.into_iter().flat_map(|session| session.topics).collect();
-                Ok((!topics.is_empty()).then_some(SequenceContents { head, topics }))
-            }
-            Err(CatalogError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    };
-    stream::iter(names).map(contents).buffered(SEQUENCES_AT_ONCE).try_filter_map(|own| async move { Ok(own) })
-}
-
-/// All sequences with something to read, by name.
-fn contents<'a>(
-    catalog: &'a dyn Catalog,
-    cost: &'a Mutex<SearchCost>,
-) -> impl Stream<Item = Result<SequenceContents, RetrievalError>> + Send + use<'a> {
-    let pages = stream::try_unfold(Some(None), move |after| async move {
-        let Some(after) = after else { return Ok::<_, RetrievalError>(None) };
-        let began = Instant::now();
-        let page = catalog.contents(after, PAGE).await?;
-        spend(cost, |cost| cost.catalog_ns += nanoseconds(began));
-        let next = match page.next {
-            Some(crate::catalog::Cursor::Sequence(name)) => Some(Some(name)),
-            Some(crate::catalog::Cursor::Segment(_)) | None => None,
-        };
-        Ok(Some((stream::iter(page.items).map(Ok), next)))
-    });
-    pages.try_flatten()
 }
 
 /// A topic of the sequence that is looked at.
@@ -173,11 +96,7 @@ struct Scene<'a> {
     metadata: Metadata,
     topics: Vec<Candidate>,
     with_times: bool,
-    cost: &'a Mutex<SearchCost>,
-}
-
-fn spend(cost: &Mutex<SearchCost>, add: impl FnOnce(&mut SearchCost)) {
-    add(&mut cost.lock().unwrap_or_else(PoisonError::into_inner));
+    cost: &'a Bill,
 }
 
 /// Topics that match, ascending, with the times of their matches when these are wanted.
@@ -187,9 +106,9 @@ async fn look(
     desk: &Desk,
     query: &Query,
     mut own: SequenceContents,
-    cost: &Mutex<SearchCost>,
+    cost: &Bill,
 ) -> Result<Option<FoundSequence>, RetrievalError> {
-    spend(cost, |cost| cost.sequences += 1);
+    cost.spend(|cost| cost.sequences += 1);
     let topics = std::mem::take(&mut own.topics).into_iter().map(Candidate::of).collect();
     let metadata = Metadata::new(own.head.metadata.clone());
     let scene = Scene { desk, own: &own, metadata, topics, with_times: query.with_times, cost };
@@ -350,22 +269,33 @@ impl Scene<'_> {
         own: &TagPredicate,
         topic: &Candidate,
     ) -> Result<Option<TimeBounds>, RetrievalError> {
-        let view = plan::topic_by_id(&*self.desk.catalog, topic.view.head.id).await?;
+        let (began, id) = (Instant::now(), topic.view.head.id);
+        let zones = self.desk.zones.topic(&*self.desk.catalog, id).await?;
+        if let Some(zones) = zones.as_deref()
+            && !zones.may_match(&own.predicate)
+        {
+            self.cost.left_out(id, zones.chunks());
+            self.cost.spend(|cost| cost.catalog_ns += nanoseconds(began));
+            return Ok(None);
+        }
+        let view = plan::topic_by_id(&*self.desk.catalog, id).await?;
         let chunks = view.totals.chunks;
-        let began = Instant::now();
-        let mut matches = Matches::open(self.desk, view, Some(&own.predicate), TimeRange::ALL).await?;
+        let zones = zones.as_deref();
+        let mut matches = Matches::open(self.desk, view, Some(&own.predicate), TimeRange::ALL, zones).await?;
         let planned = nanoseconds(began);
         let found = match self.with_times {
             true => matches.bounds().await,
             false => Ok(matches.next().await?.map(|_| TimeBounds { first: 0, last: 0 })),
         };
         let own = matches.cost();
-        spend(self.cost, |cost| {
+        self.cost.spend(|cost| {
             cost.topics += 1;
             cost.chunks += chunks;
             cost.chunks_skipped_by_segment += chunks.saturating_sub(own.chunks);
             cost.chunks_skipped_by_statistics += own.chunks_skipped_by_statistics;
             cost.rows_skipped_by_pages += own.rows_skipped_by_pages;
+            cost.chunks_read += own.chunks_read;
+            cost.chunks_matched += own.chunks_matched;
             cost.rows_read += own.rows_read;
             cost.rows_matched += own.rows_matched;
             cost.catalog_ns += planned;

@@ -9,6 +9,7 @@ use tokio::sync::SemaphorePermit;
 
 use super::config::RetrievalConfig;
 use super::error::RetrievalError;
+use super::heads::Heads;
 use super::info;
 use super::info::Info;
 use super::plan;
@@ -19,6 +20,7 @@ use super::stored::stored;
 use super::stored::travelling;
 use super::windows;
 use super::windows::Windows;
+use super::zones::ZoneIndex;
 use crate::catalog::Catalog;
 use crate::catalog::Page;
 use crate::catalog::Visibility;
@@ -65,6 +67,8 @@ pub(super) struct Desk {
     pub(super) judges: Option<BlockingPool>,
     /// Queries that are taken apart and answered at a time.
     asking: Semaphore,
+    pub(super) heads: Heads,
+    pub(super) zones: Arc<ZoneIndex>,
 }
 
 /// Few enough to leave a small machine to those who record.
@@ -116,7 +120,17 @@ impl Retrieval {
         let judges = BlockingPool::new("judge", JUDGES);
         let judges = judges.inspect_err(|error| tracing::warn!(%error, "queries are decided on the shards"));
         let judges = judges.ok();
-        Self { desk: Arc::new(Desk { catalog, shards, config, searching, asking, judges }) }
+        let (heads, zones) =
+            (Heads::new(config.index_bytes_max / 2), Arc::new(ZoneIndex::new(config.index_bytes_max / 2)));
+        Self { desk: Arc::new(Desk { catalog, shards, config, searching, asking, judges, heads, zones }) }
+    }
+
+    /// Makes what queries look into, while the server serves. Without it the first queries do, bit by bit.
+    ///
+    /// # Errors
+    /// Of the catalog.
+    pub async fn prepare(&self) -> Result<(), RetrievalError> {
+        self.desk.heads.make(&*self.desk.catalog).await
     }
 
     /// One page of all sequences by name, those behind `after`; `next` is `None` on the last page.

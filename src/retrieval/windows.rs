@@ -57,7 +57,7 @@ impl Topic {
             return Err(RetrievalError::ForeignTag { topic: asked.topic, tag, asked: asked_tag });
         }
         let predicate = asked.rows.as_ref().map(|rows| &rows.predicate);
-        let matches = Matches::open(desk, view, predicate, asked.range).await?;
+        let matches = Matches::open(desk, view, predicate, asked.range, None).await?;
         Ok(Self { matches, clusterer: Some(Clusterer::new(asked.gap_ns)), times: Vec::new(), at: 0 })
     }
 

@@ -69,9 +69,20 @@ pub struct Tally {
     pub chunks_skipped: AtomicU64,
     /// Rows of chunks that were opened, of pages that cannot have a hit.
     pub rows_skipped: AtomicU64,
+    /// Of which rows were read, and of which some passed.
+    pub chunks_read: AtomicU64,
+    pub chunks_hit: AtomicU64,
     /// Rows that were looked at.
     pub rows: AtomicU64,
     pub hits: AtomicU64,
+}
+
+impl Tally {
+    /// Rows of a chunk were read: its first ones, the first that passed.
+    pub(super) fn chunk(&self, first: bool, first_hit: bool) {
+        self.chunks_read.fetch_add(first.into(), Relaxed);
+        self.chunks_hit.fetch_add(first_hit.into(), Relaxed);
+    }
 }
 
 impl Filter {

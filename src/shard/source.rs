@@ -1,6 +1,7 @@
 //! The sources a read merges: one per run of a chunk. Inside a run row groups ascend in time, so a source gives its rows
 //! in order; sources may overlap.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::rc::Rc;
@@ -85,6 +86,16 @@ struct Position {
     row: u64,
 }
 
+/// What came of reading a chunk with a filter.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Use {
+    #[default]
+    Unread,
+    /// No row passed so far.
+    InVain,
+    Hit,
+}
+
 /// One run of a chunk.
 pub struct Source {
     /// Place in the order of arrival: which row goes first when times are equal.
@@ -99,6 +110,8 @@ pub struct Source {
     late: Option<Late>,
     /// Of each row group, rows that may be hits; `None`: all.
     wanted: Option<Rc<Vec<Vec<Range<u64>>>>>,
+    /// Of the chunk: what reading it has brought so far.
+    use_of_chunk: Rc<Cell<Use>>,
     pub cursor: Option<Cursor>,
     /// In the order of their rows, one behind the other.
     ahead: VecDeque<Ahead>,
@@ -124,6 +137,7 @@ pub fn sources(
     };
     let starts = record.runs.iter().map(|start| *start as usize);
     let ends = record.runs.iter().skip(1).map(|start| *start as usize).chain([groups]);
+    let use_of_chunk = Rc::new(Cell::new(Use::default()));
     let run = |(index, (start, end)): (usize, (usize, usize))| Source {
         order: order + index as u64,
         chunk: Rc::clone(chunk),
@@ -134,6 +148,7 @@ pub fn sources(
         filter: filter.cloned(),
         late: filter.and_then(|filter| Late::of(layout, filter)),
         wanted: wanted.clone(),
+        use_of_chunk: Rc::clone(&use_of_chunk),
         cursor: None,
         ahead: VecDeque::new(),
     };
@@ -335,6 +350,12 @@ impl Source {
             }
             (Rows::Chosen(_), None) => unreachable!("rows are chosen by `late` alone"),
         };
+        if let Some(filter) = &self.filter {
+            let before = self.use_of_chunk.get();
+            let after = if batch.num_rows() > 0 { Use::Hit } else { before.max(Use::InVain) };
+            filter.tally.chunk(before == Use::Unread, before != Use::Hit && after == Use::Hit);
+            self.use_of_chunk.set(after);
+        }
         room.settle(batch.get_array_memory_size());
         self.position = portion.next;
         self.cursor = Cursor::new(batch, room)?;

@@ -176,6 +176,8 @@ fn explained(cost: &SearchCost) -> Value {
         "chunks_skipped_by_segment": cost.chunks_skipped_by_segment,
         "chunks_skipped_by_statistics": cost.chunks_skipped_by_statistics,
         "rows_skipped_by_pages": cost.rows_skipped_by_pages,
+        "chunks_read": cost.chunks_read,
+        "chunks_read_in_vain": cost.chunks_read.saturating_sub(cost.chunks_matched),
         "rows_read": cost.rows_read,
         "rows_matched": cost.rows_matched,
         "catalog_ns": cost.catalog_ns,

@@ -3,6 +3,7 @@
 
 mod deleting;
 mod finalizing;
+mod finding;
 mod fixture;
 mod history;
 mod racing;

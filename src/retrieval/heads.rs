@@ -1,0 +1,199 @@
+//! Which sequences a query could be about: an index of all names and metadata, kept in memory.
+//!
+//! Before it is asked it takes in what the catalog has made since the last time, so it never misses what was there when the
+//! query came. It is made while the server serves; until then, and when all of it does not fit into its share of memory,
+//! queries look at every sequence. What is deleted stays in it until it is made anew: it only ever leaves out.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::RwLock;
+
+use tokio::sync::Mutex;
+
+use super::error::RetrievalError;
+use crate::catalog::Catalog;
+use crate::catalog::HeadMark;
+use crate::catalog::HeadPage;
+use crate::catalog::TopicMark;
+use crate::model::SequenceHead;
+use crate::model::SequenceId;
+use crate::model::TopicId;
+use crate::query::HeadIndex;
+use crate::query::TopicEntry;
+
+/// Sequences, and topics, taken in at once.
+const PAGE: u32 = 500;
+
+/// Pages that a query takes in by itself before it looks at every sequence instead.
+const PAGES_OF_A_QUERY: usize = 4;
+
+/// The newest sequences and topics that are remembered by their numbers: so many may be deleted, newest first, before the
+/// index is made anew.
+const MARKS: usize = 256;
+
+pub(super) struct Heads {
+    index: Arc<RwLock<HeadIndex>>,
+    intake: Mutex<Intake>,
+    bytes_max: usize,
+}
+
+#[derive(Default)]
+struct Intake {
+    sequences: VecDeque<(i64, SequenceId)>,
+    topics: VecDeque<(i64, TopicId)>,
+    standing: Standing,
+}
+
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Standing {
+    #[default]
+    Behind,
+    /// It had all there was, and took so many bytes when it first did.
+    Whole { bytes: usize },
+    /// It does not fit.
+    TooLarge,
+}
+
+impl Heads {
+    /// * `bytes_max`: what it may take in memory, about; 0: nothing is kept.
+    pub(super) fn new(bytes_max: usize) -> Self {
+        let standing = if bytes_max == 0 { Standing::TooLarge } else { Standing::Behind };
+        let intake = Mutex::new(Intake { standing, ..Intake::default() });
+        Self { index: Arc::default(), intake, bytes_max }
+    }
+
+    /// Takes in all there is, page by page, so that queries in between get their turn.
+    ///
+    /// # Errors
+    /// Of the catalog; what was taken in stays.
+    pub(super) async fn make(&self, catalog: &dyn Catalog) -> Result<(), RetrievalError> {
+        while self.catch_up(catalog, 1).await?.is_behind() {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// The index, with all that was in the catalog before this call; `None` where every sequence has to be looked at.
+    ///
+    /// # Errors
+    /// Of the catalog.
+    pub(super) async fn index(&self, catalog: &dyn Catalog) -> Result<Option<Arc<RwLock<HeadIndex>>>, RetrievalError> {
+        let standing = self.catch_up(catalog, PAGES_OF_A_QUERY).await?;
+        Ok(matches!(standing, Standing::Whole { .. }).then(|| self.index.clone()))
+    }
+
+    /// Takes in so many pages at most.
+    async fn catch_up(&self, catalog: &dyn Catalog, pages: usize) -> Result<Standing, RetrievalError> {
+        let mut intake = self.intake.lock().await;
+        for _ in 0..pages {
+            if intake.standing == Standing::TooLarge {
+                break;
+            }
+            let after = HeadMark { sequence: intake.sequences.back().copied(), topic: intake.topics.back().copied() };
+            match catalog.heads(after, PAGE).await? {
+                HeadPage::Gone { sequence, topic } => intake.step_back(sequence, topic, &self.index),
+                HeadPage::Heads { sequences, topics, more } => {
+                    let fits = take_in(&self.index, &sequences, &topics, self.bytes_max);
+                    intake.remember(&sequences, &topics);
+                    match fits {
+                        Some(bytes) if !more => {
+                            if intake.standing == Standing::Behind {
+                                intake.standing = Standing::Whole { bytes };
+                            }
+                            return Ok(intake.standing);
+                        }
+                        Some(_) => {}
+                        None => intake.give_up(&self.index, self.bytes_max),
+                    }
+                }
+            }
+        }
+        match intake.standing {
+            // There may be more than it has.
+            Standing::Whole { .. } => Ok(Standing::Behind),
+            standing => Ok(standing),
+        }
+    }
+}
+
+impl Standing {
+    fn is_behind(self) -> bool {
+        self == Self::Behind
+    }
+}
+
+/// The bytes of the index then; `None` when it does not fit.
+fn take_in(
+    index: &RwLock<HeadIndex>,
+    sequences: &[(i64, SequenceHead)],
+    topics: &[TopicMark],
+    bytes_max: usize,
+) -> Option<usize> {
+    if sequences.is_empty() && topics.is_empty() {
+        // The usual case, for which nobody has to wait.
+        return Some(index.read().unwrap_or_else(PoisonError::into_inner).bytes());
+    }
+    let mut index = index.write().unwrap_or_else(PoisonError::into_inner);
+    let mut fits = true;
+    for (number, head) in sequences {
+        fits &= index.add_sequence(*number, head.name.as_str(), head.created_at_ns, &head.metadata);
+    }
+    for topic in topics {
+        fits &= index.add_topic(&TopicEntry {
+            id: topic.id,
+            sequence: topic.sequence,
+            path: topic.path.as_str(),
+            tag: topic.tag.as_str(),
+            format: topic.format.as_str(),
+            created_at_ns: topic.created_at_ns,
+            metadata: &topic.metadata,
+        });
+    }
+    (fits && index.bytes() <= bytes_max).then(|| index.bytes())
+}
+
+impl Intake {
+    fn remember(&mut self, sequences: &[(i64, SequenceHead)], topics: &[TopicMark]) {
+        self.sequences.extend(sequences.iter().map(|(number, head)| (*number, head.id)));
+        self.topics.extend(topics.iter().map(|topic| (topic.number, topic.id)));
+        let surplus = self.sequences.len().saturating_sub(MARKS);
+        self.sequences.drain(..surplus);
+        let surplus = self.topics.len().saturating_sub(MARKS);
+        self.topics.drain(..surplus);
+    }
+
+    /// Forgets the newest, which are gone: their numbers may be others' now.
+    fn step_back(&mut self, sequence: bool, topic: bool, index: &RwLock<HeadIndex>) {
+        if sequence {
+            self.sequences.pop_back();
+        }
+        if topic {
+            self.topics.pop_back();
+        }
+        if (sequence && self.sequences.is_empty()) || (topic && self.topics.is_empty()) {
+            self.begin_anew(index);
+        }
+    }
+
+    /// What is deleted may have filled it: it is made anew once, when it would then be smaller by a quarter.
+    fn give_up(&mut self, index: &RwLock<HeadIndex>, bytes_max: usize) {
+        let before = self.standing;
+        self.begin_anew(index);
+        match before {
+            Standing::Whole { bytes } if bytes <= bytes_max / 4 * 3 => {}
+            _ => {
+                self.standing = Standing::TooLarge;
+                tracing::warn!(
+                    bytes_max,
+                    "names and metadata do not fit into half of reading.index_bytes_max: queries look at every sequence"
+                );
+            }
+        }
+    }
+
+    fn begin_anew(&mut self, index: &RwLock<HeadIndex>) {
+        *index.write().unwrap_or_else(PoisonError::into_inner) = HeadIndex::default();
+        *self = Self::default();
+    }
+}

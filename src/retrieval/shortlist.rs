@@ -1,0 +1,178 @@
+//! Which sequences a query looks at: those it names, those that the indices in memory leave, or all.
+
+use std::cell::RefCell;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+
+use futures::Stream;
+use futures::StreamExt;
+use futures::TryStreamExt;
+use futures::stream;
+use futures::stream::BoxStream;
+use tokio::time::Instant;
+
+use super::bill::Bill;
+use super::bill::nanoseconds;
+use super::error::RetrievalError;
+use super::stream::Desk;
+use crate::catalog::Catalog;
+use crate::catalog::CatalogError;
+use crate::catalog::Cursor;
+use crate::catalog::SequenceContents;
+use crate::catalog::Visibility;
+use crate::model::Expression;
+use crate::model::SequenceName;
+use crate::model::SequenceView;
+use crate::model::Test;
+use crate::model::TextRange;
+use crate::model::TopicId;
+use crate::model::TopicView;
+use crate::query::Block;
+use crate::query::HeadField;
+use crate::query::HeadTest;
+use crate::query::Query;
+use crate::query::TagPredicate;
+
+/// Sequences that the catalog is asked for at once.
+const PAGE: u32 = 256;
+
+/// Of those that are asked for by number, at once, and how many such questions.
+const NUMBERS: usize = 64;
+const PAGES_AT_ONCE: usize = 2;
+
+/// Names up to which sequences are asked for one by one instead of all, and how many at once.
+const NAMES_MAX: usize = 1000;
+const NAMES_AT_ONCE: usize = 16;
+
+/// Sequences that have something to read, by name: every one that the query is about, and as few others as can be.
+///
+/// # Errors
+/// Of the catalog, as are the stream's.
+pub(super) async fn shortlist<'a>(
+    desk: &'a Desk,
+    query: &Query,
+    cost: &'a Bill,
+) -> Result<BoxStream<'a, Result<SequenceContents, RetrievalError>>, RetrievalError> {
+    desk.zones.begin();
+    let catalog = &*desk.catalog;
+    if let Some(names) = names(&query.root) {
+        return Ok(named(catalog, names).boxed());
+    }
+    Ok(match candidates(desk, query, cost).await? {
+        Some(numbers) => numbered(catalog, numbers, cost).boxed(),
+        None => contents(catalog, cost).boxed(),
+    })
+}
+
+/// The names of all sequences that can match, ascending, when the query says so itself.
+fn names(block: &Block) -> Option<Vec<SequenceName>> {
+    let own = block.sequence.iter().find_map(|condition| match condition {
+        Expression::Leaf(HeadTest { field: HeadField::Name | HeadField::Locator, test: Test::Texts(ranges) }) => {
+            let point = |range: &TextRange| match range {
+                (Bound::Included(low), Bound::Included(high)) if low == high => Some(low.clone()),
+                _ => None,
+            };
+            ranges.iter().map(point).collect::<Option<Vec<String>>>()
+        }
+        _ => None,
+    })?;
+    // What is no name is no sequence's.
+    (own.len() <= NAMES_MAX).then(|| own.iter().filter_map(|name| SequenceName::parse(name).ok()).collect())
+}
+
+/// Those of these sequences that have something to read.
+fn named(
+    catalog: &dyn Catalog,
+    names: Vec<SequenceName>,
+) -> impl Stream<Item = Result<SequenceContents, RetrievalError>> + Send + use<'_> {
+    let contents = move |name: SequenceName| async move {
+        match catalog.sequence(&name, Visibility::Final).await {
+            Ok(SequenceView { head, sessions }) => {
+                let topics: Vec<TopicView> = sessions.into_iter().flat_map(|session| session.topics).collect();
+                Ok((!topics.is_empty()).then_some(SequenceContents { head, topics }))
+            }
+            Err(CatalogError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    };
+    stream::iter(names).map(contents).buffered(NAMES_AT_ONCE).try_filter_map(|own| async move { Ok(own) })
+}
+
+/// Numbers of the sequences that are left once names, metadata and what is known of values have left out all they can, by
+/// name; `None` where that is not known.
+async fn candidates(desk: &Desk, query: &Query, cost: &Bill) -> Result<Option<Vec<i64>>, RetrievalError> {
+    let began = Instant::now();
+    let Some(index) = desk.heads.index(&*desk.catalog).await? else { return Ok(None) };
+    let (zones, root) = (desk.zones.clone(), query.root.clone());
+    // A client that is gone, or a query that takes too long, drops this future, but not a thread.
+    let gone = Gone::default();
+    let stop = gone.0.clone();
+    let told = move || {
+        let (look, left_out) = (zones.look(), RefCell::new(Vec::new()));
+        let may = |own: &TagPredicate, topic: TopicId| match look.topic(topic) {
+            Some(known) if !known.may_match(&own.predicate) => {
+                left_out.borrow_mut().push((topic, known.chunks()));
+                false
+            }
+            // What is not kept may have anything.
+            Some(_) | None => true,
+        };
+        let numbers = index.read().unwrap_or_else(PoisonError::into_inner).candidates(&root, &may, &stop);
+        (numbers, left_out.into_inner())
+    };
+    // It looks through everything there is: not on a thread that others wait for.
+    let Ok((numbers, left_out)) = tokio::task::spawn_blocking(told).await else { return Ok(None) };
+    if query.explain {
+        left_out.into_iter().for_each(|(topic, chunks)| cost.left_out(topic, chunks));
+    }
+    cost.spend(|cost| cost.catalog_ns += nanoseconds(began));
+    Ok(Some(numbers))
+}
+
+/// Says when it is dropped.
+#[derive(Default)]
+struct Gone(Arc<AtomicBool>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// Those of these sequences that have something to read.
+fn numbered<'a>(
+    catalog: &'a dyn Catalog,
+    numbers: Vec<i64>,
+    cost: &'a Bill,
+) -> impl Stream<Item = Result<SequenceContents, RetrievalError>> + Send + use<'a> {
+    let pages: Vec<Vec<i64>> = numbers.chunks(NUMBERS).map(<[i64]>::to_vec).collect();
+    let page = move |numbers: Vec<i64>| async move {
+        let began = Instant::now();
+        let page = catalog.contents_of(numbers).await?;
+        cost.spend(|cost| cost.catalog_ns += nanoseconds(began));
+        Ok::<_, RetrievalError>(stream::iter(page).map(Ok))
+    };
+    stream::iter(pages).map(page).buffered(PAGES_AT_ONCE).try_flatten()
+}
+
+/// All sequences with something to read, by name.
+fn contents<'a>(
+    catalog: &'a dyn Catalog,
+    cost: &'a Bill,
+) -> impl Stream<Item = Result<SequenceContents, RetrievalError>> + Send + use<'a> {
+    let pages = stream::try_unfold(Some(None), move |after| async move {
+        let Some(after) = after else { return Ok::<_, RetrievalError>(None) };
+        let began = Instant::now();
+        let page = catalog.contents(after, PAGE).await?;
+        cost.spend(|cost| cost.catalog_ns += nanoseconds(began));
+        let next = match page.next {
+            Some(Cursor::Sequence(name)) => Some(Some(name)),
+            Some(Cursor::Segment(_)) | None => None,
+        };
+        Ok(Some((stream::iter(page.items).map(Ok), next)))
+    });
+    pages.try_flatten()
+}
