@@ -1,5 +1,6 @@
 //! Why a measurement could not be made.
 
+use crate::catalog::CatalogError;
 use crate::client::ClientError;
 use crate::flight::BindError;
 use crate::flight::ipc::FrameError;
@@ -24,6 +25,8 @@ pub enum BenchError {
     Wrong { what: &'static str, found: String, expected: String },
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error(transparent)]

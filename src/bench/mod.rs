@@ -13,6 +13,7 @@
 //!   that it kept waiting;
 //! * all files lie in a directory of the run's own, which is removed at its end.
 
+mod catalog;
 mod close;
 mod connection;
 mod device;
@@ -39,6 +40,8 @@ mod trial;
 mod usage;
 mod workload;
 
+pub use catalog::CatalogPlan;
+pub use catalog::fill_catalog;
 pub use close::ClosePlan;
 pub use close::measure_closes;
 pub use device::Device;

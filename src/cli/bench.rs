@@ -8,6 +8,7 @@ use clap::Subcommand;
 
 use crate::bench;
 use crate::bench::BenchError;
+use crate::bench::CatalogPlan;
 use crate::bench::ClosePlan;
 use crate::bench::Device;
 use crate::bench::GetPlan;
@@ -24,6 +25,7 @@ use crate::bench::Terms;
 use crate::bench::Transport;
 use crate::bench::Workload;
 use crate::io::Host;
+use crate::model::TopicName;
 
 use super::arguments::ConfigArguments;
 use super::main::Failure;
@@ -60,6 +62,9 @@ pub enum BenchCommand {
     /// The null sink, as a server
     #[command(hide = true)]
     Sink(SinkArguments),
+    /// Fill the catalog of a stopped server, for queries to be measured on it (see `perf/queries.py`)
+    #[command(hide = true)]
+    Catalog(CatalogArguments),
     /// The daemon under test: as `tessera serve`, until its standard input ends
     #[command(hide = true)]
     Serve(ConfigArguments),
@@ -86,6 +91,21 @@ pub struct RestartArguments {
 pub struct SinkArguments {
     #[arg(long, value_name = "PATH")]
     pub unix_socket: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct CatalogArguments {
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// Sequences with metadata alone
+    #[arg(long, value_name = "COUNT", default_value = "0")]
+    pub sequences: usize,
+    /// Chunks, in sequences of their own
+    #[arg(long, value_name = "COUNT", default_value = "0")]
+    pub chunks: usize,
+    /// The recorded topic that the chunks are like
+    #[arg(long, value_name = "LOCATOR", value_parser = topic)]
+    pub like: TopicName,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -138,6 +158,11 @@ pub fn run(arguments: &BenchArguments) -> Result<Outcome, Failure> {
             bench::serve_sink(&SinkOptions { unix_socket: unix_socket.clone() })?;
             return Ok(Outcome::Done);
         }
+        Some(BenchCommand::Catalog(CatalogArguments { data_dir, sequences, chunks, like })) => {
+            let plan = CatalogPlan { sequences: *sequences, chunks: *chunks, like: like.clone() };
+            bench::fill_catalog(&plan, data_dir)?;
+            return Ok(Outcome::Done);
+        }
         Some(BenchCommand::Serve(arguments)) => {
             bench::end_with_parent();
             return serve::run(arguments);
@@ -176,7 +201,7 @@ impl Run<'_> {
             Some(BenchCommand::Restart(arguments)) => self.restart(arguments.chunks),
             Some(BenchCommand::Mix(arguments)) => self.mix(arguments.seconds, arguments.rate),
             Some(BenchCommand::Shard) => self.shard(),
-            Some(BenchCommand::Sink(_) | BenchCommand::Serve(_)) => Ok(()), // these serve, see `run`
+            Some(BenchCommand::Sink(_) | BenchCommand::Serve(_) | BenchCommand::Catalog(_)) => Ok(()), // these serve, see `run`
             None => {
                 self.put(&[W::Blobs, W::Lidar, W::Image4k, W::Imu10k], &[1, 4], TOUR_BYTES)?;
                 self.get(&[W::Blobs, W::Imu10k], &[1], TOUR_BYTES)?;
@@ -308,6 +333,10 @@ fn print(machine: &Machine, rows: &[Row]) -> Result<(), Failure> {
         ]);
     }
     Ok(table.print()?)
+}
+
+fn topic(text: &str) -> Result<TopicName, String> {
+    TopicName::parse(text).map_err(|error| error.to_string())
 }
 
 fn workload(text: &str) -> Result<Workload, String> {
