@@ -158,7 +158,7 @@ impl ChunkEncoder {
         };
         // Just before its values are copied into the file: they are in the cache then.
         let first_rows = pages.offsets.get(self.time_leaf).map_or(&[][..], |index| index.page_locations().as_slice());
-        self.statistics.add(&batches, first_rows.iter().map(|page| page.first_row_index as usize));
+        self.statistics.add(&batches, first_rows.iter().map(|page| page.first_row_index as usize), effort);
         self.progress.rows += rows;
         self.progress.bytes = self.sink.offset();
         self.progress.pages += pages.offsets.iter().map(|index| index.page_locations().len() as u64).sum::<u64>();

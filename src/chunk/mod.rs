@@ -43,6 +43,7 @@ mod stored_page;
 mod support;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod thrift;
 mod trailer;
 mod values;

@@ -3,6 +3,9 @@
 //!
 //! Numbers take two comparisons each, without branches (`extremes`). A text column that says the same in every row takes one
 //! comparison of its bytes with themselves.
+//!
+//! Two things are looked at only while the shard has time to spare ([`Effort`]), and told only of chunks whose every row group
+//! found it so: the trigrams of texts, and numbers in long lists, which is how far a cloud of points reaches.
 
 use std::ops::Range;
 
@@ -32,12 +35,13 @@ use super::extremes;
 use super::extremes::Real;
 use super::extremes::united;
 use super::layout::TIME_COLUMN;
+use super::profile::Effort;
+use super::texts::Texts;
+use super::texts::is_constant;
 use super::zones::Ends;
 use super::zones::Entry;
 use super::zones::Kind;
 use super::zones::Zoned;
-use crate::model::CATEGORIES_MAX;
-use crate::model::CATEGORY_LEN_MAX;
 use crate::model::ColumnSummary;
 use crate::model::Statistics;
 use crate::model::Values;
@@ -46,7 +50,7 @@ use crate::model::encode_skip_index;
 /// Columns that are looked at.
 const COLUMNS_MAX: usize = 256;
 
-/// Elements of a list, in the mean, beyond which nobody asks for them: a cloud of points has too many to look at.
+/// Elements of a list, in the mean, beyond which they are looked at only where there is time, and only when they are floats.
 const ELEMENTS_MAX: usize = 64;
 
 /// Collects over the row groups of one chunk.
@@ -71,8 +75,7 @@ struct Column {
     other: Option<(u64, u64)>,
     /// Whether some list is empty.
     empty: bool,
-    /// All texts so far, while they are few.
-    texts: Option<Vec<String>>,
+    texts: Option<Texts>,
     /// Of the rows since the last zone ended, and of each zone.
     zone: Entry,
     zones: Vec<Entry>,
@@ -98,7 +101,7 @@ impl Collector {
     /// * `pages`: the first row of each page of the timestamps. Zones end with pages.
     ///
     /// Cost: one pass over the columns that are looked at.
-    pub(super) fn add(&mut self, batches: &[RecordBatch], pages: impl Iterator<Item = usize>) {
+    pub(super) fn add(&mut self, batches: &[RecordBatch], pages: impl Iterator<Item = usize>, effort: Effort) {
         if self.columns.is_empty() {
             return;
         }
@@ -108,13 +111,13 @@ impl Collector {
             if end - start < self.zones.rows_min && end < rows {
                 continue;
             }
-            self.add_zone(batches, start..end);
+            self.add_zone(batches, start..end, effort);
             start = end;
         }
     }
 
-    fn add_zone(&mut self, batches: &[RecordBatch], rows: Range<usize>) {
-        let mut at = 0;
+    fn add_zone(&mut self, batches: &[RecordBatch], rows: Range<usize>, effort: Effort) {
+        let (mut at, above) = (0, Above { nulls: 0, list: false, empty: false, effort });
         for batch in batches {
             let (start, end) = (rows.start.max(at), rows.end.min(at + batch.num_rows()));
             if start < end {
@@ -122,8 +125,8 @@ impl Collector {
                 for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
                     if field.name() != TIME_COLUMN {
                         match end - start == batch.num_rows() {
-                            true => visit(array, Above::default(), &mut columns),
-                            false => visit(&array.slice(start - at, end - start), Above::default(), &mut columns),
+                            true => visit(array, above, &mut columns),
+                            false => visit(&array.slice(start - at, end - start), above, &mut columns),
                         }
                     }
                 }
@@ -173,7 +176,7 @@ fn leaves(field: &Field, path: String, list: bool, columns: &mut Vec<Column>) {
         other => {
             let split = path == "position.y" || path.ends_with("longitude");
             let kind = kind(other).filter(|_| columns.len() < COLUMNS_MAX && !path.is_empty());
-            let texts = (kind == Some(Kind::Text)).then(Vec::new);
+            let texts = (kind == Some(Kind::Text)).then(|| Texts::Few(Vec::new()));
             columns.push(Column { path, list, kind, split, texts, ..Column::default() });
         }
     }
@@ -192,13 +195,14 @@ fn kind(data_type: &DataType) -> Option<Kind> {
 }
 
 /// What lies above a column.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Above {
     /// Values that are null.
     nulls: u64,
     list: bool,
     /// Whether some list is empty.
     empty: bool,
+    effort: Effort,
 }
 
 /// Takes the columns of one field, in the order of [`leaves`].
@@ -206,7 +210,8 @@ fn visit(array: &ArrayRef, above: Above, columns: &mut std::slice::IterMut<'_, C
     let own = Above { nulls: above.nulls + array.null_count() as u64, ..above };
     let mut elements = |values: &ArrayRef, start: usize, end: usize, empty: bool| {
         let inside = Above { list: true, empty, ..own };
-        match end - start <= array.len() * ELEMENTS_MAX {
+        let few = end - start <= array.len() * ELEMENTS_MAX;
+        match few || (own.effort == Effort::Compact && kind(values.data_type()) == Some(Kind::Float)) {
             true => visit(&values.slice(start, end - start), inside, columns),
             false => forget(values.data_type(), true, columns),
         }
@@ -282,8 +287,8 @@ impl Column {
                 let (no, yes) = (array.has_false(), array.has_true());
                 self.widen((no || yes).then_some((u64::from(!no), u64::from(yes))));
             }
-            DataType::Utf8 => self.texts(array.as_string::<i32>()),
-            DataType::LargeUtf8 => self.texts(array.as_string::<i64>()),
+            DataType::Utf8 => self.texts(array.as_string::<i32>(), above.effort),
+            DataType::LargeUtf8 => self.texts(array.as_string::<i64>(), above.effort),
             _ => (self.kind, self.zones) = (None, Vec::new()),
         }
     }
@@ -323,12 +328,12 @@ impl Column {
         });
     }
 
-    fn texts<O: OffsetSizeTrait>(&mut self, array: &GenericStringArray<O>) {
+    fn texts<O: OffsetSizeTrait>(&mut self, array: &GenericStringArray<O>, effort: Effort) {
         let mut last: Option<&str> = None;
         let constant = is_constant(array);
         for text in array.iter().flatten() {
             if last != Some(text) {
-                self.text(text);
+                self.text(text, effort);
                 last = Some(text);
             }
             if constant {
@@ -337,42 +342,27 @@ impl Column {
         }
     }
 
-    fn text(&mut self, text: &str) {
+    fn text(&mut self, text: &str, effort: Effort) {
         let prefix = Kind::text(text);
         self.widen(Some((prefix, prefix)));
-        if let Some(known) = &mut self.texts
-            && !known.iter().any(|known| known == text)
-        {
-            match known.len() < CATEGORIES_MAX && text.len() <= CATEGORY_LEN_MAX {
-                true => known.push(text.to_owned()),
-                false => self.texts = None,
-            }
+        if let Some(texts) = &mut self.texts {
+            texts.add(text, effort);
         }
     }
 
     /// `None` when it was not looked at.
     fn finish(self) -> Option<ColumnSummary> {
         let kind = self.kind?;
-        let values = match (kind, self.negative, self.other, self.texts) {
-            (_, None, None, _) => Values::None,
-            (Kind::Text, _, _, Some(texts)) => Values::Categories(texts),
-            (_, Some(negative), Some(other), _) => kind.ranges(&[negative, other]),
-            (_, one, two, _) => one.or(two).map_or(Values::None, |range| kind.ranges(&[range])),
+        let range = match (self.negative, self.other) {
+            (None, None) => Values::None,
+            (Some(negative), Some(other)) => kind.ranges(&[negative, other]),
+            (one, two) => one.or(two).map_or(Values::None, |range| kind.ranges(&[range])),
+        };
+        let values = match self.texts {
+            Some(texts) => texts.finish(range),
+            None => range,
         };
         let Self { path, list, nulls, nans, empty, .. } = self;
         Some(ColumnSummary { path, values, nulls, nans, list, empty })
     }
-}
-
-/// Whether every row has the same text, by one comparison of the bytes with themselves.
-fn is_constant<O: OffsetSizeTrait>(array: &GenericStringArray<O>) -> bool {
-    let offsets = array.value_offsets();
-    let (Some(first), Some(second), Some(last)) = (offsets.first(), offsets.get(1), offsets.last()) else {
-        return true;
-    };
-    let len = *second - *first;
-    let even = offsets.iter().zip(offsets.iter().skip(1)).all(|(a, b)| *b - *a == len);
-    let bytes = array.value_data().get(first.as_usize()..last.as_usize()).unwrap_or_default();
-    let (from, to) = (bytes.get(len.as_usize()..), bytes.get(..bytes.len().saturating_sub(len.as_usize())));
-    even && array.null_count() == 0 && from == to
 }

@@ -92,7 +92,7 @@ impl Kind {
             Self::Unsigned => Values::Unsigned(least, most),
             Self::Float => Values::Floats(ranges.iter().map(|(a, b)| (float(*a), float(*b))).collect()),
             Self::Boolean => Values::Booleans { yes: most == 1, no: least == 0 },
-            Self::Text => Values::Prefixes(least.swap_bytes().to_le_bytes(), most.swap_bytes().to_le_bytes()),
+            Self::Text => Values::Prefixes(least.swap_bytes().to_le_bytes(), most.swap_bytes().to_le_bytes(), None),
         }
     }
 }
@@ -342,7 +342,7 @@ mod tests {
             prop_assert_eq!(Kind::signed(c).cmp(&Kind::signed(d)), c.cmp(&d));
             prop_assert_eq!(Kind::Signed.ranges(&[(Kind::signed(c), Kind::signed(d))]), Values::Signed(c, d));
             prop_assert!(e > f || Kind::text(&e) <= Kind::text(&f));
-            let prefixes = Values::Prefixes(text_prefix(e.as_bytes()), text_prefix(f.as_bytes()));
+            let prefixes = Values::Prefixes(text_prefix(e.as_bytes()), text_prefix(f.as_bytes()), None);
             prop_assert_eq!(Kind::Text.ranges(&[(Kind::text(&e), Kind::text(&f))]), prefixes);
         }
     }

@@ -19,6 +19,7 @@ mod skip_index;
 mod state;
 mod summary;
 mod time;
+mod trigrams;
 
 pub use format::FormatError;
 pub use format::SerializationFormat;
@@ -93,3 +94,4 @@ pub use summary::TopicView;
 pub use time::TimeBounds;
 pub use time::TimeRange;
 pub use time::TimeRangeError;
+pub use trigrams::Trigrams;

@@ -75,6 +75,16 @@ impl Pattern {
             Self::Search(_) | Self::Contains(_) => String::new(),
         }
     }
+
+    /// What every match has in it somewhere, as far as that is known.
+    pub fn parts(&self) -> Vec<String> {
+        match self {
+            Self::Glob(glob) => glob.0.iter().flat_map(Part::literals).collect(),
+            Self::Search(regex) if regex::escape(regex.as_str()) == regex.as_str() => vec![regex.to_string()],
+            Self::Search(_) => Vec::new(),
+            Self::Contains(part) => vec![part.clone()],
+        }
+    }
 }
 
 /// The same text gives the same pattern.
@@ -135,6 +145,17 @@ impl Part {
         match pieces.iter().map(literal).collect() {
             Some(text) => Self::Literal(text),
             None => Self::Pieces(pieces.to_vec()),
+        }
+    }
+
+    fn literals(&self) -> Vec<String> {
+        let literal = |piece: &Piece| if let Piece::One(c) = piece { Some(*c) } else { None };
+        match self {
+            Self::Literal(text) => vec![text.clone()],
+            Self::Pieces(pieces) => {
+                let runs = pieces.split(|piece| literal(piece).is_none());
+                runs.map(|run| run.iter().filter_map(literal).collect()).collect()
+            }
         }
     }
 
@@ -285,6 +306,17 @@ mod tests {
     }
 
     #[test]
+    fn parts_are_in_every_match() {
+        let globbed = |pattern: &str| Pattern::glob(pattern).unwrap().parts().join("|");
+        assert_eq!(globbed("*over*heat?ed [ab]x"), "|over|heat|ed |x");
+        let searched = |pattern: &str| Pattern::search(pattern).unwrap().parts();
+        assert_eq!(
+            (searched("heat"), searched("a(b"), searched("he.t")),
+            (vec!["heat".to_owned()], vec!["a(b".to_owned()], vec![])
+        );
+    }
+
+    #[test]
     fn hostile_globs_end() {
         let pattern = Pattern::glob(&"*a".repeat(100)).unwrap();
         assert!(!pattern.matches(&format!("{}b", "a".repeat(20_000))));
@@ -315,6 +347,7 @@ mod tests {
             }).collect();
             let truth = Regex::new(&format!(r"(?s)\A(?:{expression})\z")).unwrap();
             prop_assert_eq!(glob.matches(&text), truth.is_match(&text), "{} on {:?}", pattern, text);
+            prop_assert!(!glob.matches(&text) || glob.parts().iter().all(|part| text.contains(part.as_str())));
         }
     }
 }

@@ -18,7 +18,8 @@
 //!
 //! Kinds: 0 no value · 1 signed: least, most as i64 · 2 unsigned: as u64 · 3 float: a count byte, then so many pairs of f64 ·
 //! 4 boolean: bit 0 true occurs, bit 1 false occurs · 5 categories: a count byte, then length byte and text of each ·
-//! 6 text: first eight bytes, padded with zeros, of the least and the most.
+//! 6 text: first eight bytes, padded with zeros, of the least and the most ·
+//! 7 the same, and the trigrams of all of them (`trigrams`).
 //!
 //! An index may only ever say that nothing can match. What it does not know may match.
 
@@ -31,6 +32,8 @@ use super::Predicate;
 use super::Rest;
 use super::Statistics;
 use super::Test;
+use super::TextRange;
+use super::Trigrams;
 use super::floats;
 use super::integers;
 
@@ -73,8 +76,8 @@ pub enum Values {
         no: bool,
     },
     Categories(Vec<String>),
-    /// The first eight bytes of the least and the most.
-    Prefixes([u8; 8], [u8; 8]),
+    /// The first eight bytes of the least and the most, and what three bytes occur in a row.
+    Prefixes([u8; 8], [u8; 8], Option<Trigrams>),
 }
 
 /// The first eight bytes of a text, padded with zeros: prefixes ascend where texts do.
@@ -124,10 +127,11 @@ pub fn encode_skip_index(columns: &[ColumnSummary]) -> Statistics {
                     out.extend_from_slice(text.as_bytes());
                 }
             }
-            Values::Prefixes(least, most) => {
-                head(6);
+            Values::Prefixes(least, most, trigrams) => {
+                head(if trigrams.is_some() { 7 } else { 6 });
                 out.extend_from_slice(least);
                 out.extend_from_slice(most);
+                out.extend(trigrams.iter().flat_map(Trigrams::bytes));
             }
         }
         if out.len() > LEN_MAX {
@@ -203,26 +207,35 @@ fn value_may_hold(test: &Test, column: &ColumnSummary) -> bool {
             (*yes && test.boolean(true)) || (*no && test.boolean(false))
         }
         (Test::Texts(_) | Test::Match(_), Values::Categories(texts)) => texts.iter().any(|text| test.text(text)),
-        (Test::Texts(ranges), Values::Prefixes(least, most)) => ranges.iter().any(|(low, high)| {
-            let begins = match low {
-                Bound::Unbounded => true,
-                Bound::Included(low) | Bound::Excluded(low) => text_prefix(low.as_bytes()) <= *most,
-            };
-            let ends = match high {
-                Bound::Unbounded => true,
-                Bound::Included(high) | Bound::Excluded(high) => text_prefix(high.as_bytes()) >= *least,
-            };
-            begins && ends
-        }),
-        (Test::Match(pattern), Values::Prefixes(least, most)) => {
+        (Test::Texts(ranges), Values::Prefixes(least, most, trigrams)) => {
+            ranges.iter().any(|range| texts_may_lie_in(range, (*least, *most), trigrams.as_ref()))
+        }
+        (Test::Match(pattern), Values::Prefixes(least, most, trigrams)) => {
             let prefix = pattern.prefix();
             let mut last = [u8::MAX; 8];
             last.iter_mut().zip(prefix.as_bytes()).for_each(|(to, from)| *to = *from);
-            text_prefix(prefix.as_bytes()) <= *most && last >= *least
+            let occurs = |trigrams: &Trigrams| pattern.parts().iter().all(|part| trigrams.may_have(part));
+            text_prefix(prefix.as_bytes()) <= *most && last >= *least && trigrams.as_ref().is_none_or(occurs)
         }
         // Values of another kind, or none at all.
         (Test::Numbers { .. } | Test::Booleans { .. } | Test::Texts(_) | Test::Match(_), _) => false,
     }
+}
+
+fn texts_may_lie_in((low, high): &TextRange, (least, most): ([u8; 8], [u8; 8]), trigrams: Option<&Trigrams>) -> bool {
+    let begins = match low {
+        Bound::Unbounded => true,
+        Bound::Included(low) | Bound::Excluded(low) => text_prefix(low.as_bytes()) <= most,
+    };
+    let ends = match high {
+        Bound::Unbounded => true,
+        Bound::Included(high) | Bound::Excluded(high) => text_prefix(high.as_bytes()) >= least,
+    };
+    let occurs = match (low, high, trigrams) {
+        (Bound::Included(low), Bound::Included(high), Some(trigrams)) if low == high => trigrams.may_have(low),
+        _ => true,
+    };
+    begins && ends && occurs
 }
 
 /// The statistics of several chunks together; none when one of them has none. Columns that one of them lacks, or has of
@@ -268,7 +281,13 @@ impl ColumnSummary {
             }
             (own @ (Values::Categories(_) | Values::Prefixes(..)), other) => {
                 match (prefixes(&own)?, prefixes(other)?) {
-                    (Values::Prefixes(a, b), Values::Prefixes(c, d)) => Values::Prefixes(a.min(c), b.max(d)),
+                    (Values::Prefixes(a, b, all), Values::Prefixes(c, d, more)) => {
+                        let all = all.zip(more).map(|(mut all, more)| {
+                            all.add_all(&more);
+                            all
+                        });
+                        Values::Prefixes(a.min(c), b.max(d), all.filter(|all| !all.is_full()))
+                    }
                     _ => return None,
                 }
             }
@@ -284,7 +303,9 @@ fn prefixes(values: &Values) -> Option<Values> {
     match values {
         Values::Categories(texts) => {
             let all = || texts.iter().map(|text| text_prefix(text.as_bytes()));
-            Some(Values::Prefixes(all().min()?, all().max()?))
+            let mut trigrams = Trigrams::default();
+            texts.iter().for_each(|text| trigrams.add(text));
+            Some(Values::Prefixes(all().min()?, all().max()?, Some(trigrams)))
         }
         own @ Values::Prefixes(..) => Some(own.clone()),
         _ => None,
@@ -326,7 +347,11 @@ fn column(rest: &mut Rest) -> Option<ColumnSummary> {
             let [count] = rest.take()?;
             Values::Categories((0..count).map(|_| text(rest)).collect::<Option<_>>()?)
         }
-        6 => Values::Prefixes(rest.take()?, rest.take()?),
+        6 => Values::Prefixes(rest.take()?, rest.take()?, None),
+        7 => {
+            let (least, most) = (rest.take()?, rest.take()?);
+            Values::Prefixes(least, most, Some(Trigrams::of_bytes(rest.bytes(Trigrams::BYTES)?)?))
+        }
         _ => return None,
     };
     Some(ColumnSummary { path, values, nulls, nans, list: flags & LIST != 0, empty: flags & EMPTY != 0 })

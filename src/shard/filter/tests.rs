@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::array::Array;
 use arrow::array::ArrayRef;
 use arrow::array::BooleanArray;
 use arrow::array::Float64Array;
@@ -14,6 +15,7 @@ use arrow::array::StructArray;
 use arrow::array::UInt64Array;
 use arrow::datatypes::DataType;
 use arrow::datatypes::Field;
+use arrow::datatypes::Float64Type;
 use arrow::datatypes::Int64Type;
 use arrow::datatypes::Schema;
 use proptest::prelude::*;
@@ -43,8 +45,12 @@ use crate::model::merge_skip_indices;
 
 type Row = (Option<i64>, Option<f64>, Option<String>, Option<bool>, Option<Vec<Option<i64>>>);
 
-/// A file of these row groups, and its record.
+/// A file of these row groups, and its record: with time to spare for every other one.
 fn file(groups: &[&[RecordBatch]]) -> (Vec<u8>, ChunkRecord) {
+    file_with([Effort::Direct, Effort::Compact], groups)
+}
+
+fn file_with(effort: [Effort; 2], groups: &[&[RecordBatch]]) -> (Vec<u8>, ChunkRecord) {
     let identity = ChunkIdentity {
         chunk: ChunkId(Uuid::from_u128(1)),
         device: DeviceNumber(0),
@@ -60,7 +66,6 @@ fn file(groups: &[&[RecordBatch]]) -> (Vec<u8>, ChunkRecord) {
     };
     let (chunk, mut file) = (identity.chunk, Vec::new());
     let mut encoder = ChunkEncoder::new(identity, &groups[0][0].schema()).unwrap();
-    let effort = [Effort::Direct, Effort::Compact];
     for (group, effort) in groups.iter().zip(effort.into_iter().cycle()) {
         encoder.row_group(group, effort).unwrap().iter().for_each(|piece| file.extend_from_slice(piece));
     }
@@ -148,7 +153,13 @@ proptest! {
     ) {
         let value = match (op, kind) {
             ("$ex" | "$nex", _) => Value::Null,
-            ("$match", _) => format!("{t}*").into(),
+            ("$match", kind) => match kind {
+                0 => format!("{t}*"),
+                1 => format!("*{t}"),
+                2 => format!("*{t}?*"),
+                _ => format!("?*{t}*"),
+            }
+            .into(),
             (_, 0) => n.into(),
             (_, 1) if x.is_finite() => x.into(),
             ("$eq" | "$neq", 2) => b.into(),
@@ -186,6 +197,44 @@ fn ranges_categories_and_the_date_line_are_told_apart() {
     assert!(may("f", json!({"$between": [-10, 10]})), "other columns have one range");
     assert!(!may("b", json!({"$eq": false})) && !may("l[?]", json!({"$gt": 9})) && may("l[!]", json!({"$eq": 5})));
     assert!(may("unknown", json!({"$eq": 5})));
+}
+
+/// Goal: texts of which there are many are told by what they have in them. Method: log messages in two chunks and together.
+#[test]
+fn texts_without_a_part_are_told() {
+    let message = |n: usize| format!("link {n} to the rear camera is down, retry in {} ms", n * 37 % 1000);
+    let of = |range: Range<usize>| {
+        let row = |n| (None, None, Some(message(n)), None, None);
+        statistics(&[batch(&range.map(row).collect::<Vec<Row>>())])
+    };
+    let (one, two) = (of(0..600), of(600..1200));
+    let merged = merge_skip_indices([&one, &two].into_iter());
+    for own in [&one, &two, &merged] {
+        let may = |test: Value| may_match(own, &predicate("t", test));
+        assert!(may(json!({"$match": "*camera*"})) && may(json!({"$match": "link*retry in ?*"})));
+        assert!(may(json!({"$eq": message(700)})) || own == &one, "the first has a part of it only");
+        assert!(!may(json!({"$match": "*overheat*"})) && !may(json!({"$match": "*lidar*down*"})));
+        assert!(!may(json!({"$eq": "link 7 to the front camera is down"})));
+    }
+    let lens = [&one, &two, &merged].map(|own| own.bytes.len());
+    assert!(lens.iter().all(|len| *len < 2048), "{lens:?}");
+}
+
+/// Goal: how far a cloud of points reaches is known where there was time to look, and only there.
+#[test]
+fn clouds_are_looked_at_where_there_is_time() {
+    let points = |n: i64| Some((0..1000).map(move |at| Some((n + at) as f64)).collect::<Vec<_>>());
+    let lists = ListArray::from_iter_primitive::<Float64Type, _, _>([points(0), points(5000)]);
+    let item = lists.data_type().clone();
+    let schema = Schema::new(vec![Field::new("timestamp_ns", DataType::Int64, false), Field::new("x", item, true)]);
+    let times = Arc::new(Int64Array::from(vec![1, 2]));
+    let cloud = [RecordBatch::try_new(Arc::new(schema), vec![times, Arc::new(lists)]).unwrap()];
+    let far = predicate("x[?]", json!({"$gt": 7000}));
+    for (effort, hidden) in [([Effort::Compact; 2], true), ([Effort::Compact, Effort::Direct], false)] {
+        let own = file_with(effort, &[&cloud, &cloud]).1.statistics;
+        assert_eq!(may_match(&own, &far), !hidden, "{effort:?}");
+        assert!(may_match(&own, &predicate("x[?]", json!({"$gt": 5998}))));
+    }
 }
 
 /// Goal: a range of values names the pages that have some, and no others. Method: 40 k rows ascend, over pages and row groups.
