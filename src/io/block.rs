@@ -58,7 +58,8 @@ pub trait BlockFile {
     /// Cuts the file, and the space reserved for it, to `len` bytes; any length.
     fn truncate(&self, len: u64) -> IoFuture<'_, ()>;
 
-    /// Returns once every *completed* write survives power loss: await the writes first.
+    /// Returns once every *completed* write survives power loss: await the writes first. `NotFound` when the file has lost its
+    /// name, for then nothing of it does.
     fn sync(&self) -> IoFuture<'_, ()>;
 
     /// Closes the file. Says nothing about durability.
@@ -204,6 +205,14 @@ pub(super) fn allowing_no_room(result: io::Result<()>) -> io::Result<io::Result<
 /// What every call on a dead file answers.
 pub(super) fn dead_file() -> io::Error {
     io::Error::other("an earlier operation on this file failed, the file is abandoned")
+}
+
+/// A file that somebody removed while it was written: what goes on in it is gone when it is closed.
+pub(super) fn check_named(file: &rustix::fs::Stat) -> io::Result<()> {
+    match file.st_nlink {
+        0 => Err(io::Error::new(io::ErrorKind::NotFound, "somebody has removed the file while it was being written")),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

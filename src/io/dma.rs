@@ -34,6 +34,7 @@ use super::block::Space;
 use super::block::allowing_no_room;
 use super::block::check_aligned;
 use super::block::check_allocation;
+use super::block::check_named;
 use super::block::check_write;
 use super::block::dead_file;
 use super::block::expected_len;
@@ -124,8 +125,12 @@ impl BlockDevice for DmaDevice {
 
 /// Opens what `file` refers to once more, by glommio and with O_DIRECT.
 async fn reopen(file: &OwnedFd, options: &OpenOptions) -> io::Result<DmaFile> {
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    options.dma_open(path).await.map_err(io_error)
+    options.dma_open(descriptor(file)).await.map_err(io_error)
+}
+
+/// A path to what is open, whatever became of its name.
+fn descriptor(file: &impl AsRawFd) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 /// Glommio's own text names the `/proc` path, and loses the error number: the cause alone is better.
@@ -208,7 +213,10 @@ impl BlockFile for DmaBlockFile {
     }
 
     fn sync(&self) -> IoFuture<'_, ()> {
-        Box::pin(self.change(async { self.file.fdatasync().await.map_err(io_error) }))
+        Box::pin(self.change(async {
+            self.file.fdatasync().await.map_err(io_error)?;
+            check_named(&rustix::fs::stat(descriptor(&self.file))?)
+        }))
     }
 
     fn close(self: Box<Self>) -> IoFuture<'static, ()> {

@@ -22,6 +22,7 @@ use super::block::Space;
 use super::block::allowing_no_room;
 use super::block::check_aligned;
 use super::block::check_allocation;
+use super::block::check_named;
 use super::block::check_write;
 use super::block::dead_file;
 use super::block::expected_len;
@@ -207,7 +208,10 @@ impl BlockFile for ThreadFile {
     }
 
     fn sync(&self) -> IoFuture<'_, ()> {
-        Box::pin(self.change(|file| Ok(rustix::fs::fdatasync(file)?)))
+        Box::pin(self.change(|file| {
+            rustix::fs::fdatasync(file)?;
+            check_named(&rustix::fs::fstat(file)?)
+        }))
     }
 
     fn close(self: Box<Self>) -> IoFuture<'static, ()> {
