@@ -66,7 +66,10 @@ pub fn device(work: &mut Work<'_>, id: DeviceId) -> Outcome<DeviceNumber> {
 /// Enters a device under the number that files have for it. For a catalog that is made again.
 pub fn adopt_device(work: &mut Work<'_>, number: DeviceNumber, id: DeviceId) -> Outcome<()> {
     let mut insert = work.connection.prepare_cached("INSERT OR IGNORE INTO device (number, id) VALUES (?1, ?2)")?;
-    insert.execute(params![number.0, id.0.as_bytes()])?;
+    if insert.execute(params![number.0, id.0.as_bytes()])? == 0 && device(work, id)? != number {
+        let why = format!("number {} or the data directory with DEVICE {id} is there already", number.0);
+        return Err(CatalogError::Invalid { field: "device", why }.into());
+    }
     Ok(())
 }
 

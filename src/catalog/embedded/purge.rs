@@ -11,6 +11,7 @@ use super::segments;
 use super::sequences;
 use super::writer::Work;
 use crate::catalog::Tombstone;
+use crate::model::ChunkRecord;
 use crate::model::SessionId;
 use crate::model::TopicId;
 
@@ -35,11 +36,24 @@ pub fn tombstones(connection: &Connection, limit: u32) -> Outcome<Vec<Tombstone>
         let topic = match row.get::<_, Option<i64>>("row")? {
             Some(topic) => {
                 let id = TopicId(uuid(row, "topic")?);
-                Some((id, segments::of_topic(connection, topic, id)?))
+                Some((id, chunks(connection, topic, id)?))
             }
             None => None,
         };
         all.push(Tombstone { number: row.get("number")?, session: SessionId(uuid(row, "session")?), topic });
+    }
+    Ok(all)
+}
+
+/// The chunks of a topic that was deleted. Where a row is damaged, its own are missing: their files go to `lost/` in time, and
+/// no other tombstone waits for them.
+fn chunks(connection: &Connection, topic: i64, id: TopicId) -> Outcome<Vec<ChunkRecord>> {
+    let mut all = Vec::new();
+    for segment in segments::of_topic(connection, topic, id)? {
+        match segment {
+            Ok(chunks) => all.extend(chunks),
+            Err(error) => tracing::error!(topic = %id, ?error, "files of a deleted topic are not known any more"),
+        }
     }
     Ok(all)
 }

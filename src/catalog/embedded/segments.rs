@@ -136,7 +136,9 @@ pub fn of_session(
     let (mut rows, mut all) = (select.query([session.0.as_bytes()])?, Vec::new());
     while let Some(row) = rows.next()? {
         let (topic, deleted): (i64, bool) = (row.get("row")?, row.get("deleted")?);
-        all.extend(of_topic(connection, topic, TopicId(uuid(row, "id")?))?);
+        for segment in of_topic(connection, topic, TopicId(uuid(row, "id")?))? {
+            all.extend(segment?);
+        }
         if state(row, "state", TopicState::from_number)? == TopicState::Receiving && !deleted {
             let Some(tail) = tails.and_then(|tails| tails.0.get(&topic)) else { return Ok(Seen::NeedsTail) };
             all.extend(tail.records());
@@ -145,14 +147,14 @@ pub fn of_session(
     Ok(Seen::Whole(all))
 }
 
-/// The sealed chunks of a topic, also of a deleted one.
-pub fn of_topic(connection: &Connection, topic: i64, id: TopicId) -> Outcome<Vec<ChunkRecord>> {
+/// The sealed chunks of a topic, also of a deleted one, segment by segment.
+pub fn of_topic(connection: &Connection, topic: i64, id: TopicId) -> Outcome<Vec<Outcome<Vec<ChunkRecord>>>> {
     let mut select =
         connection.prepare_cached("SELECT number, packed FROM segment_directory WHERE topic = ?1 ORDER BY number")?;
     let (mut rows, mut all) = (select.query([topic])?, Vec::new());
     while let Some(row) = rows.next()? {
         let (number, packed): (u32, Vec<u8>) = (row.get("number")?, row.get("packed")?);
-        all.extend(unpack(SegmentKey { topic: id, number }, &packed)?);
+        all.push(unpack(SegmentKey { topic: id, number }, &packed));
     }
     Ok(all)
 }
