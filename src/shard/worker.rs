@@ -94,6 +94,8 @@ pub struct ShardContext {
     pub blocks_short: Relief,
     /// Called when the disk of a device is below its hard mark.
     pub room_short: Relief,
+    /// Nothing new is asked for, and what repeats ends.
+    pub is_stopping: Cell<bool>,
     /// Puts running on this shard.
     pub writers: Cell<usize>,
     pub slack: RefCell<Slack>,
@@ -239,6 +241,7 @@ async fn run(
         memory_short,
         blocks_short,
         room_short: Relief::default(),
+        is_stopping: Cell::new(false),
         writers: Cell::new(0),
         slack: RefCell::default(),
         incarnation: setup.incarnation,
@@ -248,7 +251,11 @@ async fn run(
         read_budget,
         windows: Budget::new(window::WINDOWS_MAX),
     });
-    tasks.run_until(serve(context, requests)).await;
+    let serving = async {
+        serve(Rc::clone(&context), requests).await;
+        context.is_stopping.set(true);
+    };
+    tasks.run_until(serving).await;
 }
 
 async fn serve(context: Rc<ShardContext>, mut requests: Receiver<ShardRequest>) {

@@ -1,6 +1,11 @@
 //! The ends of a put: whole, interrupted, or without a trace.
 
+use std::time::Duration;
+
 use super::*;
+
+/// Between two attempts to record an end that the catalog had no room for.
+const END_PAUSE: Duration = Duration::from_secs(1);
 
 impl TopicWriter {
     /// Seals what there is and ends the put.
@@ -43,11 +48,29 @@ impl TopicWriter {
         if let Some(chunk) = self.open.take() {
             chunk.file.abandon().await;
         }
-        let end = PutEnd { outcome: outcome(), at_ns: self.context.clock.wall_ns() };
+        let end_at = self.context.clock.wall_ns();
+        let end = PutEnd { outcome: outcome(), at_ns: end_at };
         match commit(&self.context, &self.spec, Vec::new(), Some(end)).await {
             Err(PutError::Catalog { cause: CatalogError::NotFound { .. }, .. }) | Ok(()) => {}
-            Err(error) => tracing::error!(topic = %self.spec.head.name, %error, "the end of a put is not recorded"),
+            Err(error) => {
+                tracing::error!(topic = %self.spec.head.name, %error, "the end of a put is not recorded; it is tried again");
+                self.record_later(PutEnd { outcome: outcome(), at_ns: end_at });
+            }
         }
+    }
+
+    /// Until it is recorded nobody can finalize the session: it looks as if it were still being received. A start does it too.
+    fn record_later(&self, end: PutEnd) {
+        let (context, topic) = (Rc::clone(&self.context), self.spec.head.id);
+        self.context.tasks.push("end of a put", async move {
+            while !context.is_stopping.get() {
+                context.clock.sleep(END_PAUSE).await;
+                match context.open_store.commit(topic, Vec::new(), Some(end.clone())).await {
+                    Err(CatalogError::NotFound { .. } | CatalogError::Refused { .. }) | Ok(()) => return,
+                    Err(_) => {}
+                }
+            }
+        });
     }
 
     /// The topic is gone: nothing is kept, and nothing touches its files after this.
