@@ -4,6 +4,10 @@
 use regex::Regex;
 use regex::RegexBuilder;
 
+mod classes;
+
+use classes::Classes;
+
 /// A checked pattern.
 #[derive(Clone, Debug)]
 pub enum Pattern {
@@ -170,11 +174,11 @@ impl Part {
         }
     }
 
-    /// What is left of the text behind its first place.
+    /// What is left of the text behind its first place. In time linear in a long text, however much it repeats itself.
     fn find<'a>(&self, text: &'a str) -> Option<&'a str> {
         match self {
-            // In time linear in the text, however much it repeats itself.
             Self::Literal(own) => text.split_once(own.as_str()).map(|(_, rest)| rest),
+            Self::Pieces(pieces) if text.len() > SHORT_TEXT => Classes::of(pieces).find(text),
             Self::Pieces(_) => {
                 let places = text.char_indices().map(|(at, _)| at);
                 places.filter_map(|at| text.get(at..)).find_map(|from| self.strip(from))
@@ -192,6 +196,9 @@ impl Part {
         }
     }
 }
+
+/// Bytes of a text up to which every place is tried.
+const SHORT_TEXT: usize = 256;
 
 impl Glob {
     fn parse(text: &str) -> Result<Self, PatternError> {
@@ -322,6 +329,10 @@ mod tests {
         assert!(!pattern.matches(&format!("{}b", "a".repeat(20_000))));
         let pattern = Pattern::glob(&format!("*{}b*", "a".repeat(200))).unwrap();
         assert!(!pattern.matches(&"a".repeat(10_000_000)));
+        for negated in ["[b-z]", "[!a]", "?b"] {
+            let pattern = Pattern::glob(&format!("*{}{negated}*", "a".repeat(240))).unwrap();
+            assert!(!pattern.matches(&"a".repeat(10_000_000)), "{negated}");
+        }
     }
 
     proptest! {

@@ -1,0 +1,92 @@
+//! The first place of some pieces in a long text, in time linear in the text: every place at once, a bit for each piece.
+
+use super::Pattern;
+use super::Piece;
+
+const MASK_WORDS: usize = Pattern::LEN_MAX / u64::BITS as usize;
+
+/// One bit per piece.
+type Mask = [u64; MASK_WORDS];
+
+/// The characters that no piece tells apart, with the pieces that take them.
+pub(super) struct Classes {
+    /// The first character of each, ascending from the first of all.
+    starts: Vec<char>,
+    masks: Vec<Mask>,
+    last: usize,
+}
+
+impl Classes {
+    /// * `pieces`: at least one, at most [`Pattern::LEN_MAX`].
+    pub(super) fn of(pieces: &[Piece]) -> Self {
+        let mut starts = vec!['\0'];
+        for piece in pieces {
+            let mut ends = |low: char, high: char| {
+                starts.push(low);
+                // Surrogates are no characters: the range goes on behind them.
+                starts.extend((high..=char::MAX).nth(1));
+            };
+            match piece {
+                Piece::One(c) => ends(*c, *c),
+                Piece::Digit => ends('0', '9'),
+                Piece::Set { ranges, .. } => ranges.iter().for_each(|(low, high)| ends(*low, *high)),
+                Piece::Any | Piece::Run => {}
+            }
+        }
+        starts.sort_unstable();
+        starts.dedup();
+        let mask = |c: &char| {
+            let mut mask = [0; MASK_WORDS];
+            for (at, _) in pieces.iter().enumerate().filter(|(_, piece)| piece.takes(*c)) {
+                if let Some(word) = mask.get_mut(at / u64::BITS as usize) {
+                    *word |= 1 << (at as u32 % u64::BITS);
+                }
+            }
+            mask
+        };
+        Self { masks: starts.iter().map(mask).collect(), starts, last: pieces.len().saturating_sub(1) }
+    }
+
+    /// Bit n says whether the pieces up to the n-th take the characters up to here; all of them move on at once.
+    pub(super) fn find<'a>(&self, text: &'a str) -> Option<&'a str> {
+        let mut state: Mask = [0; MASK_WORDS];
+        let mut chars = text.chars();
+        while let Some(c) = chars.next() {
+            let class = self.starts.partition_point(|start| *start <= c).saturating_sub(1);
+            let mask = self.masks.get(class)?;
+            let mut carry = 1;
+            for (word, mask) in state.iter_mut().zip(mask) {
+                let out = *word >> (u64::BITS - 1);
+                *word = (*word << 1 | carry) & mask;
+                carry = out;
+            }
+            let word = state.get(self.last / u64::BITS as usize)?;
+            if word >> (self.last as u32 % u64::BITS) & 1 == 1 {
+                return Some(chars.as_str());
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::Glob;
+    use super::super::Part;
+    use super::*;
+
+    proptest! {
+        /// Goal: long texts are searched as short ones are.
+        #[test]
+        fn the_first_place_is_found_at_once(pattern in "[ab?#é]{0,9}[?#é]|[ab]{0,70}(\\[[!^]?[aé-ü]\\]){1,40}", text in "[ab1é\u{d7ff}\u{e000}\u{10ffff}]{0,300}") {
+            let Ok(Pattern::Glob(Glob(parts))) = Pattern::glob(&pattern) else { return Ok(()) };
+            if let Some(part @ Part::Pieces(pieces)) = parts.first() {
+                let places = text.char_indices().filter_map(|(at, _)| text.get(at..));
+                let first = places.filter_map(|from| part.strip(from)).next();
+                prop_assert_eq!(Classes::of(pieces).find(&text), first, "{} in {:?}", pattern, text);
+            }
+        }
+    }
+}
