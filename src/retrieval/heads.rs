@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::RwLock;
+use std::sync::TryLockError;
 
 use tokio::sync::Mutex;
 
@@ -33,13 +34,14 @@ const PAGES_OF_A_QUERY: usize = 4;
 const MARKS: usize = 256;
 
 pub(super) struct Heads {
-    index: Arc<RwLock<HeadIndex>>,
     intake: Mutex<Intake>,
     bytes_max: usize,
 }
 
 #[derive(Default)]
 struct Intake {
+    /// Another one takes its place when it is made anew: whoever looks into this one finds what he was promised.
+    index: Arc<RwLock<HeadIndex>>,
     sequences: VecDeque<(i64, SequenceId)>,
     topics: VecDeque<(i64, TopicId)>,
     standing: Standing,
@@ -60,7 +62,7 @@ impl Heads {
     pub(super) fn new(bytes_max: usize) -> Self {
         let standing = if bytes_max == 0 { Standing::TooLarge } else { Standing::Behind };
         let intake = Mutex::new(Intake { standing, ..Intake::default() });
-        Self { index: Arc::default(), intake, bytes_max }
+        Self { intake, bytes_max }
     }
 
     /// Takes in all there is, page by page, so that queries in between get their turn.
@@ -68,7 +70,7 @@ impl Heads {
     /// # Errors
     /// Of the catalog; what was taken in stays.
     pub(super) async fn make(&self, catalog: &dyn Catalog) -> Result<(), RetrievalError> {
-        while self.catch_up(catalog, 1).await?.is_behind() {
+        while self.catch_up(catalog, 1).await?.0.is_behind() {
             tokio::task::yield_now().await;
         }
         Ok(())
@@ -79,12 +81,16 @@ impl Heads {
     /// # Errors
     /// Of the catalog.
     pub(super) async fn index(&self, catalog: &dyn Catalog) -> Result<Option<Arc<RwLock<HeadIndex>>>, RetrievalError> {
-        let standing = self.catch_up(catalog, PAGES_OF_A_QUERY).await?;
-        Ok(matches!(standing, Standing::Whole { .. }).then(|| self.index.clone()))
+        let (standing, index) = self.catch_up(catalog, PAGES_OF_A_QUERY).await?;
+        Ok(matches!(standing, Standing::Whole { .. }).then_some(index))
     }
 
-    /// Takes in so many pages at most.
-    async fn catch_up(&self, catalog: &dyn Catalog, pages: usize) -> Result<Standing, RetrievalError> {
+    /// Takes in so many pages at most, and none while somebody looks: he may take long, and nobody waits for him.
+    async fn catch_up(
+        &self,
+        catalog: &dyn Catalog,
+        pages: usize,
+    ) -> Result<(Standing, Arc<RwLock<HeadIndex>>), RetrievalError> {
         let mut intake = self.intake.lock().await;
         for _ in 0..pages {
             if intake.standing == Standing::TooLarge {
@@ -92,28 +98,32 @@ impl Heads {
             }
             let after = HeadMark { sequence: intake.sequences.back().copied(), topic: intake.topics.back().copied() };
             match catalog.heads(after, PAGE).await? {
-                HeadPage::Gone { sequence, topic } => intake.step_back(sequence, topic, &self.index),
+                HeadPage::Gone { sequence, topic } => intake.step_back(sequence, topic),
                 HeadPage::Heads { sequences, topics, more } => {
-                    let fits = take_in(&self.index, &sequences, &topics, self.bytes_max);
-                    intake.remember(&sequences, &topics);
-                    match fits {
-                        Some(bytes) if !more => {
+                    let taken = take_in(&intake.index, &sequences, &topics, self.bytes_max);
+                    if !matches!(taken, Taken::Busy) {
+                        intake.remember(&sequences, &topics);
+                    }
+                    match taken {
+                        Taken::In { bytes } if !more => {
                             if intake.standing == Standing::Behind {
                                 intake.standing = Standing::Whole { bytes };
                             }
-                            return Ok(intake.standing);
+                            return Ok((intake.standing, Arc::clone(&intake.index)));
                         }
-                        Some(_) => {}
-                        None => intake.give_up(&self.index, self.bytes_max),
+                        Taken::In { .. } => {}
+                        Taken::TooLarge => intake.give_up(self.bytes_max),
+                        Taken::Busy => break,
                     }
                 }
             }
         }
-        match intake.standing {
+        let standing = match intake.standing {
             // There may be more than it has.
-            Standing::Whole { .. } => Ok(Standing::Behind),
-            standing => Ok(standing),
-        }
+            Standing::Whole { .. } => Standing::Behind,
+            standing => standing,
+        };
+        Ok((standing, Arc::clone(&intake.index)))
     }
 }
 
@@ -123,18 +133,32 @@ impl Standing {
     }
 }
 
-/// The bytes of the index then; `None` when it does not fit.
+/// What became of a page.
+enum Taken {
+    /// * `bytes`: of the index then.
+    In {
+        bytes: usize,
+    },
+    TooLarge,
+    /// Somebody looks into the index.
+    Busy,
+}
+
 fn take_in(
     index: &RwLock<HeadIndex>,
     sequences: &[(i64, SequenceHead)],
     topics: &[TopicMark],
     bytes_max: usize,
-) -> Option<usize> {
+) -> Taken {
     if sequences.is_empty() && topics.is_empty() {
-        // The usual case, for which nobody has to wait.
-        return Some(index.read().unwrap_or_else(PoisonError::into_inner).bytes());
+        // The usual case.
+        return Taken::In { bytes: index.read().unwrap_or_else(PoisonError::into_inner).bytes() };
     }
-    let mut index = index.write().unwrap_or_else(PoisonError::into_inner);
+    let mut index = match index.try_write() {
+        Ok(index) => index,
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        Err(TryLockError::WouldBlock) => return Taken::Busy,
+    };
     let mut fits = true;
     for (number, head) in sequences {
         fits &= index.add_sequence(*number, head.name.as_str(), head.created_at_ns, &head.metadata);
@@ -150,7 +174,10 @@ fn take_in(
             metadata: &topic.metadata,
         });
     }
-    (fits && index.bytes() <= bytes_max).then(|| index.bytes())
+    match fits && index.bytes() <= bytes_max {
+        true => Taken::In { bytes: index.bytes() },
+        false => Taken::TooLarge,
+    }
 }
 
 impl Intake {
@@ -164,7 +191,7 @@ impl Intake {
     }
 
     /// Forgets the newest, which are gone: their numbers may be others' now.
-    fn step_back(&mut self, sequence: bool, topic: bool, index: &RwLock<HeadIndex>) {
+    fn step_back(&mut self, sequence: bool, topic: bool) {
         if sequence {
             self.sequences.pop_back();
         }
@@ -172,14 +199,14 @@ impl Intake {
             self.topics.pop_back();
         }
         if (sequence && self.sequences.is_empty()) || (topic && self.topics.is_empty()) {
-            self.begin_anew(index);
+            *self = Self::default();
         }
     }
 
     /// What is deleted may have filled it: it is made anew once, when it would then be smaller by a quarter.
-    fn give_up(&mut self, index: &RwLock<HeadIndex>, bytes_max: usize) {
+    fn give_up(&mut self, bytes_max: usize) {
         let before = self.standing;
-        self.begin_anew(index);
+        *self = Self::default();
         match before {
             Standing::Whole { bytes } if bytes <= bytes_max / 4 * 3 => {}
             _ => {
@@ -190,10 +217,5 @@ impl Intake {
                 );
             }
         }
-    }
-
-    fn begin_anew(&mut self, index: &RwLock<HeadIndex>) {
-        *index.write().unwrap_or_else(PoisonError::into_inner) = HeadIndex::default();
-        *self = Self::default();
     }
 }

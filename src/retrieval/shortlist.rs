@@ -123,7 +123,8 @@ async fn candidates(desk: &Desk, query: &Query, cost: &Bill) -> Result<Option<Ve
         let numbers = index.read().unwrap_or_else(PoisonError::into_inner).candidates(&root, &may, &stop);
         (numbers, left_out.into_inner())
     };
-    // It looks through everything there is: not on a thread that others wait for.
+    // It looks through everything there is: not on a thread that others wait for, nor on all cores.
+    let Ok(_turn) = desk.walking.acquire().await else { return Ok(None) };
     let Ok((numbers, left_out)) = tokio::task::spawn_blocking(told).await else { return Ok(None) };
     if query.explain {
         left_out.into_iter().for_each(|(topic, chunks)| cost.left_out(topic, chunks));

@@ -67,12 +67,17 @@ pub(super) struct Desk {
     pub(super) judges: Option<BlockingPool>,
     /// Queries that are taken apart and answered at a time.
     asking: Semaphore,
+    /// Looks through all names and metadata at a time, and into what is large of one.
+    pub(super) walking: Semaphore,
     pub(super) heads: Heads,
     pub(super) zones: Arc<ZoneIndex>,
 }
 
 /// Few enough to leave a small machine to those who record.
 const JUDGES: usize = 1;
+
+/// Likewise.
+const WALKS_AT_ONCE: usize = 1;
 
 /// Queries of all clients at a time: each may take some 16 MiB beside the rows it reads. More wait, at most as long as a query
 /// may take.
@@ -117,12 +122,13 @@ pub struct Reading {
 impl Retrieval {
     pub fn new(catalog: Arc<dyn Catalog>, shards: Shards, config: RetrievalConfig) -> Self {
         let (searching, asking) = (Semaphore::new(search::TOPICS_AT_ONCE), Semaphore::new(QUERIES_AT_ONCE));
+        let walking = Semaphore::new(WALKS_AT_ONCE);
         let judges = BlockingPool::new("judge", JUDGES);
         let judges = judges.inspect_err(|error| tracing::warn!(%error, "queries are decided on the shards"));
         let judges = judges.ok();
         let (heads, zones) =
             (Heads::new(config.index_bytes_max / 2), Arc::new(ZoneIndex::new(config.index_bytes_max / 2)));
-        Self { desk: Arc::new(Desk { catalog, shards, config, searching, asking, judges, heads, zones }) }
+        Self { desk: Arc::new(Desk { catalog, shards, config, searching, asking, judges, walking, heads, zones }) }
     }
 
     /// Makes what queries look into, while the server serves. Without it the first queries do, bit by bit.

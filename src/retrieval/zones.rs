@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 use std::sync::RwLockReadGuard;
+use std::sync::TryLockError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -46,6 +47,9 @@ const IDLE_QUERIES: u64 = 16;
 /// Topics looked at for one whose place another could take.
 const LOOKS: usize = 16;
 
+/// About what a schema takes, in multiples of its message.
+const SCHEMA_FACTOR: usize = 8;
+
 /// About what a topic takes besides its segments.
 const TOPIC_BYTES: usize = 192;
 
@@ -72,7 +76,8 @@ struct Kept {
     topics: HashMap<TopicId, Arc<Zones>>,
     /// Each once; those in front were not looked at for the longest.
     order: VecDeque<TopicId>,
-    schemas: HashMap<Vec<u8>, Schemas>,
+    /// And about what each takes.
+    schemas: HashMap<Vec<u8>, (Schemas, usize)>,
     bytes: usize,
 }
 
@@ -184,13 +189,21 @@ impl ZoneIndex {
         segments: Vec<(SegmentView, Statistics)>,
         bytes: usize,
     ) -> Result<Arc<Zones>, RetrievalError> {
-        let known = self.look().kept.schemas.get(view.schema.as_deref().unwrap_or_default()).cloned();
+        let known =
+            self.look().kept.schemas.get(view.schema.as_deref().unwrap_or_default()).map(|(own, _)| own.clone());
         let schemas = known.map_or_else(|| plan::schema(view).map(Schemas::of), Ok)?;
         let query = self.queries.load(Relaxed);
         let (bounds, chunks, asked) = (view.totals.bounds, view.totals.chunks, AtomicU64::new(query));
         let zones = Arc::new(Zones { bounds, chunks, schemas, segments, bytes, asked });
-        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
-        kept.insert(view, &zones, query, self.bytes_max);
+        // Somebody may look for long, and nobody waits for him.
+        let kept = match self.kept.try_write() {
+            Ok(kept) => Some(kept),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        if let Some(mut kept) = kept {
+            kept.insert(view, &zones, query, self.bytes_max);
+        }
         Ok(zones)
     }
 }
@@ -210,26 +223,40 @@ impl Kept {
         if self.topics.contains_key(&id) || (!self.schemas.contains_key(schema) && self.schemas.len() >= SCHEMAS_MAX) {
             return;
         }
+        let own = if self.schemas.contains_key(schema) { 0 } else { schema.len() * SCHEMA_FACTOR };
+        let wanted = zones.bytes.saturating_add(own);
         for _ in 0..LOOKS {
-            if self.bytes.saturating_add(zones.bytes) <= bytes_max {
+            if self.bytes.saturating_add(wanted) <= bytes_max {
                 break;
             }
             let Some(oldest) = self.order.pop_front() else { break };
             let idle = |known: &Arc<Zones>| query.saturating_sub(known.asked.load(Relaxed)) > IDLE_QUERIES;
             if self.topics.get(&oldest).is_some_and(idle) {
                 self.bytes -= self.topics.remove(&oldest).map_or(0, |known| known.bytes);
+                self.drop_schemas();
             } else {
                 self.order.push_back(oldest);
             }
         }
-        if self.bytes.saturating_add(zones.bytes) > bytes_max {
+        if self.bytes.saturating_add(wanted) > bytes_max {
             return;
         }
-        if !self.schemas.contains_key(schema) {
-            self.schemas.insert(schema.to_vec(), zones.schemas.clone());
+        if own > 0 {
+            self.schemas.insert(schema.to_vec(), (zones.schemas.clone(), own));
         }
-        self.bytes += zones.bytes;
+        self.bytes += wanted;
         self.order.push_back(id);
         self.topics.insert(id, zones.clone());
+    }
+
+    /// Those that no topic has any more.
+    fn drop_schemas(&mut self) {
+        let bytes = &mut self.bytes;
+        self.schemas.retain(|_, (own, size)| {
+            let alone = if Arc::ptr_eq(&own.wire, &own.stored) { 2 } else { 1 };
+            let is_used = Arc::strong_count(&own.wire) > alone;
+            *bytes -= if is_used { 0 } else { *size };
+            is_used
+        });
     }
 }
