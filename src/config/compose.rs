@@ -50,6 +50,9 @@ pub struct StorageConfig {
     /// room: the first, three quarters of it, for what was begun and ends, the last for deleting recordings and for starts
     /// alone. Each is at most a 32nd of the disk; 0 = none.
     pub reserve_bytes: u64,
+    /// Take a data directory that was never used although one that the catalog knows is absent: its disk was replaced. Such a
+    /// start is refused otherwise, for most often the disk is only not mounted.
+    pub replace_missing: bool,
 }
 
 impl Default for StorageConfig {
@@ -60,6 +63,7 @@ impl Default for StorageConfig {
             soft_mark_bytes: 0,
             hard_mark_bytes: 0,
             reserve_bytes: 64 << 20,
+            replace_missing: false,
         }
     }
 }

@@ -7,6 +7,7 @@
 //! only audits follows in the background.
 
 mod audit;
+mod devices;
 mod log;
 mod memory;
 mod mount;

@@ -9,6 +9,7 @@
 //! | has a catalog   | id unknown or none, no chunks                     | new, or a first start that was cut off: taken |
 //! | has a catalog   | id unknown or none, chunks                        | refused: files of another catalog             |
 //! | has a catalog   | not the first, and has a catalog too              | refused: which one counts?                    |
+//! | has a catalog   | none, no chunks, and one that is known is absent  | refused, unless replace_missing: not mounted? |
 //! | has none        | none of them has an id, chunks or a catalog       | the very first start: a catalog is made       |
 //! | has none        | one of them has                                   | refused: their catalog is elsewhere           |
 //!
@@ -41,6 +42,12 @@ pub enum MountError {
     Directory { path: PathBuf, cause: io::Error },
     #[error("data directory {}: its DEVICE file is damaged: it should hold 32 hexadecimal digits", .0.display())]
     DeviceFile(PathBuf),
+    #[error(
+        "data directory {}: its DEVICES file is damaged: copy it from another data directory, or remove it and name every \
+         data directory that the server had",
+        .0.display()
+    )]
+    DevicesFile(PathBuf),
     #[error("data directory {} holds {found:?} and was never a data directory: name an empty one", path.display())]
     NotEmpty { path: PathBuf, found: String },
     #[error("data directories {} and {} are the same one: name each once", a.display(), b.display())]
@@ -67,6 +74,13 @@ pub enum MountError {
         path.display(), first.display(), way_out(None)
     )]
     Foreign { path: PathBuf, first: PathBuf },
+    #[error(
+        "data directory {} was never used, and data directory number {number} with DEVICE {absent}, which this catalog \
+         knows, is not there: is its disk mounted? When this one is to replace it, start once with \
+         storage.replace_missing = true. Nothing was changed",
+        path.display(), number = number.0
+    )]
+    Unused { path: PathBuf, number: DeviceNumber, absent: DeviceId },
     #[error(transparent)]
     Lock(#[from] LockError),
 }
@@ -81,9 +95,11 @@ fn what_is_there(first: &Path, used: &Path) -> String {
 fn way_out(holder: Option<&Path>) -> String {
     match holder {
         Some(holder) => format!("name {} first, it has one", holder.display()),
-        None => "name the directory that holds their catalog first, put the catalog back from a copy, or make it again from \
-                 the files with `tessera catalog rebuild`"
-            .to_owned(),
+        None => {
+            "name the directory that holds their catalog first, or make it again from the files with `tessera catalog \
+                 rebuild`"
+                .to_owned()
+        }
     }
 }
 
@@ -160,6 +176,18 @@ pub fn check_known(mounted: &[Mounted], known: &[(DeviceNumber, DeviceId)]) -> R
     match (foreign, mounted.first()) {
         (Some(foreign), Some(first)) => {
             Err(MountError::Foreign { path: foreign.path.clone(), first: first.path.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a directory that was never used where one that the catalog knows is absent: an empty mount point, most often.
+pub fn check_used(mounted: &[Mounted], known: &[(DeviceNumber, DeviceId)]) -> Result<(), MountError> {
+    let is_known = |m: &&Mounted| known.iter().any(|(_, device)| m.device == Some(*device));
+    let absent = known.iter().find(|(_, device)| mounted.iter().all(|m| m.device != Some(*device)));
+    match (mounted.iter().find(|m| !is_known(m)), absent) {
+        (Some(unused), Some((number, absent))) => {
+            Err(MountError::Unused { path: unused.path.clone(), number: *number, absent: *absent })
         }
         _ => Ok(()),
     }

@@ -23,12 +23,16 @@ use crate::catalog::EmbeddedCatalog;
 use crate::catalog::EmbeddedConfig;
 use crate::config::Config;
 use crate::io::Host;
+use crate::model::ChunkId;
+use crate::model::DeviceId;
 use crate::model::DeviceNumber;
 use crate::model::IdSource;
+use crate::session::Recalled;
 use crate::session::Restored;
 use crate::session::SessionError;
 use crate::store;
 
+use super::devices;
 use super::mount;
 use super::mount::MountError;
 
@@ -59,6 +63,21 @@ pub enum RebuildError {
          server had, or give --without-missing to make their rows DATA_LOSS", number = device.0
     )]
     Missing { sequence: String, device: DeviceNumber },
+    #[error(
+        "data directory number {number} with DEVICE {device} belongs to these and is none of them: name every --data-dir that \
+         the server had, or give --without-missing to make what lies on it DATA_LOSS", number = number.0
+    )]
+    Absent { number: DeviceNumber, device: DeviceId },
+    #[error(
+        "two data directories have the number {number}: they belong to different servers, or one was replaced by a version \
+         that did not keep them apart; name those that belong together", number = number.0
+    )]
+    Twice { number: DeviceNumber },
+    #[error(
+        "{}: {cause}. Nothing was changed; when it stays so, move the file aside: its session comes back open then",
+        path.display()
+    )]
+    Manifest { path: PathBuf, cause: String },
     #[error("{} is there already: name another place", .0.display())]
     Exists(PathBuf),
     #[error("the rebuilt catalog: {0}")]
@@ -169,8 +188,9 @@ async fn fill(
 ) -> Result<Found, RebuildError> {
     let store = catalog.open_store();
     let ids = IdSource::from_seed(host.seed().map_err(wrap(Path::new("random numbers")))?);
-    for place in &found.places {
-        store.adopt_device(place.number, place.id).await?;
+    // Also those that are not here, so that no other one ever gets their number.
+    for (number, device) in &found.devices {
+        store.adopt_device(*number, *device).await?;
     }
     let mut sequences = BTreeSet::new();
     let mut claims = claims::Claims::default();
@@ -194,6 +214,7 @@ async fn fill(
             Ok(restored) => {
                 sequences.insert(manifest.sequence().to_owned());
                 rebuilt.add(restored);
+                surplus(&manifest, files, &mut found, rebuilt);
             }
             Err(SessionError::Metadata { why }) => {
                 rebuilt.problems.push(Problem {
@@ -208,10 +229,27 @@ async fn fill(
     }
     let open = remains::gather(host, &mut found, &done, rebuilt).await?;
     remains::restore((catalog, &store), &ids, &mut found, open, claims, (&mut sequences, &mut *rebuilt)).await?;
+    found.tell_endless(rebuilt);
     rebuilt.sequences = sequences.len() as u64;
     let seed = host.seed().map_err(wrap(Path::new("random numbers")))?;
     store.adopt_incarnation(found.incarnation, seed).await?;
     Ok(found)
+}
+
+/// Chunks of a final session that its manifest does not name. None was acknowledged as a part of it.
+fn surplus(manifest: &Recalled, files: found::Files, found: &mut Found, rebuilt: &mut Rebuilt) {
+    let named: BTreeSet<ChunkId> = manifest.chunks().filter_map(|(chunk, _)| chunk).collect();
+    for remains in files.remains {
+        let identity = &remains.described.identity;
+        if !named.contains(&identity.chunk) {
+            found.lose_chunk(manifest.session(), &remains);
+            rebuilt.problems.push(Problem {
+                name: identity.name.to_string(),
+                part: format!("chunk {}", identity.chunk),
+                problem: "the manifest of its session does not name it: its file goes to lost/".to_owned(),
+            });
+        }
+    }
 }
 
 impl Rebuilt {

@@ -31,6 +31,7 @@ use crate::shard::ShardError;
 use crate::shard::Shards;
 
 pub use state::Finding;
+pub use state::SCRUB_FILE;
 pub use state::ScrubState;
 pub use state::Scrubbed;
 

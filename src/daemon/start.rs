@@ -33,6 +33,7 @@ use crate::shard::Shards;
 use crate::store::Marks;
 use crate::store::RecoveryReport;
 
+use super::devices;
 use super::memory;
 use super::memory::MemoryError;
 use super::mount;
@@ -106,7 +107,11 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
         synced.map_err(|cause| MountError::Directory { path: place.to_owned(), cause })?;
     }
     let open_store = embedded.open_store();
-    mount::check_known(&mounted, &open_store.devices().await?)?;
+    let known = open_store.devices().await?;
+    mount::check_known(&mounted, &known)?;
+    if !config.storage.replace_missing {
+        mount::check_used(&mounted, &known)?;
+    }
     let boot = open_store.boot(seed(host)?, wall_ns()).await?;
     failpoint("recover: catalog booted");
     let mut devices: Vec<(DeviceNumber, PathBuf)> = Vec::with_capacity(mounted.len());
@@ -117,6 +122,8 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
         };
         devices.push((open_store.device(device).await?, directory.path.clone()));
     }
+    let paths: Vec<PathBuf> = mounted.iter().map(|m| m.path.clone()).collect();
+    devices::write(host, &paths, &open_store.devices().await?)?;
     let catalog: Arc<dyn Catalog> = Arc::new(embedded.clone());
     let budget = Budget::new(usize::try_from(config.memory.receive_bytes).unwrap_or(usize::MAX));
     let mut setup = ShardSetup {

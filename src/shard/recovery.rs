@@ -1,5 +1,6 @@
 //! What a shard is asked about the files of a session, on all data directories.
 
+use crate::catalog::Standing;
 use crate::model::DeviceNumber;
 use crate::model::SessionId;
 use crate::store;
@@ -28,6 +29,20 @@ pub async fn settle(context: &ShardContext, session: SessionId) -> Result<(), Sh
 
 pub async fn audit(context: &ShardContext, session: SessionId) -> Result<RecoveryReport, ShardError> {
     let mut report = RecoveryReport::default();
+    if context.open_store.standing(session).await? == Standing::Unknown {
+        let (number, directory) = context.manifest_directory()?;
+        let has_manifest = store::has_manifest(&*directory.device, session).await;
+        if has_manifest.map_err(|error| context.io_error(number, &error))? {
+            // Tombstones say what was deleted, so this is a session that the catalog has not seen yet.
+            tracing::error!(
+                %session,
+                "left alone: a final session lies here that the catalog does not know, which is older than the files, then; \
+                 `tessera catalog rebuild` makes it anew with this session"
+            );
+            report.foreign += 1;
+            return Ok(report);
+        }
+    }
     for (number, directory) in &context.directories {
         let found = store::audit(&*directory.device, *number, &context.open_store, session).await;
         report.add(found.map_err(|error| told(context, *number, error))?);

@@ -91,6 +91,19 @@ pub async fn lose_manifest(device: &dyn BlockDevice, session: SessionId) -> io::
     Ok(())
 }
 
+/// Whether a session has a manifest in this data directory.
+///
+/// # Errors
+/// Whatever the device says.
+pub async fn has_manifest(device: &dyn BlockDevice, session: SessionId) -> io::Result<bool> {
+    let manifest = path::manifest_file(session);
+    match device.read_small(&manifest, 0).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) if error.kind() != io::ErrorKind::FileTooLarge => Err(path::failed("looking at", &manifest)(error)),
+        _ => Ok(true),
+    }
+}
+
 /// The sessions with a manifest in this data directory.
 ///
 /// # Errors
@@ -170,7 +183,7 @@ pub async fn discard_session(device: &dyn BlockDevice, session: SessionId) -> io
 }
 
 /// Reads who a chunk is and proves what lies behind its last page; the record is as its writer made it, but for statistics
-/// that the file does not hold. Reads the column of timestamps, for the longest gap.
+/// that the file does not hold. Reads the column of timestamps, for the longest gap, and all of a file without its last name.
 ///
 /// # Errors
 /// [`FetchError`].
@@ -189,6 +202,10 @@ pub async fn describe_chunk(
     };
     let mut described = describe(chunk, bytes, &end)?;
     let reader = ChunkReader::open(device, session, &described.record).await?;
+    if !stored.is_named {
+        // Its end may be durable and its rows not: it is a writer's last step that makes both so.
+        reader.verify().await?;
+    }
     let gap = gap_max(&reader).await?;
     let alone = described.record.runs.len() == 1;
     if let Some(pages) = described.record.pages.as_mut() {

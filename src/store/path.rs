@@ -26,6 +26,7 @@ use crate::model::SessionId;
 use crate::model::TopicId;
 
 pub const DEVICE_FILE: &str = "DEVICE";
+pub const DEVICES_FILE: &str = "DEVICES";
 pub const CATALOG_DIRECTORY: &str = "catalog";
 pub const CHUNKS_DIRECTORY: &str = "chunks";
 pub const MANIFESTS_DIRECTORY: &str = "manifests";

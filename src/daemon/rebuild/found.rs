@@ -1,5 +1,6 @@
 //! What the data directories hold: manifests, tombstones, and chunks that tell who they are.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,6 +13,7 @@ use super::Problem;
 use super::RebuildError;
 use super::RebuildPlan;
 use super::Rebuilt;
+use super::devices;
 use super::mount;
 use super::wrap;
 use crate::chunk::Described;
@@ -25,6 +27,7 @@ use crate::model::ChunkRecord;
 use crate::model::DeviceId;
 use crate::model::DeviceNumber;
 use crate::model::SessionId;
+use crate::session::ManifestError;
 use crate::session::Recalled;
 use crate::store;
 use crate::store::Tombstones;
@@ -45,12 +48,16 @@ pub(super) struct Found {
     /// Those that are whole and name no missing data directory, unless that is wanted.
     pub manifests: Vec<Recalled>,
     tombstones: Tombstones,
-    /// Whether a manifest names a data directory that is not here.
+    /// Every data directory that belongs to these, as far as they tell: also those that are not here.
+    pub devices: BTreeMap<DeviceNumber, DeviceId>,
+    /// Whether one of them is not here.
     is_missing: bool,
     /// Chunks of deleted topics.
     deleted: Vec<(usize, SessionId, ChunkId)>,
     /// Chunks of what does not come back that have not got their last name.
     unnamed: Vec<(usize, SessionId, ChunkId)>,
+    /// Files of these that have no end, or a damaged one, and not their last name.
+    endless: Vec<(usize, SessionId, ChunkId)>,
     /// Sessions whose manifest does not come back.
     lost: Vec<SessionId>,
     /// The greatest start that any chunk names.
@@ -80,21 +87,27 @@ impl Found {
         rebuilt: &mut Rebuilt,
     ) -> Result<Self, RebuildError> {
         let mut places = open(host, mounted)?;
-        let (mut tombstones, mut manifests) = (Tombstones::default(), Vec::new());
+        let (mut tombstones, mut manifests, mut lost) = (Tombstones::default(), Vec::new(), Vec::new());
         if let Some(first) = places.first() {
             tombstones = store::stored_tombstones(&*first.device).await.map_err(wrap(&first.path))?;
-            manifests = read_manifests(first, &tombstones, rebuilt).await?;
+            (manifests, lost) = read_manifests(first, &tombstones, rebuilt).await?;
         }
-        number(&mut places, &manifests).await?;
+        let mut devices = named(host, &places)?;
+        number(&mut places, &manifests, &devices).await?;
         let known: BTreeSet<DeviceNumber> = places.iter().map(|place| place.number).collect();
+        let absent = devices.iter().find(|(number, _)| !known.contains(number)).map(|(number, id)| (*number, *id));
+        if let (Some((number, device)), false) = (absent, plan.without_missing) {
+            return Err(RebuildError::Absent { number, device });
+        }
         let missing = |manifest: &Recalled| manifest.chunks().find(|(_, device)| !known.contains(device));
         let first = manifests.iter().find_map(|manifest| Some((manifest.sequence().to_owned(), missing(manifest)?.1)));
-        let is_missing = first.is_some();
+        let is_missing = first.is_some() || absent.is_some();
         if let (Some((sequence, device)), false) = (first, plan.without_missing) {
             return Err(RebuildError::Missing { sequence, device });
         }
-        let (deleted, unnamed, lost) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { places, manifests, tombstones, is_missing, deleted, unnamed, lost, incarnation: 0 })
+        devices.extend(places.iter().map(|place| (place.number, place.id)));
+        let (deleted, unnamed, endless) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { places, manifests, tombstones, devices, is_missing, deleted, unnamed, endless, lost, incarnation: 0 })
     }
 
     /// The sessions with a directory somewhere that are not among these and were not deleted.
@@ -122,8 +135,8 @@ impl Found {
                         files.records.insert(stored.chunk, Ok(described.record.clone()));
                         files.remains.push(Remains { described, schema, place: index, is_named: stored.is_named });
                     }
-                    // A file without its last name and without an end was being written: nobody was told of its rows.
-                    Err(_) if !stored.is_named => {}
+                    // Most often it was being written, and nobody was told of its rows. What is damaged looks the same.
+                    Err(_) if !stored.is_named => self.endless.push((index, session, stored.chunk)),
                     Err(error) => drop(files.records.insert(stored.chunk, Err(error.to_string()))),
                 }
             }
@@ -142,13 +155,29 @@ impl Found {
     /// The same of one chunk.
     pub fn lose_chunk(&mut self, session: SessionId, remains: &Remains) {
         if !remains.is_named {
-            self.unnamed.push((remains.place, session, remains.described.identity.chunk));
+            self.lose_file(remains.place, session, remains.described.identity.chunk);
         }
+    }
+
+    /// The same of a file that has not got its last name.
+    pub fn lose_file(&mut self, place: usize, session: SessionId, chunk: ChunkId) {
+        self.unnamed.push((place, session, chunk));
+    }
+
+    /// Tells of the files that nobody can read: they may have been acknowledged.
+    pub fn tell_endless(&self, rebuilt: &mut Rebuilt) {
+        let told = self.endless.iter().map(|(_, session, chunk)| Problem {
+            name: format!("session {session}"),
+            part: format!("chunk {chunk}"),
+            problem: "its file has no end, or a damaged one: it was being written, or is damaged; it goes to lost/"
+                .to_owned(),
+        });
+        rebuilt.problems.extend(told);
     }
 
     /// Removes what was deleted, and gives what does not come back its last names. Once the new catalog is whole.
     pub async fn tidy(self, rebuilt: &mut Rebuilt) -> Result<(), RebuildError> {
-        for (place, session, chunk) in &self.unnamed {
+        for (place, session, chunk) in self.unnamed.iter().chain(&self.endless) {
             let Some(place) = self.places.get(*place) else { continue };
             store::keep_chunk(&*place.device, *session, *chunk).await.map_err(wrap(&place.path))?;
         }
@@ -214,16 +243,38 @@ fn open(host: &Host, mounted: &[mount::Mounted]) -> Result<Vec<Place>, RebuildEr
     Ok(places)
 }
 
-/// Finds the number of each device in the first of its chunks that tells it. Those without any get numbers that nobody has:
-/// no other device, and none that a manifest names, for that one may be missing.
-async fn number(places: &mut [Place], manifests: &[Recalled]) -> Result<(), RebuildError> {
+/// What the files `DEVICES` name, together.
+fn named(host: &Host, places: &[Place]) -> Result<BTreeMap<DeviceNumber, DeviceId>, RebuildError> {
+    let mut all = BTreeMap::new();
+    for place in places {
+        for (number, id) in devices::read(host, &place.path)?.into_iter().flatten() {
+            if *all.entry(number).or_insert(id) != id {
+                return Err(RebuildError::Twice { number });
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Finds the number of each device: where the files `DEVICES` say it, else in the first of its chunks that tells it. Those without
+/// any get numbers that nobody has: no other device, and none that a manifest names, for that one may be missing.
+async fn number(
+    places: &mut [Place],
+    manifests: &[Recalled],
+    devices: &BTreeMap<DeviceNumber, DeviceId>,
+) -> Result<(), RebuildError> {
     let mut told = Vec::with_capacity(places.len());
     for place in &*places {
-        told.push(number_of(place).await?);
+        let named = devices.iter().find(|(_, id)| **id == place.id).map(|(number, _)| *number);
+        told.push(match named {
+            Some(number) => Some(number),
+            None => number_of(place).await?,
+        });
     }
     let named = manifests.iter().flat_map(Recalled::chunks).map(|(_, device)| device);
-    let mut taken: BTreeSet<DeviceNumber> = told.iter().flatten().copied().chain(named).collect();
-    for (place, told) in places.iter_mut().zip(told) {
+    let mut taken: BTreeSet<DeviceNumber> =
+        told.iter().flatten().copied().chain(named).chain(devices.keys().copied()).collect();
+    for (place, told) in places.iter_mut().zip(&told) {
         place.number = told.unwrap_or_else(|| {
             let free = (0..=u16::MAX).map(DeviceNumber).find(|number| !taken.contains(number));
             let free = free.unwrap_or(DeviceNumber(u16::MAX));
@@ -231,7 +282,14 @@ async fn number(places: &mut [Place], manifests: &[Recalled]) -> Result<(), Rebu
             free
         });
     }
-    Ok(())
+    let mut once = BTreeSet::new();
+    match places.iter().find(|place| {
+        let other = devices.get(&place.number).is_some_and(|id| *id != place.id);
+        other || !once.insert(place.number)
+    }) {
+        Some(place) => Err(RebuildError::Twice { number: place.number }),
+        None => Ok(()),
+    }
 }
 
 async fn number_of(place: &Place) -> Result<Option<DeviceNumber>, RebuildError> {
@@ -254,27 +312,37 @@ async fn sessions(place: &Place) -> Result<Vec<SessionId>, RebuildError> {
     }
 }
 
-/// All manifests that are whole, but for those of what was deleted.
+/// All manifests but for those of what was deleted; and the sessions whose manifest is damaged.
 async fn read_manifests(
     first: &Place,
     tombstones: &Tombstones,
     rebuilt: &mut Rebuilt,
-) -> Result<Vec<Recalled>, RebuildError> {
-    let mut whole = Vec::new();
+) -> Result<(Vec<Recalled>, Vec<SessionId>), RebuildError> {
+    let (mut whole, mut damaged) = (Vec::new(), Vec::new());
     for session in store::stored_manifests(&*first.device).await.map_err(wrap(&first.path))? {
         if tombstones.sessions.contains(&session) {
             continue;
         }
         let path = store::manifest_file(session);
-        let read = first.device.read_small(&path, MANIFEST_BYTES_MAX).await.map_err(|error| error.to_string());
-        match read.and_then(|bytes| Recalled::parse(session, &bytes).map_err(|error| error.to_string())) {
+        // A disk that does not answer, or a version that does not understand, says nothing about the session.
+        let unread = |cause: String| RebuildError::Manifest { path: first.path.join(&path), cause };
+        let bytes =
+            first.device.read_small(&path, MANIFEST_BYTES_MAX).await.map_err(|error| unread(error.to_string()))?;
+        match Recalled::parse(session, &bytes) {
             Ok(manifest) => whole.push(manifest),
-            Err(why) => rebuilt.problems.push(Problem {
-                name: format!("session {session}"),
-                part: "manifest".to_owned(),
-                problem: format!("{why}: it is not final any more, what its chunks tell comes back as an open session"),
-            }),
+            Err(error @ ManifestError::Format { .. }) => return Err(unread(error.to_string())),
+            Err(why) => {
+                damaged.push(session);
+                rebuilt.problems.push(Problem {
+                    name: format!("session {session}"),
+                    part: "manifest".to_owned(),
+                    problem: format!(
+                        "{why}: it goes to lost/ and the session is not final any more, what its chunks tell comes back as an open \
+                         session"
+                    ),
+                });
+            }
         }
     }
-    Ok(whole)
+    Ok((whole, damaged))
 }

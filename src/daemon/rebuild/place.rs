@@ -9,6 +9,7 @@ use crate::store;
 use super::RebuildError;
 use super::mount;
 use super::wrap;
+use crate::daemon::scrub::SCRUB_FILE;
 
 /// What SQLite keeps beside a file.
 const COMPANIONS: [&str; 3] = ["", "-wal", "-shm"];
@@ -31,6 +32,12 @@ pub(super) fn replace(host: &Host, first: &Path, rebuilt: &Path) -> Result<Optio
             host.sync_directory(&place).map_err(wrap(&place))?;
         }
         old = Some(aside);
+    }
+    // What was read again of the old catalog says nothing about this one.
+    let scrubbed = place.join(SCRUB_FILE);
+    match host.remove_file(&scrubbed) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(wrap(&scrubbed)(error)),
+        _ => {}
     }
     host.rename(rebuilt, &file).map_err(wrap(rebuilt))?;
     host.sync_directory(&place).map_err(wrap(&place))?;

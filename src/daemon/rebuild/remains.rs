@@ -14,6 +14,7 @@ use crate::catalog::EmbeddedCatalog;
 use crate::catalog::OpenStore;
 use crate::io::Host;
 use crate::io::wall_ns;
+use crate::model::ChunkId;
 use crate::model::IdSource;
 use crate::model::SessionId;
 use crate::model::TopicId;
@@ -92,8 +93,16 @@ pub(super) async fn restore(
     }
     for (session, remains) in chosen {
         let name = remains.first().map(|remains| remains.described.identity.name.sequence.to_string());
+        let places: BTreeMap<ChunkId, (usize, bool)> =
+            remains.iter().map(|own| (own.described.identity.chunk, (own.place, own.is_named))).collect();
         let chunks = remains.into_iter().map(|remains| (remains.described, remains.schema)).collect();
         let restored = restore_open((catalog, store), ids, OpenRemains { session, chunks }, wall_ns()).await?;
+        // Behind a hole: whole, and perhaps acknowledged.
+        for lost in &restored.lost {
+            if let Some((place, false)) = places.get(&lost.chunk) {
+                found.lose_file(*place, session, lost.chunk);
+            }
+        }
         sequences.extend(name);
         rebuilt.open += 1;
         rebuilt.add(restored);

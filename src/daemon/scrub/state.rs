@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::io::Host;
 use crate::io::wall_ns;
 
-const FILE: &str = "scrub.json";
+pub const SCRUB_FILE: &str = "scrub.json";
 const BYTES_MAX: u64 = 64 << 10;
 
 /// Findings that are told; the others are counted.
@@ -64,7 +64,7 @@ impl ScrubState {
     /// # Errors
     /// When the file is not there, cannot be read, or is none.
     pub fn read(place: &Path) -> io::Result<Self> {
-        let bytes = Host::default().read_small(&place.join(FILE), BYTES_MAX)?;
+        let bytes = Host::default().read_small(&place.join(SCRUB_FILE), BYTES_MAX)?;
         Ok(serde_json::from_slice(&bytes)?)
     }
 
@@ -73,7 +73,7 @@ impl ScrubState {
     /// # Errors
     /// Whatever the disk says; nothing but repeated work depends on it.
     pub(super) fn write(&self, place: &Path) -> io::Result<()> {
-        Host::default().write_small(place, FILE, &serde_json::to_vec(self)?)
+        Host::default().write_small(place, SCRUB_FILE, &serde_json::to_vec(self)?)
     }
 
     /// A new pass, unless one is under way.

@@ -1,0 +1,245 @@
+"""Data directories that go away, come back or are taken for others, and a catalog that is made again meanwhile: nothing that
+was acknowledged is lost in silence, and nothing that was deleted returns."""
+
+import shutil
+import time
+
+import pyarrow as pa
+import pytest
+
+from harness import rows
+from harness.cli import tessera
+from harness.flight import Client
+from harness.server import Server
+from harness.waiting import until
+
+MIB = 1 << 20
+TOPICS = 4
+
+
+@pytest.fixture
+def house():
+    """A server with two data directories, the catalog in the first."""
+    server = Server("lost-disks")
+    server.options = ["--data-dir", server.directory / "B"]
+    yield server
+    server.remove()
+
+
+def away(server):
+    """The second data directory is not there any more."""
+    (server.directory / "B").rename(server.directory / "B.away")
+
+
+def back(server):
+    (server.directory / "B.away").rename(server.directory / "B")
+
+
+def rebuild(*places, more=()):
+    return tessera("catalog", "rebuild", *(word for place in places for word in ("--data-dir", place)), *more)
+
+
+def record_open(server, sequence):
+    with Client(server.location) as client:
+        client.create_sequence(sequence)
+        session = client.create_session(sequence)
+        for n in range(TOPICS):
+            client.record(session, f"{sequence}/t{n}", [rows.counters(range(10 + n))])
+        return session
+
+
+def read_all(client, sequence):
+    return [client.read(f"{sequence}/t{n}").num_rows for n in range(TOPICS)]
+
+
+def test_a_rebuild_without_one_of_the_directories_is_refused(house):
+    house.start()
+    record_open(house, "drive")
+    house.stop()
+    away(house)
+    shutil.rmtree(house.data / "catalog")
+    refused = rebuild(house.data)
+    assert refused.returncode == 1 and "data directory number" in refused.stderr and "--without-missing" in refused.stderr
+    back(house)
+    assert rebuild(house.data, house.directory / "B").returncode == 0
+    house.start()
+    assert tessera("finalize", "drive", "--data-dir", house.data, "--server", house.location).returncode == 0
+    with Client(house.location) as client:
+        assert read_all(client, "drive") == [10 + n for n in range(TOPICS)]
+
+
+def test_what_was_deleted_while_a_disk_was_away_stays_deleted(house):
+    house.start()
+    record_open(house, "gone")
+    house.stop()
+    away(house)
+    house.options = []
+    house.start()
+    with Client(house.location) as client:
+        client.action("sequence_delete", {"locator": "gone"})
+    house.stop()
+    shutil.rmtree(house.data / "catalog")
+    assert rebuild(house.data).returncode == 1
+    assert rebuild(house.data, more=["--without-missing"]).returncode == 0
+    back(house)
+    house.options = ["--data-dir", house.directory / "B"]
+    house.start()
+    with Client(house.location) as client, pytest.raises(pa.ArrowKeyError):
+        client.sequence("gone")
+    house.stop()
+    shutil.rmtree(house.data / "catalog")
+    assert rebuild(house.data, house.directory / "B").returncode == 0
+    house.start()
+    with Client(house.location) as client, pytest.raises(pa.ArrowKeyError):
+        client.sequence("gone")
+    assert not list((house.directory / "B" / "chunks").rglob("*.parquet"))
+
+
+def test_a_new_disk_never_gets_the_number_of_a_lost_one(house):
+    other = house.directory / "C"
+    house.start()
+    with Client(house.location) as client:
+        client.record_sequence("one", {f"t{n}": [rows.counters(range(10 + n))] for n in range(TOPICS)})
+    house.stop()
+    away(house)
+    shutil.rmtree(house.data / "catalog")
+    assert rebuild(house.data, more=["--without-missing"]).returncode in (0, 3)
+    house.options = ["--data-dir", other]
+    house.launch()
+    assert house.process.wait(30) == 1 and "storage.replace_missing" in house.log()
+    house.environment = {"TESSERA_STORAGE_REPLACE_MISSING": "true"}
+    house.start()
+    with Client(house.location) as client:
+        client.record_sequence("two", {f"t{n}": [rows.counters(range(20 + n))] for n in range(TOPICS)})
+    house.stop()
+    back(house)
+    places = [house.data, other, house.directory / "B"]
+    house.options = [word for place in places[1:] for word in ("--data-dir", place)]
+    for again in (False, True):
+        if again:
+            shutil.rmtree(house.data / "catalog")
+            assert rebuild(*places).returncode == 0
+        house.start()
+        with Client(house.location) as client:
+            assert read_all(client, "two") == [20 + n for n in range(TOPICS)]
+            if again:
+                assert read_all(client, "one") == [10 + n for n in range(TOPICS)]
+        house.stop()
+
+
+def test_an_empty_mount_point_is_not_taken_for_the_disk(house):
+    house.start()
+    record_open(house, "drive")
+    house.stop()
+    away(house)
+    house.launch()
+    assert house.process.wait(30) == 1
+    assert "was never used" in house.log() and "is its disk mounted?" in house.log()
+    assert not (house.directory / "B" / "DEVICE").exists()
+
+
+@pytest.mark.parametrize("backend", ["auto", "threads"])
+def test_rows_whose_file_was_removed_are_not_acknowledged(backend):
+    server = Server("removed", environment={"TESSERA_STORAGE_BACKEND": backend})
+    try:
+        server.start()
+        with Client(server.location) as client:
+            client.create_sequence("drive")
+            session = client.create_session("drive")
+            writer = client.begin_put("drive/a", client.create_topic(session, "drive/a"), rows.BLOB)
+            for n in range(8):
+                writer.write_batch(rows.blobs([n], MIB))
+            until(lambda: server.files("*.part"), "a chunk being written")
+            for directory in (server.data / "chunks").iterdir():
+                shutil.rmtree(directory)
+            with pytest.raises(pa.ArrowException, match="removed the file|No such file"):
+                writer.done_writing()
+                writer.close()
+    finally:
+        server.remove()
+
+
+def as_if_killed_before_the_rename(server):
+    """An acknowledged chunk keeps its first name when the rename behind its commit fails, and a kill leaves it so."""
+    parts = []
+    for file in sorted(server.files(), key=lambda file: file.stat().st_mtime_ns):
+        file.rename(file.with_suffix(".part"))
+        parts.append(file.with_suffix(".part"))
+    return parts
+
+
+@pytest.mark.parametrize("damage", ["end", "body", "first"])
+def test_chunks_that_a_rebuild_cannot_use_are_kept(damage):
+    server = Server("kept", config="[chunk]\nrows_max = 10\n")
+    try:
+        server.start()
+        with Client(server.location) as client:
+            client.create_sequence("drive")
+            client.record(client.create_session("drive"), "drive/a", [rows.counters(range(n, n + 10)) for n in (0, 10, 20)])
+        server.kill()
+        first, second, third = as_if_killed_before_the_rename(server)
+        if damage == "first":
+            first.unlink()
+        else:
+            held = bytearray(first.read_bytes())
+            held[-60 if damage == "end" else 8] ^= 1
+            first.write_bytes(held)
+        shutil.rmtree(server.data / "catalog")
+        told = rebuild(server.data)
+        assert told.returncode == 3, told.stderr
+        server.start()
+        wanted = {second.stem, third.stem} | (set() if damage == "first" else {first.stem})
+        kept = lambda: {file.stem for file in (server.data / "lost").iterdir()}  # noqa: E731
+        until(lambda: kept() == wanted, "every file in lost/")
+        assert all(chunk in told.stdout for chunk in wanted)
+    finally:
+        server.remove()
+
+
+def test_a_damaged_manifest_is_kept_and_an_unknown_one_is_not_judged():
+    server = Server("manifests")
+    try:
+        server.start()
+        with Client(server.location) as client:
+            client.record_sequence("drive", {"a": [rows.counters(range(10))]})
+        server.stop()
+        [manifest] = (server.data / "manifests").glob("*.json")
+        whole = manifest.read_bytes()
+        shutil.rmtree(server.data / "catalog")
+        manifest.unlink()
+        manifest.mkdir()
+        refused = rebuild(server.data)
+        assert refused.returncode == 1 and manifest.name in refused.stderr, "what cannot be read says nothing"
+        manifest.rmdir()
+        manifest.write_bytes(whole.replace(b"drive", b"drove"))
+        assert rebuild(server.data).returncode == 3
+        assert (server.data / "lost" / manifest.name).exists() and not manifest.exists()
+    finally:
+        server.remove()
+
+
+def test_files_of_sessions_that_an_older_catalog_does_not_know_stay():
+    server = Server("older")
+    try:
+        server.start()
+        with Client(server.location) as client:
+            client.record_sequence("one", {"a": [rows.counters(range(10))]})
+        server.stop()
+        shutil.copytree(server.data / "catalog", server.directory / "copy")
+        server.start()
+        with Client(server.location) as client:
+            client.record_sequence("two", {"a": [rows.counters(range(20))]})
+        server.stop()
+        files = {file.name for file in server.files()}
+        shutil.rmtree(server.data / "catalog")
+        shutil.copytree(server.directory / "copy", server.data / "catalog")
+        server.start()
+        until(lambda: "tessera catalog rebuild" in server.log(), "word of the older catalog")
+        server.stop()
+        assert {file.name for file in server.files()} == files
+        assert rebuild(server.data).returncode == 0
+        server.start()
+        with Client(server.location) as client:
+            assert client.read("one/a").num_rows == 10 and client.read("two/a").num_rows == 20
+    finally:
+        server.remove()
