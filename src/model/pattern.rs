@@ -80,6 +80,19 @@ impl Pattern {
         }
     }
 
+    /// The same with this character in front, where it begins with another one.
+    pub fn beginning_with(self, first: char) -> Self {
+        let Self::Glob(Glob(mut parts)) = self else { return self };
+        match parts.first_mut() {
+            Some(Part::Literal(text)) if text.chars().next().is_some_and(|own| own != first) => text.insert(0, first),
+            Some(Part::Pieces(pieces)) if matches!(pieces.first(), Some(Piece::One(own)) if *own != first) => {
+                pieces.insert(0, Piece::One(first));
+            }
+            _ => {}
+        }
+        Self::Glob(Glob(parts))
+    }
+
     /// What every match has in it somewhere, as far as that is known.
     pub fn parts(&self) -> Vec<String> {
         match self {
@@ -310,6 +323,13 @@ mod tests {
         assert!(found("a(b", "xa(by") && !found("a(b", "ab"), "what is no expression is a text");
         assert!(found("*", "a*b") && !found("*", "ab"));
         assert_eq!(Pattern::search(r"(\w{100}){100}"), Err(PatternError::Size));
+    }
+
+    #[test]
+    fn a_beginning_is_put_in_front_of_letters_alone() {
+        let matches = |pattern: &str, text: &str| Pattern::glob(pattern).unwrap().beginning_with('/').matches(text);
+        assert!(matches("imu", "/imu") && matches("/imu", "/imu") && !matches("imu", "imu") && matches("im?", "/imu"));
+        assert!(matches("*imu", "/imu") && matches("?imu", "/imu") && matches("[/]imu", "/imu") && matches("*", "x"));
     }
 
     #[test]

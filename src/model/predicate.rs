@@ -57,6 +57,7 @@ pub type TextRange = (Bound<String>, Bound<String>);
 pub enum Test {
     /// In one of the ranges.
     Numbers {
+        /// Ascending, none over another.
         ranges: Vec<NumberRange>,
         /// Whether NaN, which is in no range, satisfies it: it differs from every number.
         nan: bool,
@@ -103,6 +104,14 @@ impl Test {
         texts.sort_unstable();
         texts.dedup();
         Self::Texts(texts.into_iter().map(|text| (Bound::Included(text.clone()), Bound::Included(text))).collect())
+    }
+
+    /// Numbers that are one of these.
+    pub fn one_of_numbers(mut numbers: Vec<Number>) -> Self {
+        numbers.sort_unstable_by(|a, b| a.total_cmp(*b));
+        numbers.dedup();
+        let ranges = numbers.into_iter().map(|number| (Bound::Included(number), Bound::Included(number))).collect();
+        Self::Numbers { ranges, nan: false }
     }
 
     /// Whether a text satisfies it.

@@ -28,6 +28,8 @@ use std::ops::Bound;
 use super::ColumnTest;
 use super::Expression;
 use super::Item;
+use super::Number;
+use super::NumberRange;
 use super::Predicate;
 use super::Rest;
 use super::Statistics;
@@ -87,8 +89,14 @@ pub fn text_prefix(text: &[u8]) -> [u8; 8] {
     prefix
 }
 
-/// The bytes of the slot. Columns with a path that is too long, and those that find no room, are left out.
+/// The bytes of the slot. Columns with a path that is too long, and those that find no room, are left out; before them the
+/// trigrams of all.
 pub fn encode_skip_index(columns: &[ColumnSummary]) -> Statistics {
+    encode(columns, true).or_else(|| encode(columns, false)).unwrap_or_default()
+}
+
+/// * `trigrams`: with them; `None` when not everything finds room then.
+fn encode(columns: &[ColumnSummary], with_trigrams: bool) -> Option<Statistics> {
     let (mut out, mut count) = (vec![0; size_of::<u16>()], 0u16);
     for column in columns.iter().filter(|column| column.path.len() <= PATH_LEN_MAX) {
         let whole = out.len();
@@ -128,20 +136,23 @@ pub fn encode_skip_index(columns: &[ColumnSummary]) -> Statistics {
                 }
             }
             Values::Prefixes(least, most, trigrams) => {
+                let trigrams = trigrams.as_ref().filter(|_| with_trigrams);
                 head(if trigrams.is_some() { 7 } else { 6 });
                 out.extend_from_slice(least);
                 out.extend_from_slice(most);
-                out.extend(trigrams.iter().flat_map(Trigrams::bytes));
+                out.extend(trigrams.into_iter().flat_map(Trigrams::bytes));
             }
         }
-        if out.len() > LEN_MAX {
+        if out.len() > LEN_MAX && with_trigrams {
+            return None;
+        } else if out.len() > LEN_MAX {
             out.truncate(whole);
         } else {
             count += 1;
         }
     }
     count.to_le_bytes().into_iter().zip(&mut out).for_each(|(from, to)| *to = from);
-    Statistics { version: SKIP_INDEX_VERSION, bytes: out }
+    Some(Statistics { version: SKIP_INDEX_VERSION, bytes: out })
 }
 
 /// The columns of a slot; `None` when it has another version, or makes no sense.
@@ -195,14 +206,22 @@ fn value_may_hold(test: &Test, column: &ColumnSummary) -> bool {
         (Test::Exists, _) => true,
         (Test::Numbers { nan: true, .. }, _) if column.nans > 0 => true,
         (Test::Numbers { ranges, .. }, Values::Signed(least, most)) => {
-            ranges.iter().filter_map(integers).any(|(a, b)| a <= (*most).into() && b >= (*least).into())
+            let (least, most) = ((*least).into(), (*most).into());
+            let near = between(ranges, Number::Integer(least), Number::Integer(most));
+            near.iter().filter_map(integers).any(|(a, b)| a <= most && b >= least)
         }
         (Test::Numbers { ranges, .. }, Values::Unsigned(least, most)) => {
-            ranges.iter().filter_map(integers).any(|(a, b)| a <= (*most).into() && b >= (*least).into())
+            let (least, most) = ((*least).into(), (*most).into());
+            let near = between(ranges, Number::Integer(least), Number::Integer(most));
+            near.iter().filter_map(integers).any(|(a, b)| a <= most && b >= least)
         }
-        (Test::Numbers { ranges, .. }, Values::Floats(own)) => {
-            ranges.iter().filter_map(floats).any(|(a, b)| own.iter().any(|(least, most)| a <= *most && b >= *least))
-        }
+        (Test::Numbers { ranges, .. }, Values::Floats(own)) => own.iter().any(|(least, most)| {
+            let near = match least.is_finite() && most.is_finite() {
+                true => between(ranges, Number::Float(*least), Number::Float(*most)),
+                false => ranges,
+            };
+            near.iter().filter_map(floats).any(|(a, b)| a <= *most && b >= *least)
+        }),
         (Test::Booleans { .. }, Values::Booleans { yes, no }) => {
             (*yes && test.boolean(true)) || (*no && test.boolean(false))
         }
@@ -220,6 +239,20 @@ fn value_may_hold(test: &Test, column: &ColumnSummary) -> bool {
         // Values of another kind, or none at all.
         (Test::Numbers { .. } | Test::Booleans { .. } | Test::Texts(_) | Test::Match(_), _) => false,
     }
+}
+
+/// Those of many ranges that reach into this one: what a chunk costs does not grow with them.
+fn between(ranges: &[NumberRange], least: Number, most: Number) -> &[NumberRange] {
+    let ends_before = |range: &NumberRange| match range.1 {
+        Bound::Unbounded => false,
+        Bound::Included(high) | Bound::Excluded(high) => high.total_cmp(least).is_lt(),
+    };
+    let begins_within = |range: &NumberRange| match range.0 {
+        Bound::Unbounded => true,
+        Bound::Included(low) | Bound::Excluded(low) => low.total_cmp(most).is_le(),
+    };
+    let behind = ranges.get(ranges.partition_point(ends_before)..).unwrap_or_default();
+    behind.get(..behind.partition_point(begins_within)).unwrap_or_default()
 }
 
 fn texts_may_lie_in((low, high): &TextRange, (least, most): ([u8; 8], [u8; 8]), trigrams: Option<&Trigrams>) -> bool {

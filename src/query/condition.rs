@@ -199,7 +199,7 @@ fn one_of(op: &str, operand: &Json) -> Result<Test, Problem> {
     let (mut texts, mut points, mut yes, mut no) = (Vec::new(), Vec::new(), false, false);
     for item in items {
         match literal(op, item)? {
-            Literal::Number(n) => points.push((Bound::Included(n), Bound::Included(n))),
+            Literal::Number(n) => points.push(n),
             Literal::Text(text) => texts.push(text),
             Literal::Boolean(true) => yes = true,
             Literal::Boolean(false) => no = true,
@@ -207,7 +207,7 @@ fn one_of(op: &str, operand: &Json) -> Result<Test, Problem> {
     }
     match (texts.is_empty(), points.is_empty(), yes || no) {
         (_, true, false) => Ok(Test::one_of(texts)),
-        (true, false, false) => Ok(numbers(points)),
+        (true, false, false) => Ok(Test::one_of_numbers(points)),
         (true, true, true) => Ok(Test::Booleans { yes, no }),
         _ => Err(Problem::Mixed { op: op.to_owned() }),
     }

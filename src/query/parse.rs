@@ -333,7 +333,7 @@ fn lifted<L>(test: Expression<Test>, leaf: &mut impl FnMut(Test) -> Expression<L
     }
 }
 
-/// A topic's name may be given without its slash where it is given whole.
+/// A topic's name may be given without its slash where its beginning is given.
 fn head_leaf(field: HeadField, test: Test, of_topic: bool) -> Expression<HeadTest> {
     use std::ops::Bound;
     let slashed = |text: String| if text.starts_with('/') { text } else { format!("/{text}") };
@@ -357,6 +357,7 @@ fn head_leaf(field: HeadField, test: Test, of_topic: bool) -> Expression<HeadTes
                 _ => Test::Texts(ranges),
             }
         }
+        (HeadField::Name, Test::Match(pattern)) if of_topic => Test::Match(pattern.beginning_with('/')),
         (_, test) => test,
     };
     Expression::Leaf(HeadTest { field, test })

@@ -31,6 +31,7 @@ pub fn parse_clusters(body: &[u8]) -> Result<Clusters, QueryError> {
 /// [`QueryError`] that names the key; fewer than two topics and topics of several sequences are.
 pub fn parse_intersection(body: &[u8]) -> Result<Intersection, QueryError> {
     let members = object(body)?;
+    check_keys("", &members, "topics, intersect_dt_ns, timestamp_range")?;
     let topics = member(&members, "topics").ok_or(QueryError::Missing { key: "topics" })?;
     let Json::List(items) = topics else {
         return Err(at("topics", Problem::Kind { expected: "a list of topics", found: topics.kind() }));
@@ -65,7 +66,16 @@ pub fn parse_intersection(body: &[u8]) -> Result<Intersection, QueryError> {
     Ok(Intersection { topics: all, tolerance_ns })
 }
 
+/// Refuses what would be left out of account in silence.
+fn check_keys(place: &str, members: &[(String, Json)], known: &'static str) -> Result<(), QueryError> {
+    match members.iter().find(|(key, _)| !known.split(", ").any(|known| known == key)) {
+        Some((key, _)) => Err(at(&format!("{place}{key}"), Problem::UnknownKey { known })),
+        None => Ok(()),
+    }
+}
+
 fn clusters(place: &str, members: &[(String, Json)]) -> Result<Clusters, QueryError> {
+    check_keys(place, members, "locator, ontology, clustering_dt_ns, timestamp_range")?;
     let locator = match member(members, "locator") {
         Some(Json::Text(text)) => text,
         Some(other) => {

@@ -40,10 +40,22 @@ fn stored_path(path: Vec<Step>, fields: &Fields) -> Vec<Step> {
             out.push(step);
             step = Step { name: VALUE.to_owned(), item };
         }
+        let of_item = step.item.is_some() && item_of(field).is_some_and(is_ranked);
         out.push(step);
+        if of_item {
+            out.push(Step { name: VALUE.to_owned(), item: None });
+        }
         fields = below(field);
     }
     out
+}
+
+/// The elements of a list.
+fn item_of(field: &Field) -> Option<&Field> {
+    match field.data_type() {
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => Some(item),
+        _ => None,
+    }
 }
 
 /// The fields that a path goes on with: of a struct, or of one in lists or behind a dictionary.
@@ -96,6 +108,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::model::Item;
     use crate::model::Test;
 
     fn schema() -> Schema {
@@ -106,21 +119,24 @@ mod tests {
         Schema::new(vec![
             ranked.clone(),
             Field::new("d", coded(inner), true),
-            Field::new("s", DataType::Struct(vec![ranked].into()), true),
+            Field::new("s", DataType::Struct(vec![ranked.clone()].into()), true),
             Field::new("l", list, true),
+            Field::new("lk", DataType::List(Arc::new(ranked.with_name("item"))), true),
         ])
     }
 
     #[test]
     fn values_of_ordered_dictionaries_are_a_step_deeper() {
         let of = |names: &[&str]| {
-            let path = names.iter().map(|name| Step { name: (*name).to_owned(), item: None }).collect();
+            let item = |name: &&str| name.starts_with("lk").then_some(Item::Any);
+            let path = names.iter().map(|name| Step { name: (*name).to_owned(), item: item(name) }).collect();
             let Expression::Leaf(leaf) = stored(Expression::Leaf(ColumnTest { path, test: Test::Exists }), &schema())
             else {
                 unreachable!()
             };
             leaf.path.iter().map(|step| step.name.clone()).collect::<Vec<_>>().join(".")
         };
+        assert_eq!(of(&["lk"]), "lk.value");
         assert_eq!((of(&["kind"]), of(&["s", "kind"])), ("kind.value".to_owned(), "s.kind.value".to_owned()));
         assert_eq!(
             (of(&["d", "x"]), of(&["l", "x"]), of(&["no", "kind"])),

@@ -3,7 +3,8 @@
 use super::Pattern;
 use super::Piece;
 
-const MASK_WORDS: usize = Pattern::LEN_MAX / u64::BITS as usize;
+/// One more than a client's longest pattern needs: see [`Pattern::beginning_with`].
+const MASK_WORDS: usize = Pattern::LEN_MAX / u64::BITS as usize + 1;
 
 /// One bit per piece.
 type Mask = [u64; MASK_WORDS];
@@ -17,7 +18,7 @@ pub(super) struct Classes {
 }
 
 impl Classes {
-    /// * `pieces`: at least one, at most [`Pattern::LEN_MAX`].
+    /// * `pieces`: at least one, at most one more than [`Pattern::LEN_MAX`].
     pub(super) fn of(pieces: &[Piece]) -> Self {
         let mut starts = vec!['\0'];
         for piece in pieces {
