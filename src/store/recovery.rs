@@ -8,7 +8,6 @@
 //! |-----------------------------------------------------|--------------------------------------------------------------|-------|
 //! | `.part` with a record                               | committed, not renamed yet: renamed                          | start |
 //! | `.part` without a record                            | never acknowledged: unlinked                                 | start |
-//! | `.part` of a session that nobody knows              | moved to `lost/`: of an older catalog                        | both  |
 //! | a session that nobody knows, with a manifest        | left alone, reported: of an older catalog                    | audit |
 //! | both names, with a record                           | reported; kept is the one of the recorded length (`.parquet` if both are), the other is moved to `lost/` | start |
 //! | `.parquet` with a record                            | kept                                                         |       |
@@ -204,7 +203,7 @@ impl<'a> Listing<'a> {
                     stay = true;
                 }
                 None => {
-                    self.orphan(&found, standing).await?;
+                    self.orphan(&found).await?;
                     changed = true;
                 }
             }
@@ -221,13 +220,9 @@ impl<'a> Listing<'a> {
     }
 
     /// Files that no record knows.
-    async fn orphan(&mut self, found: &Found, standing: Standing) -> io::Result<()> {
+    async fn orphan(&mut self, found: &Found) -> io::Result<()> {
         let (session, chunk) = (self.session, found.chunk);
-        if found.part.is_some() && standing == Standing::Unknown {
-            // No crash leaves this: the catalog is an older one, or another's.
-            tracing::warn!(%chunk, %session, "nobody knows the session of this file: it is moved to lost/");
-            self.lose(chunk, &path::chunk_file(session, chunk, Suffix::Part)).await?;
-        } else if found.part.is_some() {
+        if found.part.is_some() {
             let file = path::chunk_file(session, chunk, Suffix::Part);
             gone_is_fine(self.device.unlink(&file).await).map_err(failed("removing", &file))?;
             self.report.unlinked += 1;
