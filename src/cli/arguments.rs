@@ -126,7 +126,7 @@ pub struct CatArguments {
     #[arg(long, value_name = "NS", allow_negative_numbers = true)]
     pub end: Option<i64>,
     /// Rows to print at most
-    #[arg(long, value_name = "ROWS")]
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..), allow_negative_numbers = true)]
     pub limit: Option<u64>,
     #[command(flatten)]
     pub server: ServerArguments,
@@ -222,7 +222,7 @@ pub struct QueryArguments {
     #[arg(long, value_name = "FILE", conflicts_with = "windows")]
     pub png: Option<PathBuf>,
     /// Sequences to print at most
-    #[arg(long, value_name = "SEQUENCES")]
+    #[arg(long, value_name = "SEQUENCES", value_parser = clap::value_parser!(u64).range(1..), allow_negative_numbers = true)]
     pub limit: Option<u64>,
     /// Say what was considered, skipped and by what, read, read in vain, and how long each step took
     #[arg(long)]

@@ -14,14 +14,15 @@ use super::arguments::CatArguments;
 use super::main::Failure;
 use super::main::Outcome;
 use super::main::connect;
+use super::main::wrong_usage;
 use super::output;
 
 pub fn run(arguments: &CatArguments) -> Result<Outcome, Failure> {
-    let range = TimeRange::new(arguments.start, arguments.end)?;
-    let locator = Locator::parse(&arguments.locator)?;
+    let range = TimeRange::new(arguments.start, arguments.end).map_err(wrong_usage)?;
+    let locator = Locator::parse(&arguments.locator).map_err(wrong_usage)?;
     if !matches!(locator, Locator::Topic(_)) {
         let message = format!("{locator} is no topic: write sequence/topic/path; `tessera ls {locator}` lists them");
-        return Err(Failure { outcome: Outcome::Failed, message });
+        return Err(Failure::usage(message));
     }
     let client = connect(&arguments.server)?;
     let info = client.info(&locator, range)?;

@@ -21,6 +21,7 @@ use super::ls;
 use super::main::Failure;
 use super::main::Outcome;
 use super::main::connect;
+use super::main::wrong_usage;
 use super::output;
 use super::output::Cell;
 use super::output::Table;
@@ -29,7 +30,7 @@ use super::output::Table;
 const OPEN_MAX: usize = 5;
 
 pub fn run(arguments: &InfoArguments) -> Result<Outcome, Failure> {
-    let locator = Locator::parse(&arguments.locator)?;
+    let locator = Locator::parse(&arguments.locator).map_err(wrong_usage)?;
     let extras = InfoExtras { storage: true, open: true, selection: None };
     let mut info = connect(&arguments.server)?.info_with(&locator, TimeRange::ALL, extras)?;
     info.endpoints.sort_by(|a, b| a.topic.resource_locator.cmp(&b.topic.resource_locator));

@@ -19,6 +19,7 @@ use super::arguments::LsArguments;
 use super::main::Failure;
 use super::main::Outcome;
 use super::main::connect;
+use super::main::wrong_usage;
 use super::output;
 use super::output::Cell;
 use super::output::Table;
@@ -29,8 +30,8 @@ const SESSION_DIGITS: usize = 8;
 const EXTRAS: InfoExtras = InfoExtras { storage: false, open: true, selection: None };
 
 pub fn run(arguments: &LsArguments) -> Result<Outcome, Failure> {
+    let locator = arguments.locator.as_deref().map(Locator::parse).transpose().map_err(wrong_usage)?;
     let client = connect(&arguments.server)?;
-    let locator = arguments.locator.as_deref().map(Locator::parse).transpose()?;
     match (arguments.open, locator) {
         (true, locator) => {
             let table = open_sessions(&client, locator)?;

@@ -31,6 +31,8 @@ use super::verify;
 pub enum Outcome {
     Done = 0,
     Failed = 1,
+    /// What was asked for cannot be meant: clap ends with the same number.
+    Usage = 2,
     /// The work is done and something was found that somebody should look at.
     Found = 3,
     Unreachable = 5,
@@ -58,6 +60,16 @@ impl Failure {
         }
         Self { outcome: Outcome::Failed, message }
     }
+
+    /// The arguments are wrong, whatever the server would say.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Usage, message: message.into() }
+    }
+}
+
+/// For `map_err`: what an argument is not.
+pub fn wrong_usage(error: impl std::error::Error) -> Failure {
+    Failure { outcome: Outcome::Usage, ..Failure::new(&error) }
 }
 
 impl<E: std::error::Error> From<E> for Failure {
@@ -81,6 +93,7 @@ fn unreachable(error: &ClientError) -> Failure {
         ClientError::Unreachable { .. } | ClientError::Silent { .. } => {
             Failure { outcome: Outcome::Unreachable, ..Failure::new(error) }
         }
+        ClientError::Address(error) => wrong_usage(error),
         _ => Failure::new(error),
     }
 }

@@ -24,6 +24,7 @@ use super::arguments::QueryArguments;
 use super::main::Failure;
 use super::main::Outcome;
 use super::main::connect;
+use super::main::wrong_usage;
 use super::output;
 use super::output::Cell;
 use super::output::Table;
@@ -31,7 +32,7 @@ use super::plot;
 use super::plot::Look;
 
 pub fn run(arguments: &QueryArguments) -> Result<Outcome, Failure> {
-    let translated = query::translate(&arguments.expression)?;
+    let translated = query::translate(&arguments.expression).map_err(wrong_usage)?;
     let inside = |body| within(body, arguments.within.as_deref());
     let mut body = inside(translated.clone())?;
     if arguments.json {
@@ -126,15 +127,14 @@ pub fn gap(text: &str) -> Result<u64, String> {
 fn within(body: Value, locator: Option<&str>) -> Result<Value, Failure> {
     let Some(locator) = locator else { return Ok(body) };
     let name = |name: &str| json!({"name": {"$eq": name}});
-    Ok(match Locator::parse(locator)? {
+    Ok(match Locator::parse(locator).map_err(wrong_usage)? {
         Locator::Sequence(sequence) => json!({"sequence": name(sequence.as_str()), "$and": [body]}),
         Locator::Topic(topic) => {
             let path = format!("/{}", topic.path.as_str());
             json!({"sequence": name(topic.sequence.as_str()), "topic": name(&path), "$and": [body]})
         }
         Locator::Session { .. } => {
-            let message = format!("{locator} is a session: name a sequence or a topic");
-            return Err(Failure { outcome: Outcome::Failed, message });
+            return Err(Failure::usage(format!("{locator} is a session: name a sequence or a topic")));
         }
     })
 }

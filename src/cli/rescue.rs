@@ -25,6 +25,7 @@ use super::ls;
 use super::main::Failure;
 use super::main::Outcome;
 use super::main::connect;
+use super::main::wrong_usage;
 use super::output;
 
 /// How long an order may be under way.
@@ -71,11 +72,11 @@ struct Desk {
 
 impl Desk {
     fn open(arguments: &RescueArguments) -> Result<Self, Failure> {
-        let locator = Locator::parse(&arguments.sequence)?;
+        let locator = Locator::parse(&arguments.sequence).map_err(wrong_usage)?;
         let (sequence, wanted) = match (locator, &arguments.session) {
             (Locator::Sequence(sequence), wanted) => (sequence, wanted.clone()),
             (Locator::Session { sequence, session }, None) => (sequence, Some(session.0.as_simple().to_string())),
-            _ => return Err(failed("name a sequence, and with --session one of its sessions".to_owned())),
+            _ => return Err(Failure::usage("name a sequence, and with --session one of its sessions")),
         };
         let source =
             ConfigArguments { listen: None, data_dirs: arguments.data_dirs.clone(), config: arguments.config.clone() };

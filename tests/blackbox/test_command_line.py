@@ -153,3 +153,21 @@ def test_wrong_variables_are_errors(name, hint):
 def test_help_and_version():
     assert "serve" in tessera("--help").stdout
     assert tessera("--version").stdout.strip()
+
+
+@pytest.mark.parametrize("words", [
+    ("ls", "a//b"), ("info", "a b"), ("cat", "drive"), ("cat", "drive/count", "--start", "9", "--end", "3"), ("query", "A.x >"),
+    ("query", "A.x > 1", "--in", "a//b"), ("export", "a//b", "--to", "out"), ("finalize", "a/b"),
+    ("ls", "--server", "http//nowhere"), ("export", "drive", "--to", "out", "--where", "topic.tag = 'a'"), ("no-such-command",),
+])  # fmt: skip
+def test_wrong_usage_ends_with_2(words, tmp_path):
+    ended = tessera(*words, cwd=tmp_path)
+    assert ended.returncode == 2 and ended.stdout == "" and ended.stderr, ended
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("limit", ["0", "-1"])
+@pytest.mark.parametrize("words", [("cat", "drive/count"), ("query", "Counter.value > 1")])
+def test_a_limit_is_at_least_one(words, limit):
+    ended = tessera(*words, "--limit", limit)
+    assert ended.returncode == 2 and f"invalid value '{limit}' for '--limit" in ended.stderr, ended.stderr
