@@ -134,7 +134,8 @@ pub struct CatArguments {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
-    /// One file per topic: DIR/sequence/topic/path.parquet. A file that is there is replaced
+    /// One file per topic with rows: DIR/sequence/topic/path.parquet. A file that is there is replaced, and removed when
+    /// there is no row for it
     Parquet,
     /// One file with all topics, merged by time: DIR/sequence.mcap, of a topic DIR/sequence/topic/path.mcap. A file that is
     /// there is refused
@@ -161,7 +162,8 @@ pub struct ExportArguments {
     /// What to write
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "parquet")]
     pub format: ExportFormat,
-    /// Only rows for which this holds, in the language of `tessera query`: conditions on the tag of the topic
+    /// Only rows for which this holds, in the language of `tessera query`: conditions on one tag; topics with another are left
+    /// out
     #[arg(long = "where", value_name = "EXPRESSION")]
     pub rows: Option<String>,
     /// Only this field with all below it, such as acceleration.x; may be given again. The time is always there

@@ -12,34 +12,122 @@ mod node;
 mod parquet;
 mod record;
 
+use std::io;
+use std::io::Write;
+
+use arrow::record_batch::RecordBatch;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::client::Batches;
+use crate::client::Client;
+use crate::client::ClientError;
+use crate::client::Endpoint;
+use crate::client::Info;
+use crate::model::Locator;
+use crate::model::TimeRange;
 use crate::query;
+use crate::wire::InfoExtras;
 
 use super::arguments::ExportArguments;
 use super::arguments::ExportFormat;
 use super::main::Failure;
 use super::main::Outcome;
+use super::main::wrong_usage;
+use super::output;
+use super::output::Table;
 
 pub fn run(arguments: &ExportArguments) -> Result<Outcome, Failure> {
-    let table = match arguments.format {
+    let Exported { table, damaged } = match arguments.format {
         ExportFormat::Parquet => self::parquet::run(arguments)?,
         ExportFormat::Mcap => self::mcap::run(arguments)?,
     };
     table.print()?;
-    Ok(Outcome::Done)
+    match damaged.as_slice() {
+        [] => Ok(Outcome::Done),
+        topics => Err(Failure {
+            outcome: Outcome::Failed,
+            message: format!("not exported, or not whole: {}; everything else is", topics.join(", ")),
+        }),
+    }
+}
+
+/// What was written, and the topics whose rows could not be read.
+struct Exported {
+    table: Table,
+    damaged: Vec<String>,
+}
+
+/// The batches of one topic. Damage ends them: the rows of others can be had all the same.
+struct Rows<'a> {
+    batches: Option<Batches<'a>>,
+    /// Why they end too early.
+    lost: Option<ClientError>,
+}
+
+impl<'a> Rows<'a> {
+    fn open(client: &'a Client, endpoint: &Endpoint) -> Result<Self, Failure> {
+        match client.get(&endpoint.ticket) {
+            Ok(batches) => Ok(Self { batches: Some(batches), lost: None }),
+            Err(error) if error.is_of_its_rows() => Ok(Self { batches: None, lost: Some(error) }),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Iterator for Rows<'_> {
+    type Item = Result<RecordBatch, ClientError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.batches.as_mut()?.next()? {
+            Err(error) if error.is_of_its_rows() => {
+                (self.batches, self.lost) = (None, Some(error));
+                None
+            }
+            batch => Some(batch),
+        }
+    }
+}
+
+/// For people: on standard error, so that the output stays what it is.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "tessera: {text}");
+}
+
+/// What there is to export: topics with tickets for the rows that are asked for. Those of another tag than the condition's are
+/// left out, with a line.
+fn look(client: &Client, locator: &Locator, range: TimeRange, selection: Option<&str>) -> Result<Info, Failure> {
+    let mut info = client.info(locator, range)?;
+    let Some(selection) = selection else { return Ok(info) };
+    let tag = query::parse_selection(selection.as_bytes())?.rows.map(|rows| rows.tag);
+    let mut others = Vec::new();
+    info.endpoints.retain(|endpoint| {
+        let fits = tag.as_ref().is_none_or(|tag| *tag == endpoint.topic.ontology_tag);
+        if !fits {
+            others.push(output::printable(endpoint.topic.resource_locator.trim_start_matches('/')));
+        }
+        fits
+    });
+    if let (false, Some(tag)) = (others.is_empty(), tag) {
+        let (count, tag) = (output::count(others.len() as u64, "topic"), output::printable(&tag));
+        say(&format!("{count} with another tag than {tag} left out: {}", others.join(", ")));
+    }
+    for endpoint in &mut info.endpoints {
+        let locator = Locator::parse(endpoint.topic.resource_locator.trim_start_matches('/'))?;
+        let extras = InfoExtras { selection: Some(selection.to_owned()), ..InfoExtras::default() };
+        if let Some(own) = client.info_with(&locator, range, extras)?.endpoints.pop() {
+            *endpoint = own;
+        }
+    }
+    Ok(info)
 }
 
 /// What to ask for beside the range, as the tickets carry it.
 fn selection(arguments: &ExportArguments) -> Result<Option<String>, Failure> {
     let rows = match &arguments.rows {
-        Some(expression) => match query::translate(expression)? {
+        Some(expression) => match query::translate(expression).map_err(wrong_usage)? {
             Value::Object(mut body) if body.keys().all(|key| key == "ontology") => body.remove("ontology"),
-            _ => {
-                let message = "--where takes conditions on the rows of one tag: Tag.field > 1".to_owned();
-                return Err(Failure { outcome: Outcome::Failed, message });
-            }
+            _ => return Err(Failure::usage("--where takes conditions on the rows of one tag: Tag.field > 1")),
         },
         None => None,
     };

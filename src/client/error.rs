@@ -31,6 +31,11 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// Whether the rows that were asked for are what is wrong: damaged, or on a data directory that is not there. Others can be had.
+    pub fn is_of_its_rows(&self) -> bool {
+        matches!(self, Self::Refused { code: Code::DataLoss | Code::Unavailable, .. })
+    }
+
     /// An RPC ended with `status`. Without a connection the status is made up by our own side, and has a source.
     pub(super) fn rpc(address: &Address, what: &str, status: &Status) -> Self {
         match status.source() {

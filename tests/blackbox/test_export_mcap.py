@@ -244,9 +244,9 @@ def test_what_cannot_be_exported_is_said(recorded, tmp_path):
     run = export(recorded, "early", "--to", tmp_path)
     assert run.returncode == 1 and "early/t: a row at -5 ns" in run.stderr and "--start 0" in run.stderr, run.stderr
     assert len(cli.lines(export(recorded, "early", "--to", tmp_path / "later", "--start", 0))) == 1
-    for arguments in (("nobody",), ("drive", "--column", "x"), ("drive", "--where", "topic.tag = 'IMU'"),
-                      ("drive", "--where", "IMU.acceleration.x like '['")):
-        assert export(recorded, *arguments, "--to", tmp_path / "none").returncode == 1, arguments
+    for code, *arguments in ((1, "nobody"), (2, "drive", "--column", "x"), (2, "drive", "--where", "topic.tag = 'IMU'"),
+                             (1, "drive", "--where", "IMU.acceleration.x like '['")):
+        assert export(recorded, *arguments, "--to", tmp_path / "none").returncode == code, arguments
     run = export(recorded, "drive", "--to", tmp_path / "none", "--where", "IMU.acceleration.x > 1000")
     assert run.returncode == 0 and run.stdout == "" and "there is no row to write" in run.stderr, run.stderr
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["drive.mcap", "early.mcap"]

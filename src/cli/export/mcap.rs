@@ -5,7 +5,6 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::collections::BinaryHeap;
-use std::io;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
@@ -14,7 +13,6 @@ use arrow::array::AsArray;
 use arrow::array::Int64Array;
 use arrow::datatypes::Int64Type;
 
-use crate::client::Batches;
 use crate::client::Client;
 use crate::client::Endpoint;
 use crate::client::Info;
@@ -22,41 +20,41 @@ use crate::io::NewFile;
 use crate::model::Locator;
 use crate::model::TimeRange;
 use crate::model::TopicName;
-use crate::query;
-use crate::wire::InfoExtras;
 
 use super::super::arguments::ExportArguments;
 use super::super::main::Failure;
 use super::super::main::Outcome;
 use super::super::main::connect;
 use super::super::main::connect_reading;
+use super::super::main::wrong_usage;
 use super::super::output;
 use super::super::output::Cell;
 use super::super::output::Table;
+use super::Exported;
+use super::Rows;
 use super::container::Container;
 use super::container::Schema;
 use super::encoder::Encoder;
 use super::encoder::Format;
-use super::encoder::Rows;
+use super::encoder::Rows as Opened;
+use super::look;
 use super::message::Messages;
+use super::say;
 use super::selection;
 
-pub fn run(arguments: &ExportArguments) -> Result<Table, Failure> {
+pub fn run(arguments: &ExportArguments) -> Result<Exported, Failure> {
     if !arguments.columns.is_empty() {
-        return Err(failed("--column is for Parquet: a message in MCAP has all its fields".to_owned()));
+        return Err(Failure::usage("--column is for Parquet: a message in MCAP has all its fields"));
     }
-    let range = TimeRange::new(arguments.start, arguments.end)?;
-    let locator = Locator::parse(&arguments.locator)?;
+    let range = TimeRange::new(arguments.start, arguments.end).map_err(wrong_usage)?;
+    let locator = Locator::parse(&arguments.locator).map_err(wrong_usage)?;
     let selection = selection(arguments)?;
     let path = path(&arguments.to, &locator);
     // Before anything is read for it.
     let file = NewFile::begin(&path)?;
 
     let client = connect(&arguments.server)?;
-    let mut info = client.info(&locator, range)?;
-    if let Some(selection) = &selection {
-        select(&client, &mut info, range, selection)?;
-    }
+    let info = look(&client, &locator, range, selection.as_deref())?;
     let reader = connect_reading(&arguments.server, info.endpoints.len())?;
     let mut container = Container::new(file, "")?;
     container.metadata("tessera", &about(&locator, &info))?;
@@ -70,10 +68,17 @@ pub fn run(arguments: &ExportArguments) -> Result<Table, Failure> {
     while merge.write(&mut container)? {
         count += 1;
     }
+    let mut damaged = Vec::new();
+    for source in &merge.sources {
+        if let Some(error) = &source.batches.lost {
+            say(&format!("{} ends after {}: {error}", source.topic, output::count(source.messages, "message")));
+            damaged.push(source.topic.to_string());
+        }
+    }
     let mut table = Table::new(&["file", "topics", "messages", "size"]);
     if count == 0 {
-        let _ = writeln!(io::stderr(), "tessera: there is no row to write, so there is no file");
-        return Ok(table);
+        say("there is no row to write, so there is no file");
+        return Ok(Exported { table, damaged });
     }
     let bytes = container.finish()?.finish()?;
     let topics = merge.sources.iter().filter(|source| source.messages > 0).count();
@@ -83,7 +88,7 @@ pub fn run(arguments: &ExportArguments) -> Result<Table, Failure> {
         Cell::number(count.to_string(), count),
         Cell::number(output::bytes(bytes), bytes),
     ]);
-    Ok(table)
+    Ok(Exported { table, damaged })
 }
 
 /// A sequence has one file, a topic of its own one below it.
@@ -103,35 +108,16 @@ fn about(locator: &Locator, info: &Info) -> BTreeMap<String, String> {
     locator.into_iter().chain(metadata).collect()
 }
 
-/// Leaves the topics that the condition is about, with tickets for the rows that it chooses.
-fn select(client: &Client, info: &mut Info, range: TimeRange, selection: &str) -> Result<(), Failure> {
-    let tag = query::parse_selection(selection.as_bytes())?.rows.map(|rows| rows.tag);
-    let topics = info.endpoints.len();
-    info.endpoints.retain(|endpoint| tag.as_ref().is_none_or(|tag| *tag == endpoint.topic.ontology_tag));
-    if let (others @ 1.., Some(tag)) = (topics - info.endpoints.len(), tag) {
-        let others = output::count(others as u64, "topic");
-        let _ = writeln!(io::stderr(), "tessera: {others} with another tag than {} left out", output::printable(&tag));
-    }
-    for endpoint in &mut info.endpoints {
-        let locator = Locator::parse(endpoint.topic.resource_locator.trim_start_matches('/'))?;
-        let extras = InfoExtras { selection: Some(selection.to_owned()), ..InfoExtras::default() };
-        if let Some(own) = client.info_with(&locator, range, extras)?.endpoints.pop() {
-            *endpoint = own;
-        }
-    }
-    Ok(())
-}
-
 /// A topic that is read.
 struct Source<'a> {
     topic: TopicName,
-    batches: Batches<'a>,
+    batches: Rows<'a>,
     encoder: Encoder,
     metadata: BTreeMap<String, String>,
     /// Of each format of its messages, once there is one.
     channels: Vec<Option<u16>>,
     /// The batch that is written, its times, and the next of its rows.
-    rows: Option<Rows>,
+    rows: Option<Opened>,
     times: Int64Array,
     at: usize,
     messages: u64,
@@ -151,7 +137,7 @@ impl<'a> Source<'a> {
         let pairs = [("ontology_tag", own.ontology_tag.as_str()), ("user_metadata", own.user_metadata.get())];
         let metadata = pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         let channels = vec![None; encoder.formats().len()];
-        let (batches, times) = (reader.get(&endpoint.ticket)?, Int64Array::from(Vec::<i64>::new()));
+        let (batches, times) = (Rows::open(reader, endpoint)?, Int64Array::from(Vec::<i64>::new()));
         let mut source = Self { topic, batches, encoder, metadata, channels, rows: None, times, at: 0, messages: 0 };
         // Topics without rows are listed too.
         if source.channels.len() == 1 {

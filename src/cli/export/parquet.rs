@@ -13,8 +13,6 @@ use crate::chunk::ChunkEncoder;
 use crate::chunk::ChunkIdentity;
 use crate::chunk::Effort;
 use crate::chunk::batch_bytes;
-use crate::client::Batches;
-use crate::client::Client;
 use crate::client::Endpoint;
 use crate::io::BlockHasher;
 use crate::io::Host;
@@ -29,41 +27,59 @@ use crate::model::ShardIndex;
 use crate::model::TimeRange;
 use crate::model::TopicId;
 use crate::model::TopicName;
-use crate::wire::InfoExtras;
 
 use super::super::arguments::ExportArguments;
 use super::super::main::Failure;
 use super::super::main::connect;
+use super::super::main::wrong_usage;
 use super::super::output;
 use super::super::output::Cell;
 use super::super::output::Table;
+use super::Exported;
+use super::Rows;
+use super::look;
+use super::say;
 use super::selection;
 
 /// Bytes of rows that become one row group.
 const ROW_GROUP_BYTES: u64 = 16 << 20;
 
-pub fn run(arguments: &ExportArguments) -> Result<Table, Failure> {
-    let range = TimeRange::new(arguments.start, arguments.end)?;
-    let locator = Locator::parse(&arguments.locator)?;
-    let extras = InfoExtras { selection: selection(arguments)?, ..InfoExtras::default() };
+pub fn run(arguments: &ExportArguments) -> Result<Exported, Failure> {
+    let range = TimeRange::new(arguments.start, arguments.end).map_err(wrong_usage)?;
+    let locator = Locator::parse(&arguments.locator).map_err(wrong_usage)?;
+    let selection = selection(arguments)?;
     let client = connect(&arguments.server)?;
-    let info = client.info_with(&locator, range, extras)?;
-    let mut table = Table::new(&["file", "rows", "size"]);
+    let info = look(&client, &locator, range, selection.as_deref())?;
+    let (mut table, mut damaged) = (Table::new(&["file", "rows", "size"]), Vec::new());
     for endpoint in &info.endpoints {
-        if let Some((path, rows, bytes)) = export(&client, endpoint, &arguments.to)? {
+        let topic = TopicName::parse(endpoint.topic.resource_locator.trim_start_matches('/'))?;
+        let mut rows = Rows::open(&client, endpoint)?;
+        let written = export(topic.clone(), endpoint, &mut rows, &arguments.to)?;
+        if let Some(error) = &rows.lost {
+            say(&format!("{topic} is left out: {error}"));
+            damaged.push(topic.to_string());
+        }
+        if let Some((path, rows, bytes)) = written {
             let size = Cell::number(output::bytes(bytes), bytes);
             table.row(vec![Cell::from(path), Cell::number(rows.to_string(), rows), size]);
         }
     }
-    Ok(table)
+    Ok(Exported { table, damaged })
 }
 
-/// Path, rows and bytes of the file; `None` when there is no row.
-fn export(client: &Client, endpoint: &Endpoint, to: &Path) -> Result<Option<(String, u64, u64)>, Failure> {
-    let name = TopicName::parse(endpoint.topic.resource_locator.trim_start_matches('/'))?;
+/// Path, rows and bytes of the file; `None` when there is none: there is no row, or not all can be read. Then there is no older
+/// file either, for it would look like the result.
+fn export(
+    name: TopicName,
+    endpoint: &Endpoint,
+    batches: &mut Rows<'_>,
+    to: &Path,
+) -> Result<Option<(String, u64, u64)>, Failure> {
     let path = to.join(name.sequence.as_str()).join(format!("{}.parquet", name.path.as_str()));
-    let mut batches = client.get(&endpoint.ticket)?;
-    let Some(first) = batches.next().transpose()? else { return Ok(None) };
+    let Some(first) = batches.next().transpose()? else {
+        remove(&path, &name)?;
+        return Ok(None);
+    };
     if let Some(parent) = path.parent() {
         Host::default().make_directories(parent)?;
     }
@@ -79,17 +95,32 @@ fn export(client: &Client, endpoint: &Endpoint, to: &Path) -> Result<Option<(Str
         topic: TopicId(Uuid::nil()),
         tag: OntologyTag::parse(&endpoint.topic.ontology_tag)?,
         format: SerializationFormat::parse(&endpoint.topic.serialization_format)?,
-        name,
+        name: name.clone(),
     };
     let (rows, bytes) = write(identity, first, batches, &part)?;
+    if batches.lost.is_some() {
+        Host::default().remove_file(&part)?;
+        remove(&path, &name)?;
+        return Ok(None);
+    }
     Host::default().rename(&part, &path)?;
     Ok(Some((path.display().to_string(), rows, bytes)))
+}
+
+/// Takes away what an earlier export left there.
+fn remove(path: &Path, topic: &TopicName) -> Result<(), Failure> {
+    match Host::default().remove_file(path) {
+        Ok(()) => say(&format!("{topic} has nothing to write: the older {} is removed", path.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
 }
 
 fn write(
     identity: ChunkIdentity,
     first: RecordBatch,
-    batches: Batches<'_>,
+    batches: &mut Rows<'_>,
     part: &Path,
 ) -> Result<(u64, u64), Failure> {
     let mut file = io::BufWriter::new(Host::default().create_report(part)?);

@@ -1,0 +1,74 @@
+"""`tessera export` as Parquet: what is there afterwards is the result, and nothing else looks like it."""
+
+import pyarrow.parquet as pq
+import pytest
+
+from harness import cli
+from harness import rows
+from harness.flight import Client
+
+CONFIG = "[chunk]\nrows_max = 50\n"
+
+
+@pytest.fixture(scope="module")
+def recorded(server):
+    with Client(server.location) as client:
+        client.create_sequence("drive")
+        session = client.create_session("drive")
+        client.record(session, "drive/count", [rows.counters(range(100))])
+        client.record(session, "drive/more", [rows.counters(range(100, 200), 100)])
+        client.record(session, "drive/camera", [rows.blobs(range(5), 1000)], tag="Camera")
+        client.finalize(session)
+    return server
+
+
+def export(server, *arguments, to):
+    return cli.tessera("export", *arguments, "--to", to, "--server", server.location)
+
+
+def files(to):
+    return sorted(str(path.relative_to(to)) for path in to.rglob("*") if path.is_file())
+
+
+def test_an_export_without_a_match_leaves_no_older_file(recorded, tmp_path):
+    assert len(cli.lines(export(recorded, "drive", to=tmp_path))) == 3
+    assert len(files(tmp_path)) == 3
+    run = export(recorded, "drive/count", "--where", "Counter.value > 1000", to=tmp_path)
+    assert cli.lines(run) == [] and "drive/count has nothing to write: the older" in run.stderr, run.stderr
+    assert files(tmp_path) == ["drive/camera.parquet", "drive/more.parquet"]
+    assert "older" not in export(recorded, "drive/count", "--start", 5000, to=tmp_path).stderr
+
+
+def test_topics_of_another_tag_are_left_out_with_a_line(recorded, tmp_path):
+    run = export(recorded, "drive", "--where", "Counter.value between 90 and 109", to=tmp_path)
+    assert [row["rows"] for row in cli.lines(run)] == [10, 10]
+    assert "1 topic with another tag than Counter left out: drive/camera" in run.stderr, run.stderr
+    assert files(tmp_path) == ["drive/count.parquet", "drive/more.parquet"]
+    assert pq.read_table(tmp_path / "drive/more.parquet").column("value").to_pylist() == list(range(100, 110))
+
+
+@pytest.mark.parametrize("form", ["parquet", "mcap"])
+def test_a_damaged_topic_costs_itself_alone(own_server, tmp_path, form):
+    with Client(own_server.location) as client:
+        client.record_sequence("drive", {"a": [rows.counters(range(10))], "b": [rows.blobs(range(100), 5000)], "c": [rows.counters(range(30))]})
+    own_server.stop()
+    worst = max(own_server.files(), key=lambda path: path.stat().st_size)
+    content = bytearray(worst.read_bytes())
+    content[1000] ^= 1
+    worst.write_bytes(content)
+    own_server.start()
+    (tmp_path / "drive").mkdir()
+    if form == "parquet":
+        (tmp_path / "drive" / "b.parquet").write_text("older")
+    run = export(own_server, "drive", "--format", form, to=tmp_path)
+    assert run.returncode == 1 and "drive/b" in run.stderr.splitlines()[-1], run.stderr
+    assert "drive/a" not in run.stderr and "DataLoss" in run.stderr, run.stderr
+    if form == "parquet":
+        assert files(tmp_path) == ["drive/a.parquet", "drive/c.parquet"]
+        assert [pq.read_table(tmp_path / f"drive/{name}.parquet").num_rows for name in "ac"] == [10, 30]
+    else:
+        from mcap.reader import make_reader
+
+        with (tmp_path / "drive.mcap").open("rb") as file:
+            topics = [channel.topic for _, channel, _ in make_reader(file).iter_messages()]
+        assert (topics.count("/a"), topics.count("/c")) == (10, 30)
