@@ -34,6 +34,8 @@ pub enum Command {
     Query(QueryArguments),
     /// Write a topic, or all of a sequence, to Parquet files or an MCAP file
     Export(ExportArguments),
+    /// List the notifications of a topic, or of a sequence and all its topics
+    Notifications(NotificationsArguments),
     /// Finalize a session whose writer is gone: what it made durable becomes readable
     Finalize(FinalizeArguments),
     /// Delete an open session whose writer is gone, with everything in it
@@ -109,6 +111,14 @@ pub struct LsArguments {
 
 #[derive(Debug, Args)]
 pub struct InfoArguments {
+    /// A sequence, or a topic as sequence/topic/path
+    pub locator: String,
+    #[command(flatten)]
+    pub server: ServerArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct NotificationsArguments {
     /// A sequence, or a topic as sequence/topic/path
     pub locator: String,
     #[command(flatten)]

@@ -20,6 +20,7 @@ use super::config;
 use super::export;
 use super::info;
 use super::ls;
+use super::notifications;
 use super::query;
 use super::rescue;
 use super::serve;
@@ -109,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Cat(arguments) => cat::run(arguments),
         Command::Query(arguments) => query::run(arguments),
         Command::Export(arguments) => export::run(arguments),
+        Command::Notifications(arguments) => notifications::run(arguments),
         Command::Finalize(arguments) => rescue::finalize(arguments),
         Command::Discard(arguments) => rescue::discard(arguments),
         Command::Catalog(CatalogCommand::Rebuild(arguments)) => catalog::rebuild(arguments),

@@ -11,6 +11,7 @@ mod info;
 mod json_text;
 mod ls;
 mod main;
+mod notifications;
 mod output;
 mod plot;
 mod query;

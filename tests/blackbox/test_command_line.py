@@ -157,7 +157,7 @@ def test_help_and_version():
 
 @pytest.mark.parametrize("words", [
     ("ls", "a//b"), ("info", "a b"), ("cat", "drive"), ("cat", "drive/count", "--start", "9", "--end", "3"), ("query", "A.x >"),
-    ("query", "A.x > 1", "--in", "a//b"), ("export", "a//b", "--to", "out"), ("finalize", "a/b"),
+    ("query", "A.x > 1", "--in", "a//b"), ("export", "a//b", "--to", "out"), ("notifications", "a//b"), ("finalize", "a/b"),
     ("ls", "--server", "http//nowhere"), ("export", "drive", "--to", "out", "--where", "topic.tag = 'a'"), ("no-such-command",),
 ])  # fmt: skip
 def test_wrong_usage_ends_with_2(words, tmp_path):
@@ -171,3 +171,21 @@ def test_wrong_usage_ends_with_2(words, tmp_path):
 def test_a_limit_is_at_least_one(words, limit):
     ended = tessera(*words, "--limit", limit)
     assert ended.returncode == 2 and f"invalid value '{limit}' for '--limit" in ended.stderr, ended.stderr
+
+
+def test_notifications_are_listed(recorded):
+    from harness.flight import Client
+
+    with Client(recorded.location) as client:
+        for locator in ("drive", "drive/a/imu"):
+            what = "topic" if "/" in locator else "sequence"
+            client.action(f"{what}_notification_create", {"locator": locator, "notification_type": "error", "msg": f"of {locator}\x1b[2J"})
+    told = lines(tessera("notifications", "drive", "--server", recorded.location))
+    assert [(line["name"], line["type"], line["message"]) for line in told] == [
+        (name, "error", f"of {name}\x1b[2J") for name in ("drive", "drive/a/imu")]
+    assert all(line["created"].endswith("UTC") for line in told)
+    (own,) = lines(tessera("notifications", "drive/a/imu", "--server", recorded.location))
+    assert own == told[1]
+    assert lines(tessera("notifications", "drive/count", "--server", recorded.location)) == []
+    assert "\x1b" not in screen("notifications", "drive", "--server", recorded.location)
+    assert tessera("notifications", "nobody", "--server", recorded.location).returncode == 1

@@ -1,0 +1,66 @@
+//! `tessera notifications <locator>`: what went wrong with a sequence and its topics, as the server or its clients noted it.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use serde_json::json;
+
+use crate::client::Client;
+use crate::model::Locator;
+use crate::model::TimeRange;
+use crate::wire::InfoExtras;
+
+use super::arguments::NotificationsArguments;
+use super::main::Failure;
+use super::main::Outcome;
+use super::main::connect;
+use super::main::wrong_usage;
+use super::output;
+use super::output::Cell;
+use super::output::Table;
+
+pub fn run(arguments: &NotificationsArguments) -> Result<Outcome, Failure> {
+    let locator = Locator::parse(&arguments.locator).map_err(wrong_usage)?;
+    let client = connect(&arguments.server)?;
+    let mut table = Table::new(&["name", "type", "created", "message"]);
+    match &locator {
+        Locator::Topic(topic) => list(&client, "topic_notification_list", &topic.to_string(), &mut table)?,
+        Locator::Sequence(sequence) => {
+            list(&client, "sequence_notification_list", sequence.as_str(), &mut table)?;
+            for topic in topics(&client, &locator)? {
+                list(&client, "topic_notification_list", &topic, &mut table)?;
+            }
+        }
+        Locator::Session { .. } => {
+            return Err(Failure::usage(format!("{locator} is a session: name a sequence or a topic")));
+        }
+    }
+    table.print()?;
+    Ok(Outcome::Done)
+}
+
+/// Those of open sessions too, by name.
+fn topics(client: &Client, locator: &Locator) -> Result<BTreeSet<String>, Failure> {
+    let extras = InfoExtras { storage: false, open: true, selection: None };
+    let info = client.info_with(locator, TimeRange::ALL, extras)?;
+    let open =
+        info.sequence.iter().flat_map(|own| &own.sessions).flat_map(|session| session.open_topics.iter().flatten());
+    let names = info.endpoints.iter().map(|endpoint| &endpoint.topic.resource_locator);
+    let names = names.chain(open.map(|topic| &topic.resource_locator));
+    Ok(names.map(|name| name.trim_start_matches('/').to_owned()).collect())
+}
+
+fn list(client: &Client, action: &str, locator: &str, table: &mut Table) -> Result<(), Failure> {
+    let answer = client.action(action, &json!({"locator": locator}))?.unwrap_or_default();
+    for one in answer.get("notifications").and_then(Value::as_array).into_iter().flatten() {
+        let text = |key: &str| one.get(key).and_then(Value::as_str).unwrap_or_default();
+        let both = |text: &str| Cell::both(output::printable(text), text);
+        table.row(vec![
+            both(locator),
+            both(text("notification_type")),
+            both(text("created_datetime")),
+            both(text("msg")),
+        ]);
+    }
+    Ok(())
+}
