@@ -196,7 +196,8 @@ const QUERY_HELP: &str = r#"Fields:
   topic.name  topic.created  topic.metadata.path  topic.tag  topic.format
 
 Conditions on a field:
-  = != < <= > >= VALUE       a number, true, false, or a text in "double" or 'single' quotes
+  = != < <= > >= VALUE       a number, true, false, or a text in "double" or 'single' quotes; a quote inside is written
+                             twice: "5"" disk", 'it''s'
   like "base_*"              a glob; ~ is the same
   in (1, 2, 3)               between 1 and 2               outside 1 and 2
   exists                     missing

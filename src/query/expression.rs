@@ -7,7 +7,7 @@
 //!
 //! A field is `Tag.path`, `sequence.…` or `topic.…` with `name`, `created`, `metadata.path`, of topics also `tag` and `format`.
 //! After it: `= != < <= > >= value`, `like "glob"`, `in (value, …)`, `between value and value`, `outside value and value`,
-//! `exists`, `missing`. These are joined by `and`, `or`, `not` and parentheses. What stands with `and` about one tag must hold
+//! `exists`, `missing`. A quote inside a text is written twice. These are joined by `and`, `or`, `not` and parentheses. What stands with `and` about one tag must hold
 //! on one row.
 
 use serde_json::Map;
@@ -26,7 +26,7 @@ const DEPTH_MAX: usize = 14;
 pub enum ExpressionError {
     #[error("at character {at}: expected {expected}, found {found}")]
     Expected { at: usize, expected: &'static str, found: String },
-    #[error("at character {at}: this text has no end, write {quote} behind it")]
+    #[error("at character {at}: this text has no end, write {quote} behind it (a quote inside it is written twice)")]
     Unclosed { at: usize, quote: char },
     #[error("{len} bytes: at most {LEN_MAX}")]
     Length { len: usize },
@@ -157,7 +157,15 @@ fn object(members: &[(String, Value)]) -> Value {
         }
         let joined = match (out.remove(key), key.starts_with('$')) {
             (None, _) => value.clone(),
-            (Some(first), false) => json!({"$and": [first, value]}),
+            (Some(first), false) => {
+                // However many: side by side, not one inside the other.
+                let mut all = match first.get("$and").and_then(Value::as_array) {
+                    Some(all) => all.clone(),
+                    None => vec![first],
+                };
+                all.push(value.clone());
+                json!({"$and": all})
+            }
             // `$or` beside `$or`: each becomes an object of its own.
             (Some(first), true) => {
                 let both = json!([{key.as_str(): first}, {key.as_str(): value}]);

@@ -17,9 +17,6 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token)>, ExpressionError>
     const SIGNS: [&str; 12] = ["==", "!=", "<>", "<=", ">=", "=", "<", ">", "~", "(", ")", ","];
     let chars: Vec<char> = text.chars().collect();
     let (mut out, mut at) = (Vec::new(), 0);
-    let run = |from: usize, take: &dyn Fn(char) -> bool| {
-        chars.get(from..).unwrap_or_default().iter().take_while(|c| take(**c)).collect::<String>()
-    };
     // No sign is longer, and looking further at each would take the square of the length.
     let next_two = |from: usize| chars.get(from..).unwrap_or_default().iter().take(2).collect::<String>();
     while let Some(c) = chars.get(at).copied() {
@@ -29,9 +26,21 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token)>, ExpressionError>
             continue;
         }
         let token = if matches!(c, '"' | '\'') {
-            let inside = run(at + 1, &|own| own != c);
-            at += inside.chars().count() + 2;
-            if at > chars.len() {
+            let (mut inside, mut closed) = (String::new(), false);
+            at += 1;
+            while let Some(own) = chars.get(at) {
+                at += 1;
+                if *own == c {
+                    // Written twice it is a part of the text.
+                    if chars.get(at) != Some(&c) {
+                        closed = true;
+                        break;
+                    }
+                    at += 1;
+                }
+                inside.push(*own);
+            }
+            if !closed {
                 return Err(ExpressionError::Unclosed { at: begin, quote: c });
             }
             Token::Literal(inside.into())

@@ -45,6 +45,31 @@ fn expressions_are_the_wire_s_json() {
 }
 
 #[test]
+fn quotes_inside_a_text_are_written_twice() {
+    for (text, meant) in [
+        (r#"topic.name = "5"" disk""#, r#"5" disk"#),
+        ("topic.name = 'it''s'", "it's"),
+        (r#"topic.name = 'a"b'"#, r#"a"b"#),
+        (r#"topic.name = """""#, r#"""#),
+        (r#"topic.name = """#, ""),
+        (r"topic.name = 'a\*'", r"a\*"),
+    ] {
+        assert_eq!(translate(text).unwrap(), json!({"topic": {"name": {"$eq": meant}}}), "{text}");
+    }
+    for text in ["topic.name = 'a''", r#"topic.name = """"#, "topic.name = '"] {
+        assert!(translate(text).unwrap_err().to_string().contains("written twice"), "{text}");
+    }
+}
+
+#[test]
+fn however_many_conditions_on_one_field_do_not_nest() {
+    let text = (0..200).map(|n| format!("A.x != {n}")).collect::<Vec<_>>().join(" and ");
+    let found = translate(&text).unwrap();
+    assert_eq!(found.pointer("/ontology/A.x/$and").unwrap().as_array().unwrap().len(), 200);
+    parse(found.to_string().as_bytes()).unwrap();
+}
+
+#[test]
 fn errors_say_where() {
     for (text, place) in [
         ("A.x >", 5),
