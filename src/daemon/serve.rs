@@ -20,6 +20,7 @@ use crate::flight::Stop;
 use crate::io::Backend;
 use crate::io::DirectoryLock;
 use crate::io::Host;
+use crate::io::KnownFile;
 use crate::io::wall_ns;
 use crate::retrieval::Retrieval;
 use crate::runtime::Budget;
@@ -85,7 +86,7 @@ pub fn serve(mut config: Config) -> Result<(), ServeError> {
     // Before the line that scripts wait for. Until here a signal ends the process: nothing is lost by it.
     let over = stop::on_signals(stop).map_err(ServeError::Signal)?;
     announce_ready(&config, &open.listener);
-    let Remains { executors, embedded, locks } = runtime.block_on(run(config, open, stopping));
+    let Remains { executors, embedded, locks, .. } = runtime.block_on(run(config, open, stopping));
     // What still runs on the control plane holds handles of the shards: end it first. Then the shards commit what they are
     // sealing, so the catalog closes after them, and the directories are free last of all.
     runtime.shutdown_timeout(Duration::from_secs(5));
@@ -135,6 +136,7 @@ struct Remains {
     executors: Vec<Executor>,
     embedded: EmbeddedCatalog,
     locks: Arc<Vec<DirectoryLock>>,
+    catalog_file: KnownFile,
 }
 
 async fn open(config: &Config) -> Result<Open, ServeError> {
@@ -146,7 +148,9 @@ async fn open(config: &Config) -> Result<Open, ServeError> {
         process::exit(EXIT_CATALOG);
     });
     announce_storage(config, &storage);
-    let Storage { catalog, embedded, open_store, shards, executors, ids, budget, ticket_key, locks, .. } = storage;
+    let Storage {
+        catalog, embedded, open_store, shards, executors, ids, budget, ticket_key, locks, catalog_file, ..
+    } = storage;
     let (orders, limits) = (OrderSealer::new(ticket_key), config.sessions.clone());
     let store = open_store.clone();
     let sessions = Sessions::new(Arc::clone(&catalog), store, shards.clone(), ids, orders, limits, wall_ns);
@@ -163,7 +167,7 @@ async fn open(config: &Config) -> Result<Open, ServeError> {
     let desk = Desk::new(sessions.clone(), retrieval.clone(), TicketSealer::new(ticket_key), handlers);
     shards.relieve_when_short(desk.written_out());
     sessions.recover().await?;
-    let remains = Remains { executors, embedded, locks: Arc::new(locks) };
+    let remains = Remains { executors, embedded, locks: Arc::new(locks), catalog_file };
     Ok(Open { listener, sessions, desk, budget, audited: (open_store, shards), retrieval, scrub, remains })
 }
 
@@ -171,7 +175,8 @@ async fn run(config: Config, open: Open, stopping: Receiver<Stop>) -> Remains {
     let Open { listener, sessions, desk, budget, audited: (open_store, shards), retrieval, scrub, mut remains } = open;
     let sweep = tokio::spawn(sessions.clone().sweep());
     let (looked_at, locks) = (shards.clone(), Arc::clone(&remains.locks));
-    let look = tokio::spawn(async move { watch::run(looked_at, &locks).await });
+    let catalog_file = remains.catalog_file.clone();
+    let look = tokio::spawn(async move { watch::run(looked_at, &locks, &catalog_file).await });
     let audit = tokio::spawn(audit::run(open_store, shards));
     let scrub = tokio::spawn(scrub.run());
     let preparing = tokio::spawn(async move {

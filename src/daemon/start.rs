@@ -13,6 +13,7 @@ use crate::io::Backend;
 use crate::io::BackendChoice;
 use crate::io::DirectoryLock;
 use crate::io::Host;
+use crate::io::KnownFile;
 use crate::io::ProbeError;
 use crate::io::failpoint;
 use crate::io::now;
@@ -74,6 +75,8 @@ pub struct Storage {
     pub report: RecoveryReport,
     pub recovery_ms: u128,
     pub locks: Vec<DirectoryLock>,
+    /// The catalog's own file.
+    pub catalog_file: KnownFile,
 }
 
 /// Opens the data directories and brings them in line with the catalog.
@@ -160,6 +163,8 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
         backend: setup.backend,
         report,
         recovery_ms: began.elapsed().as_millis(),
+        catalog_file: KnownFile::look(host, &file)
+            .map_err(|cause| MountError::Directory { path: file.clone(), cause })?,
         locks: mounted.into_iter().map(|m| m.lock).collect(),
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! Who else fills a disk tells nobody, so it is measured; streams on one that is below its hard mark then end while what they
 //! brought can still be sealed. A data directory that was removed or unmounted takes what is written next with it, in silence,
-//! for files that are open go on: without the first one, which has the catalog, the server ends as at a crash.
+//! for files that are open go on: without the first one, or the catalog in it, the server ends as at a crash.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -10,6 +10,7 @@ use std::process;
 use std::time::Duration;
 
 use crate::io::DirectoryLock;
+use crate::io::KnownFile;
 use crate::model::DeviceNumber;
 use crate::shard::Room;
 use crate::shard::Shards;
@@ -51,7 +52,7 @@ pub fn gone(locks: &[DirectoryLock]) -> Vec<usize> {
 }
 
 /// Looks for ever. Holds the locks of the data directories all the while, and gives them back when it is stopped.
-pub async fn run(shards: Shards, locks: &[DirectoryLock]) {
+pub async fn run(shards: Shards, locks: &[DirectoryLock], catalog: &KnownFile) {
     let mut told = Told::default();
     let mut lost = vec![false; locks.len()];
     loop {
@@ -74,6 +75,14 @@ pub async fn run(shards: Shards, locks: &[DirectoryLock]) {
             if !std::mem::replace(lost, true) {
                 tracing::error!(%directory, "a data directory is gone: its chunks cannot be read, and streams to it fail");
             }
+        }
+        if !catalog.is_in_place() {
+            tracing::error!(
+                file = %catalog.path().display(),
+                "the catalog's file is gone, or another lies in its place: what is stored from here on would be lost, so the \
+                 server ends; put it back, or make it again with `tessera catalog rebuild`, and start again"
+            );
+            process::exit(EXIT_CATALOG);
         }
         match shards.measure().await {
             Ok(rooms) => {

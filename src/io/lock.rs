@@ -95,6 +95,37 @@ impl DirectoryLock {
     }
 }
 
+/// A file that was found under a name: for who must notice that it is another one, or gone.
+#[derive(Clone)]
+pub struct KnownFile {
+    path: PathBuf,
+    number: (u64, u64),
+    host: Host,
+}
+
+impl KnownFile {
+    /// # Errors
+    /// When there is none, or it cannot be looked at.
+    pub fn look(host: &Host, path: &Path) -> io::Result<Self> {
+        host.ask(Operation::Look)?;
+        let there = rustix::fs::stat(path)?;
+        Ok(Self { path: path.to_owned(), number: (there.st_dev, there.st_ino), host: host.clone() })
+    }
+
+    /// Whether the name still leads to it. As [`DirectoryLock::is_in_place`], a disk that cannot be asked has said nothing.
+    pub fn is_in_place(&self) -> bool {
+        let look = || Ok::<_, io::Error>(rustix::fs::stat(&self.path)?);
+        match self.host.ask(Operation::Look).and_then(|()| look()) {
+            Ok(there) => self.number == (there.st_dev, there.st_ino),
+            Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 /// Whether some process holds the lock of this directory. Makes and writes nothing.
 ///
 /// # Errors

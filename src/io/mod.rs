@@ -77,6 +77,7 @@ pub use fault::Span;
 pub use fault_device::FaultDevice;
 pub use host::Host;
 pub use lock::DirectoryLock;
+pub use lock::KnownFile;
 pub use lock::LockError;
 pub use lock::is_held as is_directory_held;
 pub use new_file::NewFile;

@@ -189,3 +189,16 @@ def test_a_data_directory_that_is_removed_ends_the_server(own_server):
         moved.rename(own_server.data)
         own_server.start()
         assert has_old(client)
+
+
+def test_a_catalog_that_is_removed_ends_the_server(own_server):
+    place = own_server.data / "catalog"
+    moved = own_server.data.with_name("moved")
+    with Client(own_server.location) as client:
+        client.record_sequence("old", {"a": [rows.blobs(range(20), MIB)]})
+        place.rename(moved)
+        assert own_server.process.wait(30) == EXIT_CATALOG, own_server.log()[-3000:]
+        assert "catalog's file is gone" in own_server.log() and str(place) in own_server.log()
+        moved.rename(place)
+        own_server.start()
+        assert has_old(client)
