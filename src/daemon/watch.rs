@@ -25,10 +25,33 @@ const PERIOD: Duration = Duration::from_secs(1);
 struct Told {
     levels: HashMap<DeviceNumber, Level>,
     unreachable: HashSet<DeviceNumber>,
+    /// Those whose marks were held against their size.
+    measured: HashSet<DeviceNumber>,
     stopped: bool,
 }
 
 impl Told {
+    /// Warns, once, of marks that no amount of deleting can keep.
+    fn marks(&mut self, room: &Room) {
+        let (number, total) = (room.device.0, room.space.total);
+        if !self.measured.insert(room.device) {
+            return;
+        }
+        for (key, bytes) in
+            [("storage.soft_mark_bytes", room.marks.soft_bytes), ("storage.hard_mark_bytes", room.marks.hard_bytes)]
+        {
+            if bytes >= total {
+                tracing::warn!(
+                    number,
+                    key,
+                    bytes,
+                    total,
+                    "the mark is not below the size of this data directory's disk: nothing can ever be recorded on it; lower it"
+                );
+            }
+        }
+    }
+
     /// Whether a disk says what room it has. Tells when that changes.
     fn answers(&mut self, room: &Room) -> bool {
         let number = room.device.0;
@@ -91,6 +114,7 @@ pub async fn run(shards: Shards, locks: &[DirectoryLock], catalog: &KnownFile) {
                     if !told.answers(&room) {
                         continue;
                     }
+                    told.marks(&room);
                     let level = room.marks.level(&room.space);
                     let before = told.levels.insert(room.device, level).unwrap_or(Level::Free);
                     let (number, mib) = (room.device.0, room.space.free >> 20);

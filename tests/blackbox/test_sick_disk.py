@@ -202,3 +202,16 @@ def test_a_catalog_that_is_removed_ends_the_server(own_server):
         moved.rename(place)
         own_server.start()
         assert has_old(client)
+
+
+def test_a_mark_above_the_size_of_the_disk_is_told():
+    disk = Volume(256)
+    server = Server("marks", data=disk.path / "data", config="[storage]\nsoft_mark_bytes = 500000000\n")
+    try:
+        server.start()
+        until(lambda: "not below the size" in server.log(), "the mark is told")
+        assert "storage.soft_mark_bytes" in server.log() and server.log().count("not below the size") == 1
+        server.stop()
+    finally:
+        server.remove()
+        disk.remove()
