@@ -137,6 +137,7 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
         open_store: open_store.clone(),
         ids: Arc::clone(&ids),
         budget: budget.clone(),
+    tell_left_out(&open_store, &devices).await?;
         incarnation: boot.incarnation,
         chunk: config.chunk.clone(),
         memory: ShardMemory {
@@ -179,6 +180,26 @@ async fn start_shards(setup: &mut ShardSetup, wanted: BackendChoice) -> Result<(
     match shard::start(setup).await {
         Err(error) => match fallback(&setup.backend, wanted, &error) {
             Some(threads) => {
+/// Says which data directories are not named although chunks lie on them: reading those will fail, and only the names tell.
+async fn tell_left_out(open_store: &OpenStore, devices: &[(DeviceNumber, PathBuf)]) -> Result<(), StartError> {
+    for (number, device) in open_store.devices().await? {
+        if devices.iter().any(|(here, _)| *here == number) {
+            continue;
+        }
+        let topics = open_store.topics_on(number).await?;
+        if topics > 0 {
+            tracing::warn!(
+                number = number.0,
+                %device,
+                topics,
+                "a data directory is left out that recorded topics lie on: reading them is UNAVAILABLE until the directory whose \
+                 DEVICE file holds this id is named again (--data-dir, storage.data_dirs)"
+            );
+        }
+    }
+    Ok(())
+}
+
                 tracing::warn!(%error, "io_uring does not start the shards: threads are used instead");
                 setup.backend = threads;
                 Ok(shard::start(setup).await?)

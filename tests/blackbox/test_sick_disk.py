@@ -215,3 +215,23 @@ def test_a_mark_above_the_size_of_the_disk_is_told():
     finally:
         server.remove()
         disk.remove()
+
+
+def test_a_data_directory_that_is_left_out_is_told(own_server):
+    second, plain = own_server.directory / "second", list(own_server.options)
+    own_server.stop()
+    own_server.options = [*plain, "--data-dir", str(second)]
+    own_server.start()
+    with Client(own_server.location) as client:
+        own_server.restart()
+        client.record_sequence("drive", {f"t{n}": [rows.counters(range(9))] for n in range(8)})
+        assert "left out" not in own_server.log()
+        device = (second / "DEVICE").read_text().strip()
+        own_server.stop()
+        own_server.options = plain
+        own_server.start()
+        told = [line for line in own_server.log().splitlines() if "left out" in line]
+        assert len(told) == 1 and device in told[0] and "--data-dir" in told[0], own_server.log()[-2000:]
+    own_server.stop()
+    own_server.options = [*plain, "--data-dir", str(second)]
+    own_server.start()

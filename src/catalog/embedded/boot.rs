@@ -86,6 +86,12 @@ pub fn adopt_incarnation(work: &mut Work<'_>, incarnation: u64, seed: [u8; 32]) 
     Ok(())
 }
 
+pub fn topics_on(connection: &rusqlite::Connection, device: DeviceNumber) -> Outcome<u64> {
+    let mut select = connection.prepare_cached("SELECT count(*) FROM topic WHERE device = ?1")?;
+    let count: i64 = select.query_row([device.0], |row| row.get(0))?;
+    Ok(count.unsigned_abs())
+}
+
 pub fn devices(connection: &rusqlite::Connection) -> Outcome<Vec<(DeviceNumber, DeviceId)>> {
     let mut select = connection.prepare_cached("SELECT number, id FROM device ORDER BY number")?;
     let (mut rows, mut all) = (select.query([])?, Vec::new());

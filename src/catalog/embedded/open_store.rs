@@ -77,6 +77,11 @@ impl OpenStore {
         self.engine.read(boot::devices)
     }
 
+    /// How many topics were placed on a data directory. Looks at every topic.
+    pub fn topics_on(&self, device: DeviceNumber) -> Fut<'_, u64> {
+        self.engine.read(move |connection| boot::topics_on(connection, device))
+    }
+
     /// `NotFound` for no token of ours, and for one whose session was deleted.
     pub fn session_by_token(&self, token: TokenDigest) -> Fut<'_, SessionHead> {
         self.engine.read(move |connection| sessions::by_token(connection, token))
