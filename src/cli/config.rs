@@ -6,6 +6,8 @@ use crate::config::LoadError;
 use crate::config::Loaded;
 use crate::config::Origin;
 use crate::config::Override;
+use crate::daemon;
+use crate::io::Host;
 
 use super::arguments::ConfigArguments;
 use super::main::Failure;
@@ -29,7 +31,7 @@ pub fn load(arguments: &ConfigArguments) -> Result<Loaded, LoadError> {
 }
 
 pub fn check(arguments: &ConfigArguments) -> Result<Outcome, Failure> {
-    load(arguments)?;
+    daemon::check(&load(arguments)?.config, &Host::default())?;
     println!("the configuration is good");
     Ok(Outcome::Done)
 }

@@ -43,6 +43,7 @@ pub use serve::serve;
 pub use start::AtRest;
 pub use start::StartError;
 pub use start::Storage;
+pub use start::check;
 pub use start::open_at_rest;
 pub use start::open_storage;
 pub use watch::gone;

@@ -104,18 +104,53 @@ fn way_out(holder: Option<&Path>) -> String {
 }
 
 /// One data directory, held for the life of the daemon: a second one on it is refused.
-pub struct Mounted {
+pub type Mounted = Seen<DirectoryLock>;
+
+/// One data directory as it was found.
+pub struct Seen<L> {
     pub path: PathBuf,
     /// `None` when it was never used.
     pub device: Option<DeviceId>,
-    pub lock: DirectoryLock,
+    pub lock: L,
     has_chunks: bool,
     has_catalog: bool,
 }
 
 /// Locks the directories, which must exist, and looks at them. At least one.
 pub fn mount(host: &Host, paths: &[PathBuf]) -> Result<Vec<Mounted>, MountError> {
-    let mut mounted: Vec<Mounted> = Vec::with_capacity(paths.len());
+    see(host, paths, &|path| Ok(host.lock(path)?))
+}
+
+/// What a start would refuse of these directories, as far as a look tells that changes nothing: beside a running server too.
+/// Directories that are not there are made by a start.
+pub fn check(host: &Host, paths: &[PathBuf]) -> Result<(), MountError> {
+    let mut there = Vec::new();
+    for path in paths {
+        let wrap = |cause| MountError::Directory { path: path.clone(), cause };
+        if host.exists(path).map_err(wrap)? {
+            there.push(path.clone());
+        }
+    }
+    if there.is_empty() {
+        return Ok(());
+    }
+    let mut seen = see(host, &there, &|_| Ok(()))?;
+    match paths.first() {
+        // It will be made, so it has nothing.
+        Some(first) if there.first() != Some(first) => {
+            seen.insert(0, Seen { path: first.clone(), device: None, lock: (), has_chunks: false, has_catalog: false });
+        }
+        _ => {}
+    }
+    find_catalog(&seen).map(drop)
+}
+
+fn see<L>(
+    host: &Host,
+    paths: &[PathBuf],
+    take: &dyn Fn(&Path) -> Result<L, MountError>,
+) -> Result<Vec<Seen<L>>, MountError> {
+    let mut mounted: Vec<Seen<L>> = Vec::with_capacity(paths.len());
     for path in paths {
         let wrap = |cause| MountError::Directory { path: path.clone(), cause };
         let path = host.resolve(path).map_err(wrap)?;
@@ -128,13 +163,13 @@ pub fn mount(host: &Host, paths: &[PathBuf]) -> Result<Vec<Mounted>, MountError>
         {
             return Err(MountError::NotEmpty { path, found });
         }
-        let lock = host.lock(&path)?;
+        let lock = take(&path)?;
         if let Some(other) = mounted.iter().find(|other| device.is_some() && other.device == device) {
             return Err(MountError::Copy { a: other.path.clone(), b: path });
         }
         let has_chunks = host.has_entries(&path.join(store::CHUNKS_DIRECTORY)).map_err(wrap)?;
         let has_catalog = host.exists(&catalog_file(&path)).map_err(wrap)?;
-        mounted.push(Mounted { path, device, lock, has_chunks, has_catalog });
+        mounted.push(Seen { path, device, lock, has_chunks, has_catalog });
     }
     match mounted.is_empty() {
         true => {
@@ -147,7 +182,7 @@ pub fn mount(host: &Host, paths: &[PathBuf]) -> Result<Vec<Mounted>, MountError>
 
 /// Where the catalog of these directories lies, and whether it is there. Refuses directories that a catalog made here
 /// would not know.
-pub fn find_catalog(mounted: &[Mounted]) -> Result<(PathBuf, Presence), MountError> {
+pub fn find_catalog<L>(mounted: &[Seen<L>]) -> Result<(PathBuf, Presence), MountError> {
     let Some((first, others)) = mounted.split_first() else { unreachable!("mount refuses an empty list") };
     let holder = others.iter().find(|other| other.has_catalog).map(|other| other.path.clone());
     let file = catalog_file(&first.path);

@@ -79,6 +79,16 @@ pub struct Storage {
     pub catalog_file: KnownFile,
 }
 
+/// What [`open_storage`] would refuse of a configuration, as far as can be told without a start.
+///
+/// # Errors
+/// [`StartError`], as the start would end with.
+pub fn check(config: &Config, host: &Host) -> Result<(), StartError> {
+    let cores = placement(config, &cores().map_err(StartError::Cores)?);
+    memory::check(config, host, cores.len() as u64)?;
+    Ok(mount::check(host, &config.storage.data_dirs)?)
+}
+
 /// Opens the data directories and brings them in line with the catalog.
 ///
 /// # Errors
@@ -127,6 +137,7 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
     }
     let paths: Vec<PathBuf> = mounted.iter().map(|m| m.path.clone()).collect();
     devices::write(host, &paths, &open_store.devices().await?)?;
+    tell_left_out(&open_store, &devices).await?;
     let catalog: Arc<dyn Catalog> = Arc::new(embedded.clone());
     let budget = Budget::new(usize::try_from(config.memory.receive_bytes).unwrap_or(usize::MAX));
     let mut setup = ShardSetup {
@@ -137,7 +148,6 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
         open_store: open_store.clone(),
         ids: Arc::clone(&ids),
         budget: budget.clone(),
-    tell_left_out(&open_store, &devices).await?;
         incarnation: boot.incarnation,
         chunk: config.chunk.clone(),
         memory: ShardMemory {
@@ -170,16 +180,6 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
     })
 }
 
-/// Starts the shards; with threads when io_uring passed the probe and still does not start them, unless it was insisted on.
-async fn start_shards(setup: &mut ShardSetup, wanted: BackendChoice) -> Result<(Shards, Vec<Executor>), StartError> {
-    if setup.backend == Backend::Uring
-        && let Some(shortfall) = memory_lock_shortfall(&setup.executors())
-    {
-        tracing::warn!("{shortfall}");
-    }
-    match shard::start(setup).await {
-        Err(error) => match fallback(&setup.backend, wanted, &error) {
-            Some(threads) => {
 /// Says which data directories are not named although chunks lie on them: reading those will fail, and only the names tell.
 async fn tell_left_out(open_store: &OpenStore, devices: &[(DeviceNumber, PathBuf)]) -> Result<(), StartError> {
     for (number, device) in open_store.devices().await? {
@@ -200,6 +200,16 @@ async fn tell_left_out(open_store: &OpenStore, devices: &[(DeviceNumber, PathBuf
     Ok(())
 }
 
+/// Starts the shards; with threads when io_uring passed the probe and still does not start them, unless it was insisted on.
+async fn start_shards(setup: &mut ShardSetup, wanted: BackendChoice) -> Result<(Shards, Vec<Executor>), StartError> {
+    if setup.backend == Backend::Uring
+        && let Some(shortfall) = memory_lock_shortfall(&setup.executors())
+    {
+        tracing::warn!("{shortfall}");
+    }
+    match shard::start(setup).await {
+        Err(error) => match fallback(&setup.backend, wanted, &error) {
+            Some(threads) => {
                 tracing::warn!(%error, "io_uring does not start the shards: threads are used instead");
                 setup.backend = threads;
                 Ok(shard::start(setup).await?)

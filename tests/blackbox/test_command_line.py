@@ -189,3 +189,38 @@ def test_notifications_are_listed(recorded):
     assert lines(tessera("notifications", "drive/count", "--server", recorded.location)) == []
     assert "\x1b" not in screen("notifications", "drive", "--server", recorded.location)
     assert tessera("notifications", "nobody", "--server", recorded.location).returncode == 1
+
+
+def test_config_check_refuses_what_a_start_refuses(tmp_path):
+    from harness.flight import Client
+    from harness.server import Server
+
+    def check(*places, **keys):
+        named = [word for place in places for word in ("--data-dir", place)]
+        return tessera("config", "check", *named, env={**os.environ, **keys})
+
+    def refused(said, *places, **keys):
+        named = [word for place in places for word in ("--data-dir", place)]
+        for ended in (check(*places, **keys), tessera("serve", "--listen", "127.0.0.1:0", *named, env={**os.environ, **keys})):
+            assert ended.returncode == 1 and said in ended.stderr + ended.stdout, ended
+
+    data, file, other = tmp_path / "data", tmp_path / "file", tmp_path / "other"
+    assert check(data).returncode == 0 and not data.exists(), "a check makes nothing"
+    refused("memory.read_bytes", data, TESSERA_MEMORY_READ_BYTES=str(1 << 40))
+    file.write_text("")
+    refused("file", file)
+    other.mkdir()
+    (other / "mine").write_text("")
+    refused("was never a data directory", other)
+    running = Server("checked")
+    try:
+        running.start()
+        with Client(running.location) as client:
+            client.record_sequence("drive", {"a": [rows.counters(range(9))]})
+        assert check(running.data).returncode == 0, "beside a running server"
+        assert check(data, running.data).returncode == 1 and not data.exists()
+        running.stop()
+        refused("the same one", running.data, running.data)
+        refused("has no catalog", data, running.data)
+    finally:
+        running.remove()
