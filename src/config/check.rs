@@ -6,6 +6,9 @@ use crate::flight::ConfigError;
 
 use super::compose::Config;
 
+/// Of one topic with all its writes in flight.
+const BLOCKS_PER_DEVICE: u64 = 8;
+
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
     #[error("connections.{0}")]
@@ -74,6 +77,9 @@ pub fn check(config: &Config) -> Result<(), CheckError> {
     at_least("memory.read_bytes", memory.read_bytes, 16 << 20, "for one reader's batches")?;
     at_least("memory.dictionary_bytes", memory.dictionary_bytes, 16 << 20, "for a few dictionaries and their values")?;
     at_least("memory.blocks_per_shard", memory.blocks_per_shard, 16, "for two topics with all writes in flight")?;
+    let least = BLOCKS_PER_DEVICE * storage.data_dirs.len() as u64;
+    let why = "for a topic with all writes in flight on each data directory";
+    at_least("memory.blocks_per_shard", memory.blocks_per_shard, least, why)?;
     let (target, rows) = (config.reading.target_message_bytes as u64, config.reading.batch_rows_max as u64);
     at_least("reading.target_message_bytes", target, 64 << 10, "smaller batches cost more than they carry")?;
     at_least("reading.batch_rows_max", rows, 1, "a batch has a row")
@@ -95,7 +101,8 @@ mod tests {
         let mut unlimited = Config::default();
         unlimited.chunk.bytes_max = 0;
         assert!(check(&unlimited).is_ok());
-        let broken: [fn(&mut Config); 11] = [
+        let broken: [fn(&mut Config); 12] = [
+            |c| c.storage.data_dirs = (0..5).map(|n| n.to_string().into()).collect(),
             |c| (c.storage.soft_mark_bytes, c.storage.hard_mark_bytes) = (1 << 20, 2 << 20),
             |c| c.chunk.bytes_max = 1,
             |c| c.sessions.puts_max = 0,

@@ -102,7 +102,8 @@ pub struct MemoryConfig {
     /// Bytes for the dictionaries of all DoPut streams. Half of it is for those that streams hold: one that finds no room ends its put
     /// with RESOURCE_EXHAUSTED. The other half is for their values on the way to the file: at the limit streams wait.
     pub dictionary_bytes: u64,
-    /// Write blocks of 1 MiB per shard. At the limit topics wait for the device.
+    /// Write blocks of 1 MiB per shard, in equal parts for its data directories: one that hangs takes none of another's. At least
+    /// 16, and 8 for each data directory. At the limit topics wait for the device.
     pub blocks_per_shard: u64,
 }
 

@@ -53,8 +53,29 @@ impl BlockPool {
     }
 
     fn new(kind: Kind, count: usize) -> Self {
-        let idle = (0..count).map(|_| kind.allocate()).collect();
+        Self::of(kind, (0..count).map(|_| kind.allocate()).collect())
+    }
+
+    fn of(kind: Kind, idle: Vec<Memory>) -> Self {
+        let count = idle.len();
         Self(Rc::new(RefCell::new(State { kind, idle, bare: 0, count, waiting: VecDeque::new(), next_ticket: 0 })))
+    }
+
+    /// The buffers of this pool dealt out evenly to so many new ones, so that none can take those of another. This one has none
+    /// any more. All of them must be at home.
+    pub fn split(&self, parts: usize) -> Vec<Self> {
+        let mut state = self.0.borrow_mut();
+        assert!(state.idle.len() == state.count, "{} of {} buffers are at home", state.idle.len(), state.count);
+        let (kind, all) = (state.kind, std::mem::take(&mut state.idle));
+        state.count = 0;
+        let parts = parts.max(1);
+        let mut dealt: Vec<Vec<Memory>> = (0..parts).map(|_| Vec::with_capacity(all.len() / parts + 1)).collect();
+        for (index, memory) in all.into_iter().enumerate() {
+            if let Some(part) = dealt.get_mut(index % parts) {
+                part.push(memory);
+            }
+        }
+        dealt.into_iter().map(|idle| Self::of(kind, idle)).collect()
     }
 
     /// A buffer; waits while all are out. It comes home when it is dropped.
@@ -213,6 +234,17 @@ mod tests {
         assert_eq!(pool.available(), 1);
         drop((second, pool.try_acquire().unwrap()));
         assert_eq!(pool.available(), 2);
+    }
+
+    #[test]
+    fn parts_of_a_pool_take_nothing_from_each_other() {
+        let pool = BlockPool::heap(7);
+        let parts = pool.split(2);
+        assert_eq!([pool.count(), parts[0].count(), parts[1].count()], [0, 4, 3]);
+        let taken: Vec<_> = std::iter::from_fn(|| parts[0].try_acquire()).collect();
+        assert_eq!((taken.len(), parts[1].available()), (4, 3));
+        drop(taken);
+        assert_eq!((parts[0].available(), parts[1].available()), (4, 3));
     }
 
     #[test]

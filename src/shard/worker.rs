@@ -209,7 +209,9 @@ async fn run(
     let called = blocks_short.clone();
     let short: Rc<dyn Fn()> = Rc::new(move || called.call());
     let mut directories = BTreeMap::new();
-    for (number, path) in &setup.devices {
+    // A disk that hangs keeps its blocks: those of the others are their own.
+    let pools = local.pool.split(setup.devices.len());
+    for ((number, path), pool) in setup.devices.iter().zip(pools) {
         let device = match local.device(path).await {
             Ok(device) => device,
             Err(error) => {
@@ -221,8 +223,7 @@ async fn run(
             Some(script) => Rc::new(FaultDevice::new(device, path, script.clone())) as Rc<dyn BlockDevice>,
             None => device,
         };
-        let directory =
-            Directory::new(device, local.pool.clone(), tasks.clone(), Rc::clone(&short)).with_marks(setup.marks);
+        let directory = Directory::new(device, pool, tasks.clone(), Rc::clone(&short)).with_marks(setup.marks);
         // Something to go by when it hangs later; what is wrong with it now, the first question tells.
         let _ = directory.measure().await;
         directories.insert(*number, Rc::new(directory));

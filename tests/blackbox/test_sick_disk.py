@@ -235,3 +235,74 @@ def test_a_data_directory_that_is_left_out_is_told(own_server):
     own_server.stop()
     own_server.options = [*plain, "--data-dir", str(second)]
     own_server.start()
+
+
+@contextlib.contextmanager
+def streams(location, first, count, topics):
+    """Puts on a connection of their own, one for each topic and token, of which `first` MiB are under way, and threads that send
+    another `count` as long as they may. Yields a list that grows with every MiB they sent."""
+    sent, threads, failed = [], [], []
+
+    def send(writer):
+        try:
+            for n in range(first, first + count):
+                writer.write_batch(rows.blobs([n], MIB))
+                sent.append(n)
+            writer.done_writing()
+            writer.close()
+        except ERRORS as error:
+            failed.append(error)
+
+    client = Client(location)
+    for topic, token in topics:
+        writer = client.begin_put(topic, token, rows.BLOB)
+        writer.write_batch(rows.blobs(range(first), MIB))
+        threads.append(threading.Thread(target=send, args=[writer]))
+    yield sent, threads, failed
+    for thread in threads:
+        thread.join(60)
+    client.close()
+
+
+def stands_still(sent):
+    """To be asked again and again: whether nothing was sent for a second."""
+    looks = [(os.times().elapsed, -1)]
+
+    def ask():
+        if len(sent) != looks[0][1]:
+            looks[0] = (os.times().elapsed, len(sent))
+        return os.times().elapsed - looks[0][0] > 1
+
+    return ask
+
+
+def test_a_disk_that_hangs_takes_no_blocks_of_another():
+    """More streams to the disk that hangs than all write blocks together; then one to the other disk, longer than these. With
+    threads: of io_uring a frozen ext4 takes the kernel's own workers too, four for each core."""
+    disk = Volume(4096)  # room that is allocated ahead
+    config = '[storage]\nbackend = "threads"\n[shards]\ncount = 1\n'
+    server = Server("blocks", options=["--data-dir", str(disk.path / "data")], config=config)
+    try:
+        server.start()
+        with Client(server.location) as client, Client(server.location) as other:
+            client.create_sequence("drive")
+            session = client.create_session("drive")
+            tokens = {f"drive/t{n}": client.create_topic(session, f"drive/t{n}") for n in range(20)}
+            healthy, sick = (sorted(on_device(server, number)) for number in (0, 1))
+            assert len(healthy) >= 2 and len(sick) >= 8, (healthy, sick)
+            other.put(healthy[0], tokens[healthy[0]], rows.COUNTER, [rows.counters(range(5))])
+            with streams(server.location, 6, 24, [(name, tokens[name]) for name in sick[:8]]) as (sent, threads, failed):
+                until(lambda: len([path for path in (disk.path / "data").rglob("*.part")]) == 8, "all have their files")
+                with disk.frozen() as hangs:
+                    for thread in threads:
+                        thread.start()
+                    until(stands_still(sent), "the streams to the disk that hangs stand still")
+                    assert all(thread.is_alive() for thread in threads)
+                    # It would wait for the thaw; a call that hangs fails by the time limit of the harness.
+                    other.put(healthy[1], tokens[healthy[1]], rows.BLOB, [rows.blobs([n], MIB) for n in range(64)])
+                    assert hangs() and all(thread.is_alive() for thread in threads), "the other disk did not hang"
+            assert len(sent) == 8 * 24 and not failed, failed
+        server.stop()
+    finally:
+        server.remove()
+        disk.remove()

@@ -89,13 +89,13 @@ class Volume:
 
     @contextlib.contextmanager
     def frozen(self):
-        """The disk hangs: every write waits until the end of the block."""
+        """The disk hangs: every write waits until the end of the block, which is given what says whether it still does."""
         # Whoever waits for the disk inside a call cannot be interrupted: it must thaw whatever becomes of us.
         thaw = f"timeout {THAW_SECONDS} cat; fsfreeze -u {self.path}"
         keeper = subprocess.Popen(["sh", "-c", thaw], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
         run("fsfreeze", "-f", str(self.path))
         try:
-            yield
+            yield lambda: keeper.poll() is None
         finally:
             keeper.stdin.close()
             keeper.wait()
