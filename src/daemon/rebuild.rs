@@ -137,8 +137,12 @@ pub async fn rebuild(config: &Config, plan: &RebuildPlan, host: &Host) -> Result
         None => first.join(store::CATALOG_DIRECTORY).join(REBUILT),
     };
     match &plan.to {
-        Some(_) if host.exists(&target).unwrap_or(true) => return Err(RebuildError::Exists(target)),
-        Some(directory) => mount::make_directory(host, directory)?,
+        Some(directory) => {
+            if let Some(found) = place::found(host, &target) {
+                return Err(RebuildError::Exists(found));
+            }
+            mount::make_directory(host, directory)?;
+        }
         None => {
             mount::make_directory(host, &first.join(store::CATALOG_DIRECTORY))?;
             place::remove(host, &target)?;

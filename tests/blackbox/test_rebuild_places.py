@@ -136,3 +136,12 @@ def test_a_rebuild_without_room_replaces_nothing_and_says_so():
     finally:
         server.remove()
         disk.remove()
+
+
+@pytest.mark.parametrize("stray", ["catalog.db", "catalog.db-wal"])
+def test_a_catalog_in_the_way_is_left_alone(three, stray):
+    server, places = three
+    (places[0] / stray).write_text("somebody's")
+    ended = rebuild(places, "--to", places[0])
+    assert ended.returncode == 1 and stray in ended.stderr and "another place" in ended.stderr, ended.stderr
+    assert (places[0] / stray).read_text() == "somebody's"

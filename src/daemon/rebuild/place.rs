@@ -71,6 +71,11 @@ pub(super) fn require_whole(host: &Host, rebuilt: &Path) -> Result<(), RebuildEr
     host.sync_directory(place).map_err(wrap(place))
 }
 
+/// A catalog of that name, or what is left of one.
+pub(super) fn found(host: &Host, file: &Path) -> Option<PathBuf> {
+    COMPANIONS.iter().map(|companion| beside(file, companion)).find(|path| is_there(host, path))
+}
+
 fn is_there(host: &Host, path: &Path) -> bool {
     // What cannot be looked at is taken to be there: nothing is replaced that nobody could see.
     host.exists(path).unwrap_or(true)
