@@ -9,6 +9,11 @@ use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::Weak;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -16,6 +21,9 @@ use super::connection::Endpoint;
 use super::error::BenchError;
 use super::usage::Memory;
 use super::usage::Usage;
+
+/// The servers of this process, for who has to end them all.
+static RUNNING: Mutex<Vec<Weak<Mutex<Child>>>> = Mutex::new(Vec::new());
 
 /// Over what the client talks to the servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +43,7 @@ impl Transport {
 
 /// A running server. Killed when dropped.
 pub struct Server {
-    child: Child,
+    child: Arc<Mutex<Child>>,
     pid: String,
     endpoint: Endpoint,
     started_in: Duration,
@@ -108,7 +116,12 @@ impl Server {
             Transport::Tcp => Endpoint::Tcp(address),
             Transport::Unix => Endpoint::Unix(directory.join(format!("{name}.sock"))),
         };
-        Ok(Self { pid: child.id().to_string(), child, endpoint, started_in: began.elapsed() })
+        let (pid, child) = (child.id().to_string(), Arc::new(Mutex::new(child)));
+        let mut running = lock(&RUNNING);
+        running.retain(|one| one.strong_count() > 0);
+        running.push(Arc::downgrade(&child));
+        drop(running);
+        Ok(Self { pid, child, endpoint, started_in: began.elapsed() })
     }
 
     pub fn endpoint(&self) -> &Endpoint {
@@ -144,9 +157,24 @@ impl Server {
 impl Drop for Server {
     /// As kill -9 does.
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        end(&self.child);
     }
+}
+
+/// Ends all servers of this process, as kill -9 does, and returns once they are gone.
+pub fn end_all() {
+    let running: Vec<_> = lock(&RUNNING).iter().filter_map(Weak::upgrade).collect();
+    running.iter().for_each(|child| end(child));
+}
+
+fn end(child: &Mutex<Child>) {
+    let mut child = lock(child);
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Lets this process, a server of a run, end as kill -9 does once whoever started it is gone: it holds our standard input.

@@ -6,14 +6,28 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
 
+use tokio::runtime::Builder;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+
 use super::error::BenchError;
+use super::process;
 
 /// Before the number of the process, in the names of directories.
 const RUN: &str = "run-";
 const KEPT: &str = "kept-";
 
-/// A fresh directory inside the one the user named. Removed when dropped, unless it is to be kept.
+/// Tries to remove a directory that somebody else still fills.
+const REMOVALS: usize = 20;
+
+/// A fresh directory inside the one the user named. Removed when dropped, unless it is to be kept, and when the run is
+/// interrupted.
 pub struct Scratch {
+    place: Place,
+}
+
+#[derive(Clone)]
+struct Place {
     path: PathBuf,
     keep: bool,
     /// The user's directory, when it did not exist before.
@@ -31,29 +45,68 @@ impl Scratch {
         let kind = if keep { KEPT } else { RUN };
         let path = parent.join(format!("{kind}{}", std::process::id()));
         fs::create_dir(&path).map_err(BenchError::io(format!("make {}", path.display())))?;
-        Ok(Self { path, keep, made: (!existed).then_some(parent) })
+        Ok(Self { place: Place { path, keep, made: (!existed).then_some(parent) } })
+    }
+
+    /// From here on SIGINT and SIGTERM end the servers of the run, remove what it made, and end the process.
+    ///
+    /// # Errors
+    /// [`BenchError::Io`] when the system refuses the handlers or the thread.
+    pub fn remove_on_signals(&self) -> Result<(), BenchError> {
+        let place = self.place.clone();
+        on_signals(move |number| {
+            process::end_all();
+            place.remove();
+            std::process::exit(128 + number);
+        })
+        .map_err(BenchError::io("listen for signals"))
     }
 
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.place.path
     }
 
     /// Removes a part of the run that is over, to make room for the next.
     pub fn discard(&self, name: &str) {
-        if !self.keep {
+        if !self.place.keep {
             // What is left is removed with everything else, or reported then.
-            let _ = fs::remove_dir_all(self.path.join(name));
+            let _ = fs::remove_dir_all(self.place.path.join(name));
         }
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        self.place.remove();
+    }
+}
+
+/// Calls `then` with the number of the first signal that asks for an end, on a thread of its own.
+fn on_signals(then: impl FnOnce(i32) + Send + 'static) -> std::io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let entered = runtime.enter();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    drop(entered);
+    let wait = move || {
+        then(runtime.block_on(async {
+            tokio::select! {
+                _ = terminate.recv() => SignalKind::terminate(),
+                _ = interrupt.recv() => SignalKind::interrupt(),
+            }
+            .as_raw_value()
+        }));
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(wait).map(drop)
+}
+
+impl Place {
+    fn remove(&self) {
         if self.keep {
             return;
         }
-        if let Err(error) = fs::remove_dir_all(&self.path) {
-            tracing::warn!(%error, path = %self.path.display(), "not removed: remove it by hand");
+        // A call of ours may be making a file there at this moment.
+        if !(0..REMOVALS).any(|_| fs::remove_dir_all(&self.path).is_ok() || !self.path.exists()) {
+            tracing::warn!(path = %self.path.display(), "not removed: remove it by hand");
         }
         if let Some(parent) = &self.made {
             let _ = fs::remove_dir(parent); // only when it is empty

@@ -170,6 +170,7 @@ pub fn run(arguments: &BenchArguments) -> Result<Outcome, Failure> {
         _ => {}
     }
     let scratch = Scratch::make(&common.directory, common.keep)?;
+    scratch.remove_on_signals()?;
     let device = Device::of(scratch.path())?;
     let machine = Machine::look(scratch.path(), device.backend());
     let mut run = Run { common, scratch: &scratch, device: &device, rows: Vec::new() };

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ import pytest
 from harness.server import ROOT
 from harness.server import binary
 from harness.server import scratch
+from harness.waiting import until
 
 SMALL = ("--bytes", "20MB", "--repeats", "1")
 
@@ -145,3 +147,16 @@ def test_the_sink_takes_everything_and_stores_nothing(sink):
         writer.close()
         assert client.do_get(fl.Ticket(b"3")).read_all() == pa.Table.from_batches([batch] * 3)
     assert list(pathlib.Path(directory).iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing(number):
+    place = scratch("bench") / "made"
+    command = [str(binary()), "bench", "put", "--workload", "blobs", "--streams", "2", "--bytes", "20GB", "--directory", str(place)]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    until(lambda: list(place.rglob("*.part")), "it records", 60)
+    running.send_signal(number)
+    # It may end by the signal, or by the loss of the server that the signal took away.
+    assert running.wait(30) in (128 + number, 1), running.stderr.read()
+    assert not place.exists(), list(place.rglob("*"))
+    place.parent.rmdir()
