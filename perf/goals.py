@@ -138,10 +138,10 @@ def budget(measure, cores, config=None):
     part in what readers may hold."""
     text = CONFIG.read_text() if config is None else config
     value = {key: int(re.search(rf"^{key} = (\d+)$", text, re.MULTILINE)[1]) for key in (
-        "receive_bytes", "idle_buffer_bytes_max", "read_bytes", "dictionary_bytes", "blocks_per_shard")}  # fmt: skip
+        "receive_bytes", "idle_buffer_bytes_max", "held_bytes_max", "read_bytes", "dictionary_bytes", "blocks_per_shard")}  # fmt: skip
     read = value["read_bytes"] if measure in ("get", "range") else 0
     blocks = cores * (value["blocks_per_shard"] + 17) * MIB
-    receive = value["receive_bytes"] + value["dictionary_bytes"]
+    receive = value["receive_bytes"] + value["held_bytes_max"] + value["dictionary_bytes"]
     return receive + value["idle_buffer_bytes_max"] + read + blocks + 300_000_000
 
 

@@ -1,8 +1,8 @@
 //! The memory budget: what the configuration allows in all, held against what the machine and its control groups give.
 //!
 //! ```text
-//! budget = memory.receive_bytes + connections.idle_buffer_bytes_max + memory.read_bytes + memory.dictionary_bytes
-//!        + reading.index_bytes_max
+//! budget = memory.receive_bytes + connections.idle_buffer_bytes_max + connections.held_bytes_max
+//!        + memory.read_bytes + memory.dictionary_bytes + reading.index_bytes_max
 //!        + shards × (memory.blocks_per_shard + 17) MiB + 100 MiB
 //! ```
 //!
@@ -25,9 +25,10 @@ const OWN: u64 = 100 * MIB;
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the memory budget of {} MiB does not fit into the {} MiB that {whose}: memory.receive_bytes {} + \
-     connections.idle_buffer_bytes_max {} + memory.read_bytes {} + memory.dictionary_bytes {} + reading.index_bytes_max {} + \
-     {shards} shards x (memory.blocks_per_shard {blocks} + 17) + 100 MiB; lower one of these keys (the largest first), or \
-     shards.count", mib(*.budget), mib(*.limit), mib(*.receive), mib(*.idle), mib(*.read), mib(*.dictionaries), mib(*.index)
+     connections.idle_buffer_bytes_max {} + connections.held_bytes_max {} + memory.read_bytes {} + memory.dictionary_bytes {} + \
+     reading.index_bytes_max {} + {shards} shards x (memory.blocks_per_shard {blocks} + 17) + 100 MiB; lower one of these keys \
+     (the largest first), or shards.count",
+    mib(*.budget), mib(*.limit), mib(*.receive), mib(*.idle), mib(*.held), mib(*.read), mib(*.dictionaries), mib(*.index)
 )]
 pub struct MemoryError {
     budget: u64,
@@ -35,6 +36,7 @@ pub struct MemoryError {
     whose: String,
     receive: u64,
     idle: u64,
+    held: u64,
     read: u64,
     dictionaries: u64,
     index: u64,
@@ -71,13 +73,27 @@ fn fits(config: &Config, shards: u64, limit: Limit) -> Result<(), MemoryError> {
     let (idle, blocks) = (config.connections.idle_buffer_bytes_max as u64, config.memory.blocks_per_shard);
     let index = config.reading.index_bytes_max as u64;
     let own = shards.saturating_mul(blocks.saturating_mul(MIB).saturating_add(SHARD_OWN));
+    let held = config.connections.held_bytes_max as u64;
     let dictionaries = config.memory.dictionary_bytes;
-    let budget = [receive, idle, read, dictionaries, index, own].into_iter().fold(OWN, u64::saturating_add);
+    let budget = [receive, idle, held, read, dictionaries, index, own].into_iter().fold(OWN, u64::saturating_add);
     match budget <= limit.bytes {
         true => Ok(()),
         false => {
             let Limit { bytes, whose } = limit;
-            Err(MemoryError { budget, limit: bytes, whose, receive, idle, read, dictionaries, index, shards, blocks })
+            let numbers = MemoryError {
+                budget,
+                limit: bytes,
+                whose,
+                receive,
+                idle,
+                held,
+                read,
+                dictionaries,
+                index,
+                shards,
+                blocks,
+            };
+            Err(numbers)
         }
     }
 }
@@ -128,10 +144,10 @@ mod tests {
     fn a_budget_that_fits_nowhere_names_its_keys() {
         let limit = |bytes| Limit { bytes, whose: "a test gives".to_owned() };
         let config = Config::default();
-        assert!(fits(&config, 2, limit(2182 * MIB)).is_ok());
-        let told = fits(&config, 2, limit(2181 * MIB)).unwrap_err().to_string();
+        assert!(fits(&config, 2, limit(2438 * MIB)).is_ok());
+        let told = fits(&config, 2, limit(2437 * MIB)).unwrap_err().to_string();
         for word in
-            ["2182 MiB", "2181 MiB", "a test gives", "memory.read_bytes 1024", "reading.index_bytes_max 64", "2 shards"]
+            ["2438 MiB", "2437 MiB", "a test gives", "memory.read_bytes 1024", "reading.index_bytes_max 64", "2 shards"]
         {
             assert!(told.contains(word), "{word}: {told}");
         }

@@ -13,6 +13,7 @@ MIB = 1 << 20
 CONFIG = f"""
 [connections]
 idle_buffer_bytes_max = {64 * MIB}
+held_bytes_max = {64 * MIB}
 
 [memory]
 receive_bytes = {128 * MIB}
@@ -23,7 +24,7 @@ blocks_per_shard = 16
 [shards]
 count = 2
 """
-BUDGET = (64 + 128 + 64 + 48 + 2 * (16 + 17) + 100) * MIB
+BUDGET = (64 + 64 + 128 + 64 + 48 + 2 * (16 + 17) + 100) * MIB
 
 
 @pytest.fixture(autouse=True)

@@ -23,6 +23,7 @@ stall_ms = 3000
 keep_alive_ms = 2000
 keep_alive_timeout_ms = 2000
 idle_buffer_bytes_max = {64 * MIB}
+held_bytes_max = {64 * MIB}
 
 [memory]
 receive_bytes = {128 * MIB}
@@ -33,7 +34,7 @@ blocks_per_shard = 16
 [shards]
 count = 2
 """
-BUDGET = (64 + 128 + 1024 + 128 + 2 * (16 + 17) + 100) * MIB  # the formula of [memory] in configs/tessera.toml
+BUDGET = (64 + 64 + 128 + 1024 + 128 + 2 * (16 + 17) + 100) * MIB  # the formula of [memory] in configs/tessera.toml
 
 
 @pytest.fixture(scope="module", autouse=True)

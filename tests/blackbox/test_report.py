@@ -43,8 +43,9 @@ def test_a_put_is_held_to_its_floors():
 
 
 def test_memory_follows_the_published_formula():
-    config = "receive_bytes = 100\nidle_buffer_bytes_max = 20\nread_bytes = 3\ndictionary_bytes = 7\nblocks_per_shard = 15\n"
-    assert goals.budget("put", 2, config) == 127 + (2 * 32 << 20) + 300_000_000
+    keys = {"receive_bytes": 100, "idle_buffer_bytes_max": 20, "held_bytes_max": 1000, "read_bytes": 3, "dictionary_bytes": 7}
+    config = "".join(f"{key} = {value}\n" for key, value in (keys | {"blocks_per_shard": 15}).items())
+    assert goals.budget("put", 2, config) == 1127 + (2 * 32 << 20) + 300_000_000
     assert goals.budget("get", 2, config) == goals.budget("put", 2, config) + 3
     assert 1 << 30 < goals.budget("put", 2) < goals.budget("get", 2) < 3 << 30
     assert not kept(blobs(), blobs(4, peak_rss=goals.budget("put", 2) + 1), blobs(8))["largest peak RSS, MiB"]

@@ -1,5 +1,6 @@
 """A disk that hangs, turns read-only, fails, or goes away. What was acknowledged is there when it is well again."""
 
+import collections
 import contextlib
 import os
 import pathlib
@@ -9,11 +10,14 @@ import threading
 import pytest
 
 from harness import rows
+from harness.cli import lines
+from harness.cli import tessera
 from harness.codes import ERRORS, code, refused
 from harness.flight import Client
 from harness.server import Server
 from harness.volume import MIB, Volume
 from harness.waiting import until
+from harness.watch import peak, reset_peak
 
 EXIT_CATALOG = 74
 
@@ -109,6 +113,11 @@ def test_a_second_disk_that_hangs_holds_up_its_own_streams_alone(own_disks):
             thread.join(60)
         assert len(ends) == 10
     server.stop()
+
+
+def put_states(server):
+    """How many topics of the sequence `drive` are in which state."""
+    return dict(collections.Counter(row["state"] for row in lines(tessera("ls", "drive", "--server", server.location))))
 
 
 def stuck(server):
@@ -303,6 +312,58 @@ def test_a_disk_that_hangs_takes_no_blocks_of_another():
                     assert hangs() and all(thread.is_alive() for thread in threads), "the other disk did not hang"
             assert len(sent) == 8 * 24 and not failed, failed
         server.stop()
+    finally:
+        server.remove()
+        disk.remove()
+
+
+WINDOWS = f"""
+[connections]
+idle_buffer_bytes_max = {64 * MIB}
+held_bytes_max = {64 * MIB}
+
+[memory]
+receive_bytes = {128 * MIB}
+read_bytes = {16 * MIB}
+dictionary_bytes = {16 * MIB}
+blocks_per_shard = 16
+
+[shards]
+count = 2
+"""
+BUDGET = (64 + 64 + 128 + 16 + 16 + 2 * (16 + 17) + 100) * MIB  # the formula of [memory] in configs/tessera.toml
+
+
+def test_what_clients_send_ahead_of_a_disk_that_hangs_is_within_the_budget():
+    """Goal: windows are memory, so they are bounded over all connections. Method: 12 connections of 16 puts each, which send as
+    long as they may; the windows of each connection alone would be 64 MiB."""
+    disk = Volume(4096)  # room that is allocated ahead
+    server = Server("windows", data=disk.path / "data", config=WINDOWS)
+    try:
+        server.start()
+        with Client(server.location) as client, contextlib.ExitStack() as stack:
+            client.create_sequence("drive")
+            session = client.create_session("drive")
+            groups = []
+            for group in range(12):
+                names = [f"drive/g{group}_{n}" for n in range(16)]
+                topics = [(name, client.create_topic(session, name)) for name in names]
+                groups.append(stack.enter_context(streams(server.location, 1, 12, topics)))
+            until(lambda: put_states(server) == {"receiving": 192}, "all puts have begun")
+            with disk.frozen():
+                for _, threads, _ in groups:
+                    for thread in threads:
+                        thread.start()
+                for sent, _, _ in groups:
+                    until(stands_still(sent), "its streams stand still")
+                reset_peak(server)
+                assert client.results("info", b"{}")
+                found, sent = peak(server), sum(len(sent) for sent, _, _ in groups)
+                print(f"{found >> 20} MiB of {BUDGET >> 20}, {sent} MiB sent")
+                assert all(thread.is_alive() for _, threads, _ in groups for thread in threads), "the disk did not hang"
+                server.process.kill()  # what was sent need not be written
+            server.process.wait(30)
+        assert found < BUDGET + 300_000_000, f"{found >> 20} MiB, the budget is {BUDGET >> 20}"
     finally:
         server.remove()
         disk.remove()

@@ -86,21 +86,38 @@ async fn puts_that_wait_for_memory_do_not_stop_actions() {
     }
 }
 
+/// Goal: what clients send ahead is bounded over all connections, not for each.
+/// Method: puts on eight connections that never take anything, one after the other, each with more than fills its window.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_that_holds_too_much_gets_no_new_puts() {
+async fn connections_that_hold_too_much_together_get_no_new_puts() {
     let config = TransportConfig { held_bytes_max: 16 * MIB, ..TransportConfig::default() };
     let server = start(64 * MIB, config).await;
-    let client = server.client().await;
-    let _held = (0..8).map(|_| tokio::spawn(put(client.clone(), "hold", 40, MIB))).collect::<Vec<_>>();
-    let refusal = within("a refusal", async {
-        loop {
-            if let Err(status) = put(client.clone(), "drain", 1, 0).await {
-                return status;
-            }
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        clients.push(server.client().await);
+    }
+    let (refused, mut refusals) = tokio::sync::mpsc::unbounded_channel();
+    let mut begun = 0;
+    let status = loop {
+        assert!(begun < 512, "512 puts of the smallest window are all that 16 MiB can hold");
+        let (client, refused) = (clients[begun % 8].clone(), refused.clone());
+        tokio::spawn(async move { refused.send(put(client, "hold", 40, MIB / 4).await) });
+        begun += 1;
+        let mut status = None;
+        until("the put is held or refused", || {
+            status = refusals.try_recv().ok();
+            status.is_some() || server.log.lock().unwrap().len() == begun
+        })
+        .await;
+        if let Some(status) = status {
+            break status.unwrap_err();
         }
-    });
-    let status = refusal.await;
+    };
     assert_eq!(status.code(), tonic::Code::ResourceExhausted);
     assert!(status.message().contains("at most 16777216"), "{status:?}");
-    assert_eq!(action(client, "hello").await.unwrap(), "hello");
+    assert!(begun > 8, "{begun} puts");
+    assert_eq!(action(clients[0].clone(), "hello").await.unwrap(), "hello");
+    server.release.send_replace(true);
+    until("all puts end", || refusals.is_closed() || refusals.len() == begun - 1).await;
+    assert_eq!(put(clients[7].clone(), "drain", 3, MIB).await.unwrap(), (2 * MIB).to_string());
 }

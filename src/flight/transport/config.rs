@@ -35,7 +35,8 @@ pub struct TransportConfig {
     pub message_bytes_max: usize,
     /// Bytes of the request of any call but DoPut. A larger one ends its call: RESOURCE_EXHAUSTED.
     pub request_bytes_max: usize,
-    /// Bytes received on one connection that no put took yet. Above, new puts on it get RESOURCE_EXHAUSTED.
+    /// Bytes that clients may send ahead of what their puts take, over all connections. The more puts, the less each: 4 MiB down
+    /// to 32 KiB. A put for which nothing is left gets RESOURCE_EXHAUSTED.
     pub held_bytes_max: usize,
     /// Bytes of receive buffers kept for the next messages. Buffers beyond are freed.
     pub idle_buffer_bytes_max: usize,

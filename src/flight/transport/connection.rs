@@ -22,6 +22,7 @@ use crate::io::now;
 
 use super::config::TransportConfig;
 use super::config::ms;
+use super::held::Held;
 use super::listener::Stop;
 use super::places::Place;
 use super::rope::Rope;
@@ -34,7 +35,7 @@ use super::socket::Traffic;
 use super::status::Refusal;
 use super::status::Status;
 use super::windows;
-use super::windows::Held;
+use super::windows::Broken;
 use super::windows::Windows;
 
 /// Larger frames mean fewer, larger reads; the plateau begins here, and a frame is still in the core's cache when it is copied.
@@ -76,6 +77,9 @@ enum Event {
     Stop,
     /// Another client needs the place.
     Wanted,
+    /// Windows are to be smaller.
+    Smaller,
+    Broken(Broken),
     Closed,
 }
 
@@ -94,12 +98,12 @@ pub(super) async fn serve(socket: Socket, peer: Peer, place: Place, shared: Shar
         return;
     };
     let mut connection = Connection {
+        windows: Windows::new(opened_at, Arc::clone(&traffic)),
         life: Life::new(traffic, h2.ping_pong(), opened_at),
         h2,
         peer,
         place,
-        windows: Windows::new(opened_at),
-        held: Held::default(),
+        held: shared.held.connection(),
         calls: JoinSet::new(),
         puts: 0,
         opened_at,
@@ -138,19 +142,22 @@ impl Connection {
     async fn run(&mut self, stop: &mut watch::Receiver<Stop>) -> &'static str {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut smaller = self.held.total().smaller();
         loop {
-            let Self { h2, place, windows, life, calls, puts, draining, .. } = &mut *self;
+            let Self { h2, place, windows, held, life, calls, puts, draining, .. } = &mut *self;
             let event = tokio::select! {
-                event = poll_fn(|cx| poll(h2, windows, life, *puts, cx)) => event,
+                event = poll_fn(|cx| poll(h2, windows, held, life, *puts, cx)) => event,
                 Some(ended) = calls.join_next() => Event::Ended(ended.unwrap_or(Kind::Other)),
                 _ = tick.tick() => Event::Tick,
                 () = stopping(stop), if !*draining => Event::Stop,
                 () = place.wanted() => Event::Wanted,
+                () = smaller.next() => Event::Smaller,
             };
             match event {
                 Event::Call(incoming) => self.call(*incoming),
                 Event::Ended(kind) => {
                     self.puts -= usize::from(kind == Kind::Put);
+                    self.windows.look_again();
                     if self.calls.is_empty() {
                         self.place.idle(now());
                     }
@@ -168,7 +175,12 @@ impl Connection {
                 Event::Wanted if self.calls.is_empty() => {
                     return self.farewell(Reason::NO_ERROR, "idle while all places were taken").await;
                 }
-                Event::Wanted => {}
+                // The next poll announces them.
+                Event::Wanted | Event::Smaller => {}
+                Event::Broken(broken) => {
+                    let (reason, why) = ending(&broken);
+                    return self.farewell(reason, why).await;
+                }
                 Event::Closed => return "closed",
             }
         }
@@ -189,6 +201,7 @@ impl Connection {
         if let Ok(call) = self.shared.open(request, respond, self.peer, &self.held) {
             self.place.busy();
             self.puts += usize::from(call.kind == Kind::Put);
+            self.windows.look_again();
             self.calls.spawn(async move {
                 call.run.await; // contains panics itself: the kind always comes back
                 call.kind
@@ -206,10 +219,17 @@ impl Connection {
         if !self.served && self.opened_at.elapsed() > ms(config.first_request_ms) {
             return Err((Reason::NO_ERROR, "no request in time"));
         }
-        let acknowledged = self.windows.check(&mut self.h2, ms(config.settings_ack_ms));
-        acknowledged.map_err(|_| (Reason::SETTINGS_TIMEOUT, "settings not acknowledged in time"))?;
+        let kept = self.windows.check(&mut self.h2, ms(config.settings_ack_ms), &self.held);
+        kept.map_err(|broken| ending(&broken))?;
         let alive = self.life.check(ms(config.keep_alive_ms), ms(config.keep_alive_timeout_ms));
         alive.map_err(|_| (Reason::NO_ERROR, "no sign of life"))
+    }
+}
+
+fn ending(broken: &Broken) -> (Reason, &'static str) {
+    match broken {
+        Broken::Unacknowledged => (Reason::SETTINGS_TIMEOUT, "settings not acknowledged in time"),
+        Broken::Over => (Reason::ENHANCE_YOUR_CALM, "sends into windows that it was told are smaller"),
     }
 }
 
@@ -217,16 +237,21 @@ impl Connection {
 fn poll(
     h2: &mut h2::server::Connection<Socket, Rope>,
     windows: &mut Windows,
+    held: &Held,
     life: &mut Life,
     puts: usize,
     cx: &mut Context<'_>,
 ) -> Poll<Event> {
     life.poll(cx);
     loop {
-        match h2.poll_accept(cx) {
+        let accepted = h2.poll_accept(cx);
+        if let Err(broken) = windows.count(held) {
+            return Poll::Ready(Event::Broken(broken));
+        }
+        match accepted {
             Poll::Ready(Some(Ok(incoming))) => return Poll::Ready(Event::Call(Box::new(incoming))),
             Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Event::Closed),
-            Poll::Pending if windows.adjust(h2, puts) => {} // poll again: that flushes the SETTINGS
+            Poll::Pending if windows.adjust(h2, puts, held) => {} // poll again: that flushes the SETTINGS
             Poll::Pending => return Poll::Pending,
         }
     }

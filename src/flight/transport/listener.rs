@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use super::config::ListenConfig;
 use super::config::TransportConfig;
 use super::connection;
+use super::held::Total;
 use super::places::Places;
 use super::pool::Pool;
 use super::routes::Routes;
@@ -123,7 +124,8 @@ impl Listener {
         let connections_max = config.connections_max;
         let requests = Budget::new(REQUESTS_BYTES_MAX.max(config.request_bytes_max));
         let answers = Budget::new(ANSWERS_BYTES_MAX);
-        let shared = Shared { config: Arc::new(config), routes, budget, requests, answers, pool };
+        let held = Total::new(config.held_bytes_max);
+        let shared = Shared { config: Arc::new(config), routes, budget, held, requests, answers, pool };
         let mut connections = JoinSet::new();
         let mut back_off = BACK_OFF;
         let (mut complaint, places) = (Complaint::default(), Places::default());

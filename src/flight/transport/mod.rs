@@ -17,6 +17,7 @@ mod connection;
 mod deframer;
 mod fields;
 mod get;
+mod held;
 mod inflate;
 mod listener;
 mod places;

@@ -21,13 +21,13 @@ use super::config::ms;
 use super::deframer::Deframer;
 use super::deframer::Step;
 use super::fields::PutMessage;
+use super::held::HeldStream;
 use super::pool::Pool;
 use super::rope::Rope;
 use super::socket::Peer;
 use super::status::Gone;
 use super::status::ReceiveError;
 use super::status::Status;
-use super::windows::HeldStream;
 use crate::runtime::Budget;
 use crate::runtime::BudgetError;
 

@@ -26,6 +26,8 @@ use super::deframer::Encoding;
 use super::get;
 use super::get::GetReply;
 use super::get::GetRequest;
+use super::held::Held;
+use super::held::Total;
 use super::pool::Pool;
 use super::put;
 use super::put::PutParts;
@@ -34,9 +36,7 @@ use super::put::PutStream;
 use super::rope::Rope;
 use super::socket::Peer;
 use super::status::ReceiveError;
-use super::status::Refusal;
 use super::status::Status;
-use super::windows::Held;
 use crate::runtime::Budget;
 
 const DO_PUT: &str = "/arrow.flight.protocol.FlightService/DoPut";
@@ -62,6 +62,8 @@ pub(super) struct Shared {
     pub config: Arc<TransportConfig>,
     pub routes: Routes,
     pub budget: Budget,
+    /// What puts were sent and have not taken.
+    pub held: Total,
     /// Bytes of the requests of all calls but puts and gets, and of their answers.
     pub requests: Budget,
     pub answers: Budget,
@@ -136,17 +138,15 @@ impl Shared {
         peer: Peer,
         held: &Held,
     ) -> Result<BoxFuture<'static, ()>, Refused> {
-        let max = self.config.held_bytes_max;
-        let waiting = held.bytes();
-        if waiting > max {
-            return Err(refuse(respond, &Status::from(&Refusal::Held { held: waiting, max })));
-        }
         let (head, mut receive) = request.into_parts();
         let encoding = match encoding(&head.headers) {
             Ok(encoding) => encoding,
             Err(error) => return Err(refuse(respond, &Status::from(&error))),
         };
-        let held = held.count(receive.flow_control().clone());
+        let held = match held.open(receive.flow_control().clone()) {
+            Ok(held) => held,
+            Err(refusal) => return Err(refuse(respond, &Status::from(&refusal))),
+        };
         let (stream, reply) = put::open(PutParts {
             headers: head.headers,
             peer,

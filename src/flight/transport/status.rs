@@ -48,7 +48,8 @@ pub enum Refusal {
     #[error("server is stopping: try again later")]
     Draining,
     #[error(
-        "{held} bytes received on this connection wait to be stored, at most {max}: slow down, or use another connection"
+        "{held} bytes that were sent ahead wait to be stored, or may be sent ahead, at most {max}: try again, use fewer DoPuts \
+         at once, or raise connections.held_bytes_max"
     )]
     Held { held: usize, max: usize },
     #[error("request of more than {max} bytes: raise connections.request_bytes_max")]

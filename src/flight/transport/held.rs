@@ -1,0 +1,217 @@
+//! Bytes that puts have been sent and have not taken: counted over all connections, because they are memory.
+//!
+//! Two sums. *Held*: what lies in the windows now. *Promised*: what may come to lie there, which is for each put the window it
+//! was told, or what it holds if that is more. A put begins only if there is room for its window in what may be held in all, and
+//! windows grow only while a quarter stays free for puts to come; so whoever keeps to its windows is never turned out.
+//! A client has to acknowledge smaller windows before they bind it: one that goes on sending into larger ones while all together
+//! hold too much loses its connection.
+//!
+//! Counting takes one lock of the connection per put, so a connection counts when it has received so much that it matters, when
+//! windows change, and twice a second.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+
+use h2::FlowControl;
+use tokio::sync::watch;
+
+use super::status::Refusal;
+use super::windows::share;
+
+/// What all connections may receive uncounted is this part of what may be held; a connection counts at least after so much.
+const UNCOUNTED_PART: usize = 16;
+const STEP_MIN: usize = 64 << 10;
+
+/// What all connections hold. Clones share it.
+#[derive(Clone)]
+pub(super) struct Total(Arc<Inner>);
+
+struct Inner {
+    max: usize,
+    held: AtomicUsize,
+    promised: AtomicUsize,
+    /// Connections with puts.
+    sharers: AtomicUsize,
+    puts: watch::Sender<Puts>,
+}
+
+/// Puts that are open, and the window of each.
+#[derive(Clone, Copy)]
+pub(super) struct Puts {
+    open: usize,
+    share: u32,
+}
+
+/// What the puts of one connection hold. Clones share it.
+#[derive(Clone)]
+pub(super) struct Held {
+    streams: Arc<Mutex<HashMap<u32, Stream>>>,
+    total: Total,
+}
+
+struct Stream {
+    flow: FlowControl,
+    counted: Counted,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Counted {
+    held: usize,
+    promised: usize,
+}
+
+/// Waits for smaller windows.
+pub(super) struct Smaller(watch::Receiver<Puts>);
+
+impl Smaller {
+    pub async fn next(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending().await // the server is gone, and its connections with it
+        }
+    }
+}
+
+/// Counts one put's stream as long as it lives.
+pub(super) struct HeldStream {
+    held: Held,
+    stream: u32,
+}
+
+impl Total {
+    pub fn new(max: usize) -> Self {
+        let puts = watch::Sender::new(Puts { open: 0, share: share(0, max) });
+        let (held, promised, sharers) = Default::default();
+        Self(Arc::new(Inner { max, held, promised, sharers, puts }))
+    }
+
+    pub fn connection(&self) -> Held {
+        Held { streams: Arc::default(), total: self.clone() }
+    }
+
+    /// The window of each put, as the number of them has it.
+    pub fn share(&self) -> u32 {
+        self.0.puts.borrow().share
+    }
+
+    /// Tells when the share becomes smaller.
+    pub fn smaller(&self) -> Smaller {
+        Smaller(self.0.puts.subscribe())
+    }
+
+    /// Whether connections hold more than they may.
+    pub fn is_over(&self) -> bool {
+        self.0.held.load(Relaxed) > self.0.max
+    }
+
+    /// Bytes that a connection may receive before it counts again.
+    pub fn step(&self) -> u64 {
+        (self.0.max / UNCOUNTED_PART / self.0.sharers.load(Relaxed).max(1)).max(STEP_MIN) as u64
+    }
+
+    fn change(&self, was: Counted, is: Counted) {
+        // Wrapping, as atomics do: each stream takes away exactly what it added.
+        self.0.held.fetch_add(is.held.wrapping_sub(was.held), Relaxed);
+        self.0.promised.fetch_add(is.promised.wrapping_sub(was.promised), Relaxed);
+    }
+
+    fn opened(&self) {
+        self.0.puts.send_if_modified(|puts| {
+            puts.open += 1;
+            let shrunk = share(puts.open, self.0.max) < puts.share;
+            puts.share = share(puts.open, self.0.max);
+            shrunk
+        });
+    }
+
+    fn ended(&self) {
+        // Larger windows are in no hurry: nobody is woken for them.
+        self.0.puts.send_if_modified(|puts| {
+            puts.open -= 1;
+            puts.share = share(puts.open, self.0.max);
+            false
+        });
+    }
+}
+
+impl Held {
+    pub fn total(&self) -> &Total {
+        &self.total
+    }
+
+    /// Takes a put up.
+    ///
+    /// # Errors
+    /// [`Refusal::Held`] when all puts together hold, or were promised, so much that there is no room for its window.
+    pub fn open(&self, flow: FlowControl) -> Result<HeldStream, Refusal> {
+        let (max, all) = (self.total.0.max, &self.total.0.promised);
+        self.total.opened();
+        let share = self.total.share();
+        let promised = share as usize;
+        if all.fetch_add(promised, Relaxed).saturating_add(promised) > max {
+            // Those of this connection may have been counted with larger windows.
+            self.count(share);
+            let held = all.load(Relaxed);
+            if held > max {
+                all.fetch_sub(promised, Relaxed);
+                self.total.ended();
+                return Err(Refusal::Held { held: held.saturating_sub(promised), max });
+            }
+        }
+        let stream = flow.stream_id().as_u32();
+        let mut streams = self.lock();
+        if streams.is_empty() {
+            self.total.0.sharers.fetch_add(1, Relaxed);
+        }
+        streams.insert(stream, Stream { flow, counted: Counted { held: 0, promised } });
+        Ok(HeldStream { held: self.clone(), stream })
+    }
+
+    /// Counts again, for windows of so many bytes. True when the client is known not to have acknowledged them yet.
+    pub fn count(&self, window: u32) -> bool {
+        let mut late = false;
+        for Stream { flow, counted } in self.lock().values_mut() {
+            let held = flow.used_capacity();
+            let is = Counted { held, promised: held.max(window as usize) };
+            self.total.change(std::mem::replace(counted, is), is);
+            // What h2 lets in: it applies a smaller window when the client has acknowledged it, and to what is not used.
+            late |= held as isize + flow.available_capacity() > window as isize;
+        }
+        late
+    }
+
+    /// Counts for windows that become larger. False, and nothing is changed, when they would leave too little for others.
+    pub fn grow(&self, announced: u32, wanted: u32) -> bool {
+        self.count(wanted);
+        let fits = self.total.0.promised.load(Relaxed) <= self.total.0.max / 4 * 3;
+        if !fits {
+            self.count(announced);
+        }
+        fits
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Stream>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for HeldStream {
+    fn drop(&mut self) {
+        let mut streams = self.held.lock();
+        let gone = streams.remove(&self.stream);
+        let total = &self.held.total;
+        if let Some(stream) = &gone {
+            total.change(stream.counted, Counted::default());
+            total.ended();
+            if streams.is_empty() {
+                total.0.sharers.fetch_sub(1, Relaxed);
+            }
+        }
+        drop(streams);
+        drop(gone); // after our lock: it may be the last handle, and then h2 resets the stream
+    }
+}
