@@ -85,7 +85,7 @@ impl Reserve {
         if self.space()?.free >= wanted.max(needed) {
             return Ok(true);
         }
-        match self.host.remove_file(&self.path) {
+        match self.give_up() {
             Ok(()) => {
                 tracing::warn!("the disk is full: the reserve of the catalog is given up, so that deleting goes on")
             }
@@ -93,6 +93,13 @@ impl Reserve {
             Err(error) => return Err(error),
         }
         Ok(self.space()?.free >= needed)
+    }
+
+    /// XFS frees the blocks of a file without a name some time later, those of one that is cut short at once.
+    fn give_up(&self) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::ftruncate(rustix::fs::openat(CWD, &self.path, flags, Mode::empty())?, 0)?;
+        self.host.remove_file(&self.path)
     }
 
     /// Whether so many bytes are free without it.

@@ -1,7 +1,11 @@
 """A disk that is full: by us, by somebody else, of files. What was durable stays, reads and deletes go on, and no restart is
-needed when there is room again. On small real file systems."""
+needed when there is room again. On small real file systems.
+
+`tests/run diskfull N` fills and frees each of them N times."""
 
 import contextlib
+import os
+import random
 
 import pytest
 
@@ -21,14 +25,18 @@ reserve_bytes = 8388608
 count = 2
 """
 SOFT, HARD = 96 * MIB, 48 * MIB
+CYCLES = int(os.environ.get("TESSERA_FILL_CYCLES", "4"))
+
+
+BOTH = pytest.mark.parametrize("volume", ["ext4", "xfs"], indirect=True)
 
 
 @pytest.fixture
-def volume():
-    volumes = []
+def volume(request):
+    volumes, kind = [], getattr(request, "param", "ext4")
 
     def make(*arguments, **options):
-        volumes.append(Volume(*arguments, **options))
+        volumes.append(Volume(*arguments, **{"kind": kind, **options}))
         return volumes[-1]
 
     yield make
@@ -95,11 +103,13 @@ def test_below_the_soft_mark_nothing_new_begins_and_what_runs_goes_on(volume, on
         client.finalize(session)
         assert [client.read(f"{name}").num_rows for name in ("before/a", "running/a", "running/b")] == [100, 10, 7]
         filler.unlink()
+        until(lambda: disk.space() > SOFT, "the room is back")
         client.record_sequence("late", {"a": [rows.counters(range(3))]})
         assert client.read("late/a").num_rows == 3
     server.stop()
 
 
+@BOTH
 def test_streams_end_at_the_hard_mark_and_keep_what_came(volume, on):
     disk = volume(256)
     server = on(disk)
@@ -109,7 +119,9 @@ def test_streams_end_at_the_hard_mark_and_keep_what_came(volume, on):
         session = client.create_session("drive")
         token = client.create_topic(session, "drive/a")
         error = stream(client, "drive/a", token, 400)
-        assert error is not None and "hard_mark_bytes" in str(error) and "MiB are free" in str(error), error
+        # XFS refuses room that is there, for it is in pieces.
+        own = "hard_mark_bytes" in str(error) and "MiB are free" in str(error)
+        assert own or (disk.kind == "xfs" and "what it has is sealed" in str(error)), error
         assert disk.space() > 8 * MIB, "it ends while there is room for everything else"
         # The chunk was sealed: far more than half of what fits is kept, in order, and byte for byte.
         client.finalize(session)
@@ -117,7 +129,8 @@ def test_streams_end_at_the_hard_mark_and_keep_what_came(volume, on):
         times = kept.column("timestamp_ns").to_pylist()
         assert times == list(range(len(times))) and len(times) > 100, len(times)
         assert kept.column("data")[-1].as_py() == rows.blob(times[-1], MIB)
-        assert "nearly full" in str(client.notifications("drive/a"))
+        told = str(client.notifications("drive/a"))
+        assert "nearly full" in told or "what it has is sealed" in told, told
         # Reading and deleting go on; room comes back without a restart.
         assert client.read("old/a").num_rows == 20
         client.delete_sequence("drive")
@@ -134,22 +147,23 @@ def test_a_stream_that_only_waits_ends_when_somebody_else_fills_the_disk(volume,
         client.create_sequence("drive")
         session = client.create_session("drive")
         token = client.create_topic(session, "drive/a")
-        writer = client.begin_put("drive/a", token, rows.COUNTER)
-        writer.write_batch(rows.counters(range(1000)))
-        until(lambda: server.files("*.part") or client.flight_info("drive"), "the rows have come")
+        writer = client.begin_put("drive/a", token, rows.BLOB)
+        writer.write_batch(rows.blobs(range(6), MIB))  # more than a row group: its file shows that they have come
+        until(lambda: server.files("*.part"), "the rows have come")
         filler = disk.fill(leave=30 * MIB)
         until(lambda: "hard mark" in server.log(), "the server has measured the room")
         with pytest.raises(Exception, match="hard_mark_bytes|nearly full"):
             writer.done_writing()
             writer.close()
         client.finalize(session)
-        assert client.read("drive/a").num_rows == 1000
+        assert client.read("drive/a").num_rows == 6
         filler.unlink()
+        until(lambda: disk.space() > SOFT, "the room is back")
         client.record_sequence("new", {"a": [rows.counters(range(3))]})
     server.stop()
 
 
-@pytest.mark.parametrize("restarted", [False, True], ids=["running", "started on it"])
+@pytest.mark.parametrize("volume, restarted", [("ext4", False), ("ext4", True), ("xfs", False)], indirect=["volume"])
 def test_deleting_works_without_a_free_byte(volume, on, restarted):
     disk = volume(256)
     server = on(disk)
@@ -173,6 +187,7 @@ def test_deleting_works_without_a_free_byte(volume, on, restarted):
         until(lambda: disk.space() > 15 * MIB, "its files are gone")
         assert client.sequences() == ["open"]
         filler.unlink()
+        until(lambda: disk.space() > SOFT, "the room is back")
         client.record_sequence("new", {"a": [rows.counters(range(3))]})
         until(lambda: server.files("*.reserve"), "the reserve is made again")
         server.restart()
@@ -201,7 +216,7 @@ def test_nothing_new_spends_what_deleting_needs(volume, on):
 
 
 def test_a_disk_without_inodes(volume, on):
-    disk = volume(256, files=2048)
+    disk = volume(256, files=2048)  # XFS makes inodes as they are wanted
     server = on(disk)
     with Client(server.location) as client:
         client.record_sequence("old", {"a": [rows.counters(range(20))]})
@@ -225,14 +240,15 @@ def test_a_disk_without_inodes(volume, on):
     server.stop()
 
 
+@BOTH
 def test_filled_and_freed_again_and_again(volume, on):
     disk = volume(256)
     server = on(disk)
     with Client(server.location) as client:
-        for turn in range(6):
+        for turn in range(CYCLES):
             client.create_sequence("drive")
             session = client.create_session("drive")
-            filler = disk.fill(leave=SOFT + turn * 5 * MIB)
+            filler = disk.fill(leave=SOFT + random.Random(turn).randrange(30 * MIB))
             written = []
             for n in range(5):
                 try:

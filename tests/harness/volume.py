@@ -17,6 +17,9 @@ MIB = 1 << 20
 
 THAW_SECONDS = 20
 
+XFS_OWN_MIB = 96
+"""What XFS takes for its log and keeps back."""
+
 MACHINE = "machine: "
 """How the reason of a skip begins when it is the machine that cannot: told in red, and allowed in CI."""
 
@@ -36,10 +39,11 @@ class Volume:
         self.base = scratch("volume")
         self.image, self.path = self.base / "image", self.base / "mounted"
         self.path.mkdir()
+        self.kind = kind
         with self.image.open("wb") as image:
-            image.truncate(mib * MIB)
+            image.truncate((mib + (XFS_OWN_MIB if kind == "xfs" else 0)) * MIB)
         # Without space that only root may use: the server under test may run as root.
-        options = ["-m", "0", "-E", "lazy_itable_init=0"] if kind == "ext4" else []
+        options = ["-m", "0", "-E", "lazy_itable_init=0"] if kind == "ext4" else ["-K"]
         options += ["-N", str(files)] if files else []
         run(f"mkfs.{kind}", "-q", *options, str(self.image))
         try:
@@ -49,7 +53,8 @@ class Volume:
             pytest.skip(f"{MACHINE}no loop mount: {error}")
 
     def mount(self):
-        run("mount", "-o", "loop,errors=remount-ro", str(self.image), str(self.path))
+        options = "loop,errors=remount-ro" if self.kind == "ext4" else "loop"
+        run("mount", "-o", options, str(self.image), str(self.path))
 
     def unmount(self):
         # A process that was killed may still be letting go of its files.
