@@ -160,8 +160,11 @@ impl Filler {
             (false, true) => tag("bench_run_imu")?,
             (false, false) => tag("bench_gps")?,
         };
-        let metadata =
-            format!(r#"{{"mount": "{}", "rate_hz": {}}}"#, ["roof", "front", "rear"][number % 3], 50 + number % 4 * 50);
+        let metadata = format!(
+            r#"{{"mount": "{}", "rate_hz": {}}}"#,
+            nth(["roof", "front", "rear"], number),
+            50 + number % 4 * 50
+        );
         let metadata = UserMetadata::parse(&metadata).map_err(|error| invalid("metadata")(error.to_string()))?;
         let created_at_ns = number as i64;
         let new = NewTopic {
@@ -191,7 +194,11 @@ impl Filler {
         record.chunk = ChunkId(Uuid::from_u128(topic.0.as_u128() ^ (at as u128 + 1) << 64));
         record.device = NOWHERE;
         record.bounds = TimeBounds { first, last: first + CHUNK_NS - 1 };
-        let least = if number % 100 == 0 && at % 2 == 0 { 3000.0 } else { 1000.0 + ((number + at) % 500) as f64 };
+        let least = if number.is_multiple_of(100) && at.is_multiple_of(2) {
+            3000.0
+        } else {
+            1000.0 + ((number + at) % 500) as f64
+        };
         if let Some(mut columns) = decode_skip_index(&record.statistics) {
             for column in &mut columns {
                 column.values = match &column.values {
@@ -210,15 +217,20 @@ fn tag(text: &str) -> Result<OntologyTag, CatalogError> {
     OntologyTag::parse(text).map_err(|error| invalid("tag")(error.to_string()))
 }
 
+/// One of them, in turn.
+fn nth<const N: usize>(words: [&'static str; N], number: usize) -> &'static str {
+    words.into_iter().nth(number % N).unwrap_or_default()
+}
+
 /// As a fleet has it: few vehicles, some drivers, and a number that no other run has.
 fn metadata(number: usize) -> String {
     format!(
         r#"{{"vehicle": "v{}", "driver": "driver {}", "run": {number}, "note": "run {number} of the test track", "weather": {{"rain": {}, "celsius": {}}}, "tags": ["{}", "night-{}"]}}"#,
         number % 50,
         number % 997,
-        number % 7 == 0,
+        number.is_multiple_of(7),
         (number * 37 % 450) as f64 / 10.0 - 10.0,
-        ["urban", "highway", "rural"][number % 3],
+        nth(["urban", "highway", "rural"], number),
         number % 31,
     )
 }

@@ -236,7 +236,8 @@ pub fn catalog_file(path: &Path) -> PathBuf {
 fn foreign_entry(host: &Host, path: &Path) -> io::Result<Option<String>> {
     for name in host.names(path)? {
         let name = name.to_string_lossy().into_owned();
-        let ours = ["LOCK", "DEVICE.tmp", store::DEVICES_FILE, "DEVICES.tmp", "probe.part", "lost+found"].contains(&name.as_str())
+        let ours = ["LOCK", "DEVICE.tmp", store::DEVICES_FILE, "DEVICES.tmp", "probe.part", "lost+found"]
+            .contains(&name.as_str())
             || store::DIRECTORIES.contains(&name.as_str());
         if !ours {
             return Ok(Some(name));

@@ -201,8 +201,10 @@ pub(super) fn leads_to(steps: &[MetadataStep], path: &[Box<str>]) -> bool {
                     MetadataStep::Key(key) => key == own,
                     _ => true,
                 };
-                let behind = |(before, own): (&bool, &Box<str>)| *before && fits(own);
-                reached = std::iter::once(false).chain(reached.iter().zip(path).map(behind)).collect();
+                let behind = |(before, own): (&bool, &str)| *before && fits(own);
+                reached = std::iter::once(false)
+                    .chain(reached.iter().zip(path.iter().map(AsRef::as_ref)).map(behind))
+                    .collect();
             }
         }
     }
