@@ -74,6 +74,15 @@ def test_names(recorded, client):
     assert topic_names(client, {"$match": "/sensors/*"}) == gps
     assert topic_names(client, {"$match": "*front"}) == {"drive_2/cam/front"}
     assert topic_names(client, {"$match": "gps"}) == set()
+
+
+def test_globs_over_topic_names_go_without_a_slash(recorded, client):
+    gps = {"drive_1/sensors/gps"}
+    assert topic_names(client, {"$match": "sensors/*"}) == gps and topic_names(client, {"$match": "sensors/gps"}) == gps
+    assert topic_names(client, {"$match": "imu"}) == {"drive_1/imu", "drive_2/imu", "other/imu"}
+
+
+def test_names_together(recorded, client):
     both = {"sequence": {"name": {"$eq": "drive_2"}}, "topic": {"name": {"$eq": "/imu"}}}
     assert paths(client, both) == {"drive_2": {"imu"}}
     everything = found(client, {"topic": {"ontology_tag": {"$eq": "Imu"}}})
@@ -269,6 +278,7 @@ def test_an_intersection_with_nothing_is_nothing(recorded, client):
     ("topic_filter_clusterize", {"ontology": {"Gps.x": {"$eq": 1}}}, "INVALID_ARGUMENT"),
     ("topic_filter_clusterize", {"clustering_dt_ns": -1}, "INVALID_ARGUMENT"),
     ("topic_filter_clusterize", {"timestamp_range": {"start_ns": 5, "end_ns": 5}}, "INVALID_ARGUMENT"),
+    ("topic_filter_clusterize", {"timestamp_rangee": {"start_ns": 5}}, "INVALID_ARGUMENT"),
     ("topic_filter_clusterize", {"locator": "drive_1"}, "INVALID_ARGUMENT"),
     ("topic_filter_clusterize", {"locator": "drive_1/none"}, "NOT_FOUND"),
     ("topic_filter_clusterize", {"locator": "open/imu"}, "FAILED_PRECONDITION"),

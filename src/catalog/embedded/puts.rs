@@ -39,6 +39,9 @@ pub fn begin(work: &mut Work<'_>, topic: TopicId, schema: &[u8]) -> Outcome<Topi
     }
     let found = find(work, topic)?;
     let next = step(topic, &found, TopicMove::BeginPut)?;
+    let mut select = work.connection.prepare_cached("SELECT sequence FROM topic WHERE row = ?1")?;
+    let sequence = select.query_row([found.row], |row| row.get(0))?;
+    topics::check_heads(work.connection, sequence, schema.len())?;
     let mut update = work.connection.prepare_cached("UPDATE topic SET state = ?2, schema = ?3 WHERE row = ?1")?;
     update.execute(params![found.row, next as i64, schema])?;
     work.tails.0.insert(found.row, Tail::new(topic));

@@ -35,6 +35,12 @@ use crate::model::TopicTotals;
 use crate::model::TopicView;
 use crate::model::UserMetadata;
 
+/// Bytes of metadata and schemas that the topics of one sequence may have together.
+const HEAD_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes of one topic's metadata or schema from which they are counted.
+const HEAD_BYTES_COUNTED: usize = 4 << 10;
+
 /// A topic, and what stands beside it in the file.
 pub struct Found {
     pub row: i64,
@@ -86,6 +92,7 @@ pub fn create(work: &mut Work<'_>, new: &NewTopic) -> Outcome<TopicHead> {
         let why = "it already proves authority over another topic".to_owned();
         return Err(CatalogError::Invalid { field: "token", why }.into());
     }
+    check_heads(work.connection, session.sequence, new.metadata.as_str().len())?;
     let mut insert = work.connection.prepare_cached(
         "INSERT INTO topic (id, session, sequence, path, token, tag, format, metadata, state, shard, device, created_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
@@ -105,6 +112,28 @@ pub fn create(work: &mut Work<'_>, new: &NewTopic) -> Outcome<TopicHead> {
         new.created_at_ns,
     ])?;
     head(work.connection, new.id)
+}
+
+/// Refuses more metadata and schemas in one sequence than answers and manifests, which have all of them, may take of memory.
+///
+/// * `more`: bytes that are to come; few are not counted, for their number is bounded elsewhere.
+pub fn check_heads(connection: &Connection, sequence: i64, more: usize) -> Outcome<()> {
+    if more < HEAD_BYTES_COUNTED {
+        return Ok(());
+    }
+    let mut select = connection.prepare_cached(
+        "SELECT coalesce(sum(octet_length(metadata) + coalesce(octet_length(schema), 0)), 0) FROM topic
+         WHERE sequence = ?1 AND deleted = 0",
+    )?;
+    let there: i64 = select.query_row([sequence], |row| row.get(0))?;
+    let found = there.unsigned_abs() + more as u64;
+    match found > HEAD_BYTES_MAX {
+        true => {
+            let what = "bytes of metadata and schemas of all topics of a sequence";
+            Err(CatalogError::TooLarge { what, limit: HEAD_BYTES_MAX, found }.into())
+        }
+        false => Ok(()),
+    }
 }
 
 pub fn head(connection: &Connection, id: TopicId) -> Outcome<TopicHead> {
