@@ -24,6 +24,8 @@ use glommio::io::DmaBuffer;
 use glommio::io::DmaFile;
 use glommio::io::OpenOptions;
 use glommio::io::ReadResult;
+use glommio::sync::Permit;
+use glommio::sync::Semaphore;
 use rustix::fs::OFlags;
 
 use super::block::BlockDevice;
@@ -48,6 +50,21 @@ use super::directory::Directory;
 /// A data directory on the glommio executor of this thread; its methods panic on any other thread.
 pub struct DmaDevice {
     directory: Directory,
+    turns: Turns,
+}
+
+/// For changes to the files of one device; `None` when as many may be under way as come.
+#[derive(Clone, Default)]
+struct Turns(Option<Rc<Semaphore>>);
+
+impl Turns {
+    /// A turn, held until it is dropped.
+    async fn take(&self) -> io::Result<Option<Permit<'_>>> {
+        match &self.0 {
+            Some(turns) => turns.acquire_permit(1).await.map(Some).map_err(io_error),
+            None => Ok(None),
+        }
+    }
 }
 
 impl DmaDevice {
@@ -59,7 +76,12 @@ impl DmaDevice {
         let directory = Directory::open(root, names)?;
         let unnamed = directory.create_unnamed().await?;
         reopen(&unnamed, OpenOptions::new().write(true)).await?.close().await.map_err(io_error)?;
-        Ok(Self { directory })
+        Ok(Self { directory, turns: Turns::default() })
+    }
+
+    /// Lets so many writes, allocations, truncations and syncs be under way at once; more wait, first come first served.
+    pub fn with_changes_at_once(self, count: Option<u64>) -> Self {
+        Self { turns: Turns(count.map(|count| Rc::new(Semaphore::new(count)))), ..self }
     }
 }
 
@@ -69,7 +91,7 @@ impl BlockDevice for DmaDevice {
         Box::pin(async move {
             let created = self.directory.create(&path, OFlags::empty()).await?;
             let file = reopen(&created, OpenOptions::new().write(true)).await?;
-            Ok(DmaBlockFile::boxed(file, 0))
+            Ok(DmaBlockFile::boxed(file, 0, &self.turns))
         })
     }
 
@@ -78,7 +100,7 @@ impl BlockDevice for DmaDevice {
         Box::pin(async move {
             let (opened, len) = self.directory.open_file(&path, OFlags::empty()).await?;
             let file = reopen(&opened, OpenOptions::new().read(true)).await?;
-            Ok(DmaBlockFile::boxed(file, len))
+            Ok(DmaBlockFile::boxed(file, len, &self.turns))
         })
     }
 
@@ -146,15 +168,17 @@ struct DmaBlockFile {
     /// Length when it was opened for reading.
     len: u64,
     dead: Cell<bool>,
+    turns: Turns,
 }
 
 impl DmaBlockFile {
-    fn boxed(file: DmaFile, len: u64) -> Box<dyn BlockFile> {
-        Box::new(Self { file, len, dead: Cell::new(false) })
+    fn boxed(file: DmaFile, len: u64, turns: &Turns) -> Box<dyn BlockFile> {
+        Box::new(Self { file, len, dead: Cell::new(false), turns: turns.clone() })
     }
 
     /// Awaits an operation that changes the file; its failure kills the file.
     async fn change<T>(&self, operation: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        let _turn = self.turns.take().await?;
         if self.dead.get() {
             return Err(dead_file());
         }

@@ -98,6 +98,9 @@ const PREEMPT: Duration = Duration::from_millis(5);
 /// Operations in flight per ring; more wait in user space.
 const RING_DEPTH: usize = 256;
 
+/// Of the kernel, for what would block (`io_wq`), unless the ring is smaller.
+const WORKERS_PER_CORE: usize = 4;
+
 /// Threads for what is done to names, of each device.
 const NAME_THREADS: usize = 4;
 
@@ -118,11 +121,13 @@ impl Executor {
         let name = config.name.clone();
         let spawn = |cause: io::Error| ExecutorError::Spawn { name: name.clone(), cause };
         let devices = 0..config.devices.max(1);
+        // Here and not on the thread, which is pinned and sees one core.
+        let at_once = changes_at_once(devices.len(), thread::available_parallelism().map_or(1, usize::from));
         let names = devices.clone().map(|_| BlockingPool::new("names", NAME_THREADS));
         let names = names.collect::<io::Result<Vec<_>>>().map_err(spawn)?;
         let (started, wait) = mpsc::sync_channel(1);
         let run: Box<dyn FnOnce() -> Result<(), ExecutorError> + Send> = match backend {
-            Backend::Uring => Box::new(move || run_uring(&config, names, main, &started)),
+            Backend::Uring => Box::new(move || run_uring(&config, (names, at_once), main, &started)),
             Backend::Threads { .. } => {
                 let blocks = devices.map(|_| BlockingPool::new("blocks", BLOCK_THREADS));
                 let blocks = blocks.collect::<io::Result<Vec<_>>>().map_err(spawn)?;
@@ -155,9 +160,18 @@ impl Executor {
     }
 }
 
+/// Changes to files of one device that io_uring may have in hand at once; `None` for as many as come.
+///
+/// What would block it hands to workers of the kernel, and of those a thread has [`WORKERS_PER_CORE`] for each core, whatever the
+/// disk: one that hangs must not have them all.
+fn changes_at_once(devices: usize, cores: usize) -> Option<u64> {
+    let share = (cores.saturating_mul(WORKERS_PER_CORE).min(RING_DEPTH) / devices.max(1)).saturating_sub(1);
+    (devices > 1).then(|| share.max(1) as u64)
+}
+
 fn run_uring(
     config: &ExecutorConfig,
-    names: Vec<BlockingPool>,
+    (names, at_once): (Vec<BlockingPool>, Option<u64>),
     main: impl FnOnce(Local) -> Main,
     started: &mpsc::SyncSender<()>,
 ) -> Result<(), ExecutorError> {
@@ -173,7 +187,7 @@ fn run_uring(
     let executor = panic::catch_unwind(AssertUnwindSafe(|| builder.make()))
         .map_err(|panic| refused(message(panic.as_ref())))?
         .map_err(|error| refused(error.to_string()))?;
-    let ended = executor.run(pulsed(guard(config, started, move || main(Local::uring(config.blocks, names)))));
+    let ended = executor.run(pulsed(guard(config, started, move || main(Local::uring(config.blocks, names, at_once)))));
     ended.map_err(|cause| ExecutorError::Spawn { name: config.name.clone(), cause })?
 }
 

@@ -24,7 +24,7 @@ pub struct Local {
 /// Threads for the devices to come, the next one's last.
 #[derive(Clone)]
 enum Devices {
-    Uring { names: Spare },
+    Uring { names: Spare, at_once: Option<u64> },
     Threads { names: Spare, blocks: Spare },
 }
 
@@ -46,12 +46,14 @@ impl Spare {
 
 impl Local {
     /// On a glommio executor.
-    pub(super) fn uring(blocks: usize, names: Vec<BlockingPool>) -> Self {
+    ///
+    /// * `at_once`: changes to files that each device may have under way.
+    pub(super) fn uring(blocks: usize, names: Vec<BlockingPool>, at_once: Option<u64>) -> Self {
         Self {
             clock: Rc::new(SystemClock::glommio()),
             // Before any read takes its part of the registered memory.
             pool: BlockPool::dma(blocks),
-            devices: Devices::Uring { names: Spare::new(names) },
+            devices: Devices::Uring { names: Spare::new(names), at_once },
         }
     }
 
@@ -67,7 +69,10 @@ impl Local {
     /// Opens a data directory, which must exist. Opening the directory itself blocks: at start only.
     pub async fn device(&self, root: &Path) -> io::Result<Rc<dyn BlockDevice>> {
         Ok(match &self.devices {
-            Devices::Uring { names } => Rc::new(DmaDevice::open(root, names.take()?).await?),
+            Devices::Uring { names, at_once } => {
+                let device = DmaDevice::open(root, names.take()?).await?;
+                Rc::new(device.with_changes_at_once(*at_once))
+            }
             Devices::Threads { names, blocks } => Rc::new(ThreadDevice::open(root, names.take()?, blocks.take()?)?),
         })
     }

@@ -285,11 +285,12 @@ def stands_still(sent):
     return ask
 
 
-def test_a_disk_that_hangs_takes_no_blocks_of_another():
-    """More streams to the disk that hangs than all write blocks together; then one to the other disk, longer than these. With
-    threads: of io_uring a frozen ext4 takes the kernel's own workers too, four for each core."""
+@pytest.mark.parametrize("backend", ["auto", "threads"])
+def test_a_disk_that_hangs_takes_no_blocks_of_another(backend):
+    """More streams to the disk that hangs than all write blocks together; then one to the other disk, longer than these. Of
+    io_uring a frozen ext4 would also take the kernel's own workers, four for each core."""
     disk = Volume(4096)  # room that is allocated ahead
-    config = '[storage]\nbackend = "threads"\n[shards]\ncount = 1\n'
+    config = f'[storage]\nbackend = "{backend}"\n[shards]\ncount = 1\n'
     server = Server("blocks", options=["--data-dir", str(disk.path / "data")], config=config)
     try:
         server.start()

@@ -106,3 +106,12 @@ fn a_core_that_is_not_there_is_an_error_of_spawn() {
         assert!(matches!(refused.err(), Some(ExecutorError::Pin { core: 1023, .. })));
     }
 }
+
+#[test]
+fn no_device_has_all_the_workers_of_the_kernel() {
+    assert_eq!([changes_at_once(1, 2), changes_at_once(2, 1), changes_at_once(2, 2)], [None, Some(1), Some(3)]);
+    assert_eq!(
+        [changes_at_once(2, 16), changes_at_once(8, 1), changes_at_once(2, 1000)],
+        [Some(31), Some(1), Some(127)]
+    );
+}
