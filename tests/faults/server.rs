@@ -85,6 +85,8 @@ impl Server {
         config.shards.count = 2;
         config.memory.blocks_per_shard = 8;
         config.chunk.rows_max = CHUNK_ROWS;
+        // What it says does not matter here, but no call of it may do harm; a start follows all the same.
+        let _ = tessera::daemon::check(&config, host);
         let storage = open_storage(&config, host).await.map_err(|error| error.to_string())?;
         let Storage { catalog, embedded, open_store, shards, executors, ids, budget, ticket_key, locks, .. } = storage;
         let poisoned: Arc<Mutex<Option<String>>> = Arc::default();

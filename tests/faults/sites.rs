@@ -8,8 +8,8 @@ use tessera::io::CallSite;
 
 use crate::scenario::files;
 
-/// What is asked of a variable of this name, or of a member.
-const ASKED: [(&str, &[&str]); 5] = [
+/// What is asked of a variable of this name, or of a member or a type.
+const ASKED: [(&str, &[&str]); 6] = [
     (
         "device",
         &[
@@ -46,6 +46,7 @@ const ASKED: [(&str, &[&str]); 5] = [
         ],
     ),
     ("lock", &["is_in_place"]),
+    ("KnownFile", &["look"]),
     // Of the catalog's disk.
     ("reserve", &["keep", "has_room", "make_room"]),
 ];
@@ -77,7 +78,8 @@ pub fn in_source() -> BTreeSet<CallSite> {
                     continue;
                 }
                 let rest = &code[at + receiver.len()..];
-                let Some(call) = rest.trim_start().strip_prefix('.') else { continue };
+                let rest = rest.trim_start();
+                let Some(call) = rest.strip_prefix('.').or_else(|| rest.strip_prefix("::")) else { continue };
                 let word: String = call.chars().take_while(|c| is_word(*c)).collect();
                 if methods.contains(&word.as_str()) && call[word.len()..].starts_with('(') {
                     let line = code[..code.len() - call.len()].matches('\n').count() + 1;
