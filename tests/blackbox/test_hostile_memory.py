@@ -11,6 +11,7 @@ from harness import wire
 from harness.flight import Client
 from harness.frames import Http2
 from harness.frames import frame
+from harness.waiting import until
 from harness.watch import within
 
 MIB = 1 << 20
@@ -134,7 +135,13 @@ def test_a_reader_that_pauses_finds_its_place(server, client, name):
 def test_a_reader_that_gives_way_is_told(server, client, name):
     """More than have a share, all by a real client, all left alone: the first ones end with RESOURCE_EXHAUSTED."""
     readers = [client.flight.do_get(client.ticket("film/a")) for _ in range(20)]
-    codes = []
+    codes, seen = [], []
+
+    def filled():
+        seen.append(server.memory())
+        return len(seen) > 2 and seen[-1] <= max(seen[:-1])
+
+    until(filled, "readers with all they can have", interval=0.5)
     goes_on(client, name)
     for reader in readers:
         try:

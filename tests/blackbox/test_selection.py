@@ -143,4 +143,4 @@ def test_export_writes_parquet(recorded, server, tmp_path):
     assert [row["rows"] for row in cli.lines(run)] == [19]
     assert pq.read_table(tmp_path / "drive/cam.parquet").column_names == ["timestamp_ns", "n"]
     assert not list(tmp_path.rglob("*.part"))
-    assert cli.tessera("export", "drive", "--to", tmp_path, "--where", "topic.tag = 'Cam'").returncode == 1
+    assert cli.tessera("export", "drive", "--to", tmp_path, "--where", "topic.tag = 'Cam'").returncode == 2
