@@ -85,8 +85,13 @@ impl Pattern {
         let Self::Glob(Glob(mut parts)) = self else { return self };
         match parts.first_mut() {
             Some(Part::Literal(text)) if text.chars().next().is_some_and(|own| own != first) => text.insert(0, first),
-            Some(Part::Pieces(pieces)) if matches!(pieces.first(), Some(Piece::One(own)) if *own != first) => {
-                pieces.insert(0, Piece::One(first));
+            Some(part @ Part::Pieces(..)) => {
+                if let Part::Pieces(pieces, _) = part
+                    && pieces.first().and_then(Piece::letter).is_some_and(|own| own != first)
+                {
+                    pieces.insert(0, Piece::One(first));
+                    *part = Part::of(pieces);
+                }
             }
             _ => {}
         }
@@ -132,7 +137,7 @@ pub struct Glob(Vec<Part>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Literal(String),
-    Pieces(Vec<Piece>),
+    Pieces(Vec<Piece>, Classes),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +150,11 @@ enum Piece {
 }
 
 impl Piece {
+    /// The one character that it takes.
+    fn letter(&self) -> Option<char> {
+        if let Self::One(c) = self { Some(*c) } else { None }
+    }
+
     fn takes(&self, c: char) -> bool {
         match self {
             Self::One(own) => *own == c,
@@ -158,20 +168,18 @@ impl Piece {
 
 impl Part {
     fn of(pieces: &[Piece]) -> Self {
-        let literal = |piece: &Piece| if let Piece::One(c) = piece { Some(*c) } else { None };
-        match pieces.iter().map(literal).collect() {
+        match pieces.iter().map(Piece::letter).collect() {
             Some(text) => Self::Literal(text),
-            None => Self::Pieces(pieces.to_vec()),
+            None => Self::Pieces(pieces.to_vec(), Classes::of(pieces)),
         }
     }
 
     fn literals(&self) -> Vec<String> {
-        let literal = |piece: &Piece| if let Piece::One(c) = piece { Some(*c) } else { None };
         match self {
             Self::Literal(text) => vec![text.clone()],
-            Self::Pieces(pieces) => {
-                let runs = pieces.split(|piece| literal(piece).is_none());
-                runs.map(|run| run.iter().filter_map(literal).collect()).collect()
+            Self::Pieces(pieces, _) => {
+                let runs = pieces.split(|piece| piece.letter().is_none());
+                runs.map(|run| run.iter().filter_map(Piece::letter).collect()).collect()
             }
         }
     }
@@ -180,38 +188,31 @@ impl Part {
     fn strip<'a>(&self, text: &'a str) -> Option<&'a str> {
         match self {
             Self::Literal(own) => text.strip_prefix(own.as_str()),
-            Self::Pieces(pieces) => {
+            Self::Pieces(pieces, _) => {
                 let mut chars = text.chars();
                 pieces.iter().all(|piece| chars.next().is_some_and(|c| piece.takes(c))).then_some(chars.as_str())
             }
         }
     }
 
-    /// What is left of the text behind its first place. In time linear in a long text, however much it repeats itself.
+    /// What is left of the text behind its first place. In time linear in the text, however much it repeats itself.
     fn find<'a>(&self, text: &'a str) -> Option<&'a str> {
         match self {
             Self::Literal(own) => text.split_once(own.as_str()).map(|(_, rest)| rest),
-            Self::Pieces(pieces) if text.len() > SHORT_TEXT => Classes::of(pieces).find(text),
-            Self::Pieces(_) => {
-                let places = text.char_indices().map(|(at, _)| at);
-                places.filter_map(|at| text.get(at..)).find_map(|from| self.strip(from))
-            }
+            Self::Pieces(_, classes) => classes.find(text),
         }
     }
 
     fn ends(&self, text: &str) -> bool {
         match self {
             Self::Literal(own) => text.ends_with(own.as_str()),
-            Self::Pieces(pieces) => {
+            Self::Pieces(pieces, _) => {
                 let mut chars = text.chars().rev();
                 pieces.iter().rev().all(|piece| chars.next().is_some_and(|c| piece.takes(c)))
             }
         }
     }
 }
-
-/// Bytes of a text up to which every place is tried.
-const SHORT_TEXT: usize = 256;
 
 impl Glob {
     fn parse(text: &str) -> Result<Self, PatternError> {
@@ -245,10 +246,9 @@ impl Glob {
     }
 
     fn prefix(&self) -> String {
-        let literal = |piece: &Piece| if let Piece::One(c) = piece { Some(*c) } else { None };
         match self.0.first() {
             Some(Part::Literal(text)) => text.clone(),
-            Some(Part::Pieces(pieces)) => pieces.iter().map_while(literal).collect(),
+            Some(Part::Pieces(pieces, _)) => pieces.iter().map_while(Piece::letter).collect(),
             None => String::new(),
         }
     }
@@ -363,7 +363,7 @@ mod tests {
             let Pattern::Glob(Glob(parts)) = &glob else { unreachable!() };
             let pieces: Vec<Piece> = parts.iter().map(|part| match part {
                 Part::Literal(text) => text.chars().map(Piece::One).collect(),
-                Part::Pieces(pieces) => pieces.clone(),
+                Part::Pieces(pieces, _) => pieces.clone(),
             }).collect::<Vec<Vec<Piece>>>().join(&Piece::Run);
             let class = |negated: &bool, ranges: &[(char, char)]| {
                 let inside: String = ranges.iter().map(|(a, b)| format!(r"\x{{{:x}}}-\x{{{:x}}}", *a as u32, *b as u32)).collect();
