@@ -17,6 +17,8 @@ pub enum BenchError {
     },
     #[error("the {server} did not start: {why}")]
     Start { server: &'static str, why: String },
+    #[error("the run was interrupted")]
+    Interrupted,
     #[error("the server ended the call with code {code}: {message}")]
     Refused { code: String, message: String },
     #[error("connection to the server: {0}")]

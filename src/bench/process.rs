@@ -7,6 +7,7 @@ use std::io::BufReader;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
+use std::process::ChildStdout;
 use std::process::Command;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -22,8 +23,8 @@ use super::error::BenchError;
 use super::usage::Memory;
 use super::usage::Usage;
 
-/// The servers of this process, for who has to end them all.
-static RUNNING: Mutex<Vec<Weak<Mutex<Child>>>> = Mutex::new(Vec::new());
+/// The servers of this process, for who has to end them all; nothing once that was done, and none is started then.
+static RUNNING: Mutex<Option<Vec<Weak<Mutex<Child>>>>> = Mutex::new(Some(Vec::new()));
 
 /// Over what the client talks to the servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,36 +92,33 @@ impl Server {
         directory: &Path,
         transport: Transport,
     ) -> Result<Self, BenchError> {
-        fs::create_dir_all(directory).map_err(BenchError::io(format!("make {}", directory.display())))?;
         let log_path = directory.join(format!("{name}.log"));
-        let log = File::create(&log_path).map_err(BenchError::io(format!("make {}", log_path.display())))?;
         let began = Instant::now();
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn();
-        let mut child = child.map_err(BenchError::io(format!("start the {name}")))?;
-        let failed = |child: &mut Child, why: String| {
-            let _ = child.kill();
-            let _ = child.wait();
+        let (child, out) = register(|| {
+            fs::create_dir_all(directory).map_err(BenchError::io(format!("make {}", directory.display())))?;
+            let log = File::create(&log_path).map_err(BenchError::io(format!("make {}", log_path.display())))?;
+            let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn();
+            child.map_err(BenchError::io(format!("start the {name}")))
+        })?;
+        let pid = lock(&child).id().to_string();
+        let failed = |why: String| {
+            end(&child);
             let said = fs::read_to_string(&log_path).unwrap_or_default();
             let last: Vec<&str> = said.lines().rev().take(3).collect();
             BenchError::Start { server: name, why: format!("{why}; it said: {}", last.join(" | ")) }
         };
         let mut line = String::new();
-        let read = child.stdout.take().map(|out| BufReader::new(out).read_line(&mut line));
+        let read = out.map(|out| BufReader::new(out).read_line(&mut line));
         if !matches!(read, Some(Ok(1..))) {
-            return Err(failed(&mut child, "it ended".to_owned()));
+            return Err(failed("it ended".to_owned()));
         }
         let Some(address) = line.trim().rsplit_once("grpc://").and_then(|(_, address)| address.parse().ok()) else {
-            return Err(failed(&mut child, format!("its first line was {line:?}")));
+            return Err(failed(format!("its first line was {line:?}")));
         };
         let endpoint = match transport {
             Transport::Tcp => Endpoint::Tcp(address),
             Transport::Unix => Endpoint::Unix(directory.join(format!("{name}.sock"))),
         };
-        let (pid, child) = (child.id().to_string(), Arc::new(Mutex::new(child)));
-        let mut running = lock(&RUNNING);
-        running.retain(|one| one.strong_count() > 0);
-        running.push(Arc::downgrade(&child));
-        drop(running);
         Ok(Self { pid, child, endpoint, started_in: began.elapsed() })
     }
 
@@ -161,9 +159,25 @@ impl Drop for Server {
     }
 }
 
-/// Ends all servers of this process, as kill -9 does, and returns once they are gone.
+/// Starts a server that [`end_all`] then knows, from its first moment.
+fn register(
+    start: impl FnOnce() -> Result<Child, BenchError>,
+) -> Result<(Arc<Mutex<Child>>, Option<ChildStdout>), BenchError> {
+    let mut guard = lock(&RUNNING);
+    let Some(running) = guard.as_mut() else {
+        return Err(BenchError::Interrupted);
+    };
+    let mut child = start()?;
+    let out = child.stdout.take();
+    let child = Arc::new(Mutex::new(child));
+    running.retain(|one| one.strong_count() > 0);
+    running.push(Arc::downgrade(&child));
+    Ok((child, out))
+}
+
+/// Ends all servers of this process, as kill -9 does, and returns once they are gone. None starts after it.
 pub fn end_all() {
-    let running: Vec<_> = lock(&RUNNING).iter().filter_map(Weak::upgrade).collect();
+    let running: Vec<_> = lock(&RUNNING).take().unwrap_or_default().iter().filter_map(Weak::upgrade).collect();
     running.iter().for_each(|child| end(child));
 }
 

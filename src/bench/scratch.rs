@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -18,7 +20,10 @@ const RUN: &str = "run-";
 const KEPT: &str = "kept-";
 
 /// Tries to remove a directory that somebody else still fills.
-const REMOVALS: usize = 20;
+const REMOVALS: usize = 200;
+
+/// Held by the thread that removes a run's files.
+static REMOVING: Mutex<()> = Mutex::new(());
 
 /// A fresh directory inside the one the user named. Removed when dropped, unless it is to be kept, and when the run is
 /// interrupted.
@@ -104,9 +109,18 @@ impl Place {
         if self.keep {
             return;
         }
+        // The end of the run and a signal may meet here. Were both to remove, the one that comes to its end first could
+        // end the process in the middle of the other's work.
+        let _alone = REMOVING.lock().unwrap_or_else(PoisonError::into_inner);
         // A call of ours may be making a file there at this moment.
-        if !(0..REMOVALS).any(|_| fs::remove_dir_all(&self.path).is_ok() || !self.path.exists()) {
-            tracing::warn!(path = %self.path.display(), "not removed: remove it by hand");
+        for left in (0..REMOVALS).rev() {
+            match fs::remove_dir_all(&self.path) {
+                Err(cause) if self.path.exists() && left == 0 => {
+                    tracing::warn!(path = %self.path.display(), %cause, "not removed: remove it by hand");
+                }
+                Err(_) if self.path.exists() => std::thread::sleep(LOOK),
+                _ => break,
+            }
         }
         if let Some(parent) = &self.made {
             let _ = fs::remove_dir(parent); // only when it is empty
