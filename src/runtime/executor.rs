@@ -14,6 +14,7 @@ use std::panic;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::mpsc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -25,6 +26,8 @@ use glommio::Placement;
 
 use super::cores::pin;
 use super::local::Local;
+use super::nudge::nudge;
+use super::pulse::PACE;
 use super::pulse::pulsed;
 use crate::io::Backend;
 use crate::io::BlockingPool;
@@ -135,16 +138,22 @@ impl Executor {
             }
         };
         let thread = thread::Builder::new().name(name.clone()).spawn(run).map_err(spawn)?;
-        let executor = Self { name, thread };
-        match wait.recv() {
-            Ok(()) => Ok(executor),
-            // The sender went without a word: the thread is ending, with the reason. Should it have ended well after all,
-            // there is nothing to watch.
-            Err(_) => Err(executor.join().err().unwrap_or_else(|| ExecutorError::Start {
-                name: "executor".to_owned(),
-                backend: "chosen",
-                reason: "it ended before it began".to_owned(),
-            })),
+        let executor = Self { name: name.clone(), thread };
+        loop {
+            match wait.recv_timeout(PACE) {
+                Ok(()) => return Ok(executor),
+                // It may sleep with its main future to run, and until that runs there is no pulse.
+                Err(RecvTimeoutError::Timeout) => nudge(&executor.thread).map_err(spawn)?,
+                // The sender went without a word: the thread is ending, with the reason. Should it have ended well after all,
+                // there is nothing to watch.
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(executor.join().err().unwrap_or_else(|| ExecutorError::Start {
+                        name: "executor".to_owned(),
+                        backend: "chosen",
+                        reason: "it ended before it began".to_owned(),
+                    }));
+                }
+            }
         }
     }
 

@@ -13,6 +13,7 @@ mod gate;
 mod local;
 mod mailbox;
 mod memory_lock;
+mod nudge;
 mod pulse;
 mod tasks;
 

@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// The longest sleep with work to do.
-const PACE: Duration = Duration::from_millis(50);
+pub(super) const PACE: Duration = Duration::from_millis(50);
 
 /// Runs `main`, woken once per [`PACE`] besides its own wakes.
 ///
