@@ -141,9 +141,9 @@ impl House {
             ids: Arc::clone(&ids),
             budget: Budget::new(bytes(config.memory.receive_bytes)),
             incarnation: boot.incarnation,
-            chunk: config.chunk,
+            chunk: config.chunk.clone(),
             memory: ShardMemory {
-                blocks: bytes(config.memory.blocks_per_shard),
+                blocks: bytes(config.write_blocks()),
                 read_bytes: config.memory.read_bytes,
                 read_stall_ms: config.memory.read_stall_ms,
             },

@@ -9,6 +9,19 @@ use super::compose::Config;
 /// Of one topic with all its writes in flight.
 const BLOCKS_PER_DEVICE: u64 = 8;
 
+/// Where the configuration leaves their number open.
+const BLOCKS: u64 = 32;
+
+impl Config {
+    /// Write blocks of 1 MiB per shard.
+    pub fn write_blocks(&self) -> u64 {
+        match self.memory.blocks_per_shard {
+            0 => BLOCKS.max(BLOCKS_PER_DEVICE * self.storage.data_dirs.len() as u64),
+            blocks => blocks,
+        }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
     #[error("connections.{0}")]
@@ -76,10 +89,10 @@ pub fn check(config: &Config) -> Result<(), CheckError> {
     at_least("memory.receive_bytes", memory.receive_bytes, message * 2, "twice connections.message_bytes_max")?;
     at_least("memory.read_bytes", memory.read_bytes, 16 << 20, "for one reader's batches")?;
     at_least("memory.dictionary_bytes", memory.dictionary_bytes, 16 << 20, "for a few dictionaries and their values")?;
-    at_least("memory.blocks_per_shard", memory.blocks_per_shard, 16, "for two topics with all writes in flight")?;
-    let least = BLOCKS_PER_DEVICE * storage.data_dirs.len() as u64;
-    let why = "for a topic with all writes in flight on each data directory";
-    at_least("memory.blocks_per_shard", memory.blocks_per_shard, least, why)?;
+    let (blocks, least) = (config.write_blocks(), BLOCKS_PER_DEVICE * storage.data_dirs.len() as u64);
+    at_least("memory.blocks_per_shard", blocks, 16, "for two topics with all writes in flight, or 0")?;
+    let why = "for a topic with all writes in flight on each data directory, or 0";
+    at_least("memory.blocks_per_shard", blocks, least, why)?;
     let (target, rows) = (config.reading.target_message_bytes as u64, config.reading.batch_rows_max as u64);
     at_least("reading.target_message_bytes", target, 64 << 10, "smaller batches cost more than they carry")?;
     at_least("reading.batch_rows_max", rows, 1, "a batch has a row")
@@ -98,11 +111,18 @@ mod tests {
     #[test]
     fn what_serve_would_refuse_is_refused_here() {
         assert!(check(&Config::default()).is_ok());
+        let mut many = Config::default();
+        many.storage.data_dirs = (0..5).map(|n| n.to_string().into()).collect();
+        assert!(check(&many).is_ok());
+        assert_eq!((Config::default().write_blocks(), many.write_blocks()), (32, 40));
         let mut unlimited = Config::default();
         unlimited.chunk.bytes_max = 0;
         assert!(check(&unlimited).is_ok());
         let broken: [fn(&mut Config); 12] = [
-            |c| c.storage.data_dirs = (0..5).map(|n| n.to_string().into()).collect(),
+            |c| {
+                c.storage.data_dirs = (0..5).map(|n| n.to_string().into()).collect();
+                c.memory.blocks_per_shard = 39;
+            },
             |c| (c.storage.soft_mark_bytes, c.storage.hard_mark_bytes) = (1 << 20, 2 << 20),
             |c| c.chunk.bytes_max = 1,
             |c| c.sessions.puts_max = 0,

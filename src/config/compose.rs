@@ -103,7 +103,7 @@ pub struct MemoryConfig {
     /// with RESOURCE_EXHAUSTED. The other half is for their values on the way to the file: at the limit streams wait.
     pub dictionary_bytes: u64,
     /// Write blocks of 1 MiB per shard, in equal parts for its data directories: one that hangs takes none of another's. At least
-    /// 16, and 8 for each data directory. At the limit topics wait for the device.
+    /// 16, and 8 for each data directory; 0 = 32, or these 8 where they are more. At the limit topics wait for the device.
     pub blocks_per_shard: u64,
 }
 
@@ -114,7 +114,7 @@ impl Default for MemoryConfig {
             read_bytes: 1 << 30,
             read_stall_ms: 10_000,
             dictionary_bytes: 128 << 20,
-            blocks_per_shard: 32,
+            blocks_per_shard: 0,
         }
     }
 }

@@ -70,7 +70,7 @@ pub fn check(config: &Config, host: &Host, shards: u64) -> Result<(), MemoryErro
 
 fn fits(config: &Config, shards: u64, limit: Limit) -> Result<(), MemoryError> {
     let (receive, read) = (config.memory.receive_bytes, config.memory.read_bytes);
-    let (idle, blocks) = (config.connections.idle_buffer_bytes_max as u64, config.memory.blocks_per_shard);
+    let (idle, blocks) = (config.connections.idle_buffer_bytes_max as u64, config.write_blocks());
     let index = config.reading.index_bytes_max as u64;
     let own = shards.saturating_mul(blocks.saturating_mul(MIB).saturating_add(SHARD_OWN));
     let held = config.connections.held_bytes_max as u64;

@@ -151,7 +151,7 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
         incarnation: boot.incarnation,
         chunk: config.chunk.clone(),
         memory: ShardMemory {
-            blocks: usize::try_from(config.memory.blocks_per_shard).unwrap_or(usize::MAX),
+            blocks: usize::try_from(config.write_blocks()).unwrap_or(usize::MAX),
             read_bytes: config.memory.read_bytes,
             read_stall_ms: config.memory.read_stall_ms,
         },
