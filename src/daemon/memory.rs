@@ -144,11 +144,16 @@ mod tests {
     fn a_budget_that_fits_nowhere_names_its_keys() {
         let limit = |bytes| Limit { bytes, whose: "a test gives".to_owned() };
         let config = Config::default();
-        assert!(fits(&config, 2, limit(2438 * MIB)).is_ok());
-        let told = fits(&config, 2, limit(2437 * MIB)).unwrap_err().to_string();
-        for word in
-            ["2438 MiB", "2437 MiB", "a test gives", "memory.read_bytes 1024", "reading.index_bytes_max 64", "2 shards"]
-        {
+        assert!(fits(&config, 2, limit(2502 * MIB)).is_ok());
+        let told = fits(&config, 2, limit(2501 * MIB)).unwrap_err().to_string();
+        for word in [
+            "2502 MiB",
+            "2501 MiB",
+            "a test gives",
+            "memory.read_bytes 1024",
+            "reading.index_bytes_max 128",
+            "2 shards",
+        ] {
             assert!(told.contains(word), "{word}: {told}");
         }
     }

@@ -25,7 +25,7 @@ impl Default for RetrievalConfig {
             batch_rows_max: 64 << 10,
             query_seconds_max: 60,
             query_topics_max: 1_000_000,
-            index_bytes_max: 64 << 20,
+            index_bytes_max: 128 << 20,
         }
     }
 }
