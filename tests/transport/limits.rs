@@ -1,5 +1,6 @@
 //! What clients that break the rules, or leave, can cost: raw HTTP/2 and raw bytes.
 
+use arrow_flight::FlightData;
 use arrow_flight::flight_service_client::FlightServiceClient;
 use bytes::BufMut;
 use bytes::Bytes;
@@ -21,6 +22,7 @@ use tonic::transport::Endpoint;
 use crate::harness::MIB;
 use crate::harness::Server;
 use crate::harness::action;
+use crate::harness::put;
 use crate::harness::start;
 use crate::harness::start_on;
 use crate::harness::until;
@@ -139,6 +141,36 @@ async fn a_put_without_a_first_message_is_ended() {
     let server = start(8 * MIB, TransportConfig { first_message_ms: 100, ..TransportConfig::default() }).await;
     let put = raw_put(tcp(&server).await).await;
     assert_eq!(status(put.response).await.0, DEADLINE_EXCEEDED);
+}
+
+/// Goal: whoever opens puts and says nothing turns nobody else out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_puts_give_way_to_those_that_speak() {
+    const SILENT: usize = 700;
+    const PLACES: usize = 128; // of 16 MiB
+    let config = TransportConfig { held_bytes_max: 16 * MIB, first_message_ms: 600_000, ..TransportConfig::default() };
+    let server = start(64 * MIB, config).await;
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(server.client().await);
+    }
+    let (ended, mut ends) = tokio::sync::mpsc::unbounded_channel();
+    for at in 0..SILENT {
+        let (mut client, ended) = (clients[at % 4].clone(), ended.clone());
+        tokio::spawn(async move {
+            let silence = futures::stream::pending::<FlightData>();
+            let replies = client.do_put(silence).await;
+            ended.send(replies.err()).unwrap();
+        });
+    }
+    for _ in PLACES..SILENT {
+        let status = within("one gives way", ends.recv()).await.unwrap().unwrap();
+        assert_eq!(status.code(), tonic::Code::ResourceExhausted);
+        assert!(status.message().contains("128 later DoPuts"), "{status:?}");
+    }
+    for client in &clients {
+        assert_eq!(within("a put", put(client.clone(), "sum", 3, 1000)).await.unwrap(), "2000");
+    }
 }
 
 #[tokio::test]

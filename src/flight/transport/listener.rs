@@ -22,8 +22,10 @@ use super::places::Places;
 use super::pool::Pool;
 use super::routes::Routes;
 use super::routes::Shared;
+use super::silent::Silent;
 use super::socket::Peer;
 use super::socket::Socket;
+use super::windows::silent_max;
 use crate::io::now;
 use crate::runtime::Budget;
 
@@ -125,7 +127,8 @@ impl Listener {
         let requests = Budget::new(REQUESTS_BYTES_MAX.max(config.request_bytes_max));
         let answers = Budget::new(ANSWERS_BYTES_MAX);
         let held = Total::new(config.held_bytes_max);
-        let shared = Shared { config: Arc::new(config), routes, budget, held, requests, answers, pool };
+        let silent = Silent::new(silent_max(config.held_bytes_max));
+        let shared = Shared { config: Arc::new(config), routes, budget, held, silent, requests, answers, pool };
         let mut connections = JoinSet::new();
         let mut back_off = BACK_OFF;
         let (mut complaint, places) = (Complaint::default(), Places::default());

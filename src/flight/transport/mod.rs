@@ -25,6 +25,7 @@ mod pool;
 mod put;
 mod rope;
 mod routes;
+mod silent;
 mod socket;
 mod status;
 mod windows;

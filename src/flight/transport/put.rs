@@ -24,6 +24,7 @@ use super::fields::PutMessage;
 use super::held::HeldStream;
 use super::pool::Pool;
 use super::rope::Rope;
+use super::silent::Place;
 use super::socket::Peer;
 use super::status::Gone;
 use super::status::ReceiveError;
@@ -65,6 +66,7 @@ pub(super) struct PutParts {
     pub peer: Peer,
     pub receive: RecvStream,
     pub held: HeldStream,
+    pub place: Place,
     pub deframer: Deframer,
     pub budget: Budget,
     pub pool: Pool,
@@ -74,7 +76,11 @@ pub(super) struct PutParts {
 
 /// Until when the client has to send what.
 enum Deadline {
-    FirstMessage(Instant),
+    /// * `place`: lost when too many others have come that are silent too.
+    FirstMessage {
+        until: Instant,
+        place: Place,
+    },
     /// No message has begun, or the delay is ours.
     Idle,
     Message {
@@ -98,7 +104,10 @@ pub(super) fn open(parts: PutParts) -> (PutStream, PutReply) {
         frame_bytes: 0,
         budget: parts.budget,
         pool: parts.pool,
-        deadline: Deadline::FirstMessage(Instant::now() + ms(parts.config.first_message_ms)),
+        deadline: Deadline::FirstMessage {
+            until: Instant::now() + ms(parts.config.first_message_ms),
+            place: parts.place,
+        },
         config: parts.config,
         ended: false,
         answer: answer.clone(),
@@ -193,15 +202,16 @@ impl PutStream {
         if matches!(self.deadline, Deadline::Idle) && self.deframer.inside() {
             self.deadline = Deadline::Message { until: Instant::now() + ms(stall_ms), bytes: 0 };
         }
-        let until = match &self.deadline {
+        let stalled = |_| ReceiveError::Stalled { bytes: STALL_BYTES, ms: stall_ms };
+        let silent = |_| ReceiveError::FirstMessage { ms: self.config.first_message_ms };
+        let data = match &mut self.deadline {
             Deadline::Idle => return Ok(self.receive.data().await),
-            Deadline::FirstMessage(until) | Deadline::Message { until, .. } => *until,
-        };
-        let Ok(data) = timeout_at(until, self.receive.data()).await else {
-            return Err(match self.deadline {
-                Deadline::FirstMessage(_) => ReceiveError::FirstMessage { ms: self.config.first_message_ms },
-                _ => ReceiveError::Stalled { bytes: STALL_BYTES, ms: stall_ms },
-            });
+            Deadline::Message { until, .. } => timeout_at(*until, self.receive.data()).await.map_err(stalled)?,
+            Deadline::FirstMessage { until, place } => tokio::select! {
+                biased; // who speaks keeps its place
+                data = timeout_at(*until, self.receive.data()) => data.map_err(silent)?,
+                max = place.lost() => return Err(ReceiveError::GaveWay { max }),
+            },
         };
         if let Deadline::Message { bytes, .. } = &mut self.deadline
             && let Some(Ok(frame)) = &data

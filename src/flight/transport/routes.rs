@@ -34,6 +34,7 @@ use super::put::PutParts;
 use super::put::PutReply;
 use super::put::PutStream;
 use super::rope::Rope;
+use super::silent::Silent;
 use super::socket::Peer;
 use super::status::ReceiveError;
 use super::status::Status;
@@ -64,6 +65,7 @@ pub(super) struct Shared {
     pub budget: Budget,
     /// What puts were sent and have not taken.
     pub held: Total,
+    pub silent: Silent,
     /// Bytes of the requests of all calls but puts and gets, and of their answers.
     pub requests: Budget,
     pub answers: Budget,
@@ -152,6 +154,7 @@ impl Shared {
             peer,
             receive,
             held,
+            place: self.silent.enter(),
             deframer: Deframer::new(encoding, self.config.message_bytes_max),
             budget: self.budget.clone(),
             pool: self.pool.clone(),

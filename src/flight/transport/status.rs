@@ -36,6 +36,8 @@ pub enum ReceiveError {
     Encoding { encoding: String },
     #[error("no first message within {ms} ms: send the schema at once")]
     FirstMessage { ms: u64 },
+    #[error("{max} later DoPuts have not sent a message either: send the schema at once")]
+    GaveWay { max: usize },
     #[error("message stands still: it brought less than {bytes} bytes in {ms} ms")]
     Stalled { bytes: usize, ms: u64 },
     #[error("client gone: {cause}")]
@@ -106,7 +108,7 @@ impl From<&ReceiveError> for Status {
     fn from(error: &ReceiveError) -> Self {
         use ReceiveError as E;
         let code = match error {
-            E::MessageTooLarge { .. } | E::InflatedTooLarge { .. } | E::BudgetTooSmall { .. } => {
+            E::MessageTooLarge { .. } | E::InflatedTooLarge { .. } | E::BudgetTooSmall { .. } | E::GaveWay { .. } => {
                 tonic::Code::ResourceExhausted
             }
             E::FieldTooLarge { .. } | E::Malformed { .. } => tonic::Code::InvalidArgument,

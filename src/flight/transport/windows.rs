@@ -41,6 +41,11 @@ pub(super) fn share(puts: usize, max: usize) -> u32 {
     u32::try_from(each).unwrap_or(u32::MAX).clamp(STREAM_WINDOW_MIN, STREAM_WINDOW_MAX)
 }
 
+/// How many puts may be silent: the windows of so many add up to no more than a part of `max`, so there is room for others.
+pub(super) fn silent_max(max: usize) -> usize {
+    max / DRAINING_PART / STREAM_WINDOW_MIN as usize
+}
+
 /// The stream window of one connection, as last announced.
 pub(super) struct Windows {
     announced: u32,
