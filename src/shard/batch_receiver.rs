@@ -10,6 +10,7 @@ use crate::io;
 use crate::runtime::Receiver;
 
 use super::error::ReadError;
+use super::filter::GivenUp;
 use super::pressure::Stall;
 use super::read_budget::Loan;
 use super::request::Delivery;
@@ -21,12 +22,13 @@ pub struct BatchReceiver {
     /// Of the batch that was taken last.
     loan: Option<Loan>,
     stall: Arc<Stall>,
+    _given_up: GivenUp,
 }
 
 impl BatchReceiver {
-    pub(super) fn new(batches: Receiver<Served>, stall: Arc<Stall>) -> Self {
+    pub(super) fn new(batches: Receiver<Served>, stall: Arc<Stall>, given_up: GivenUp) -> Self {
         stall.served(io::monotonic());
-        Self { batches, loan: None, stall }
+        Self { batches, loan: None, stall, _given_up: given_up }
     }
 
     /// The next batch in time order, never empty; `None` at the end. After an error there is nothing more.

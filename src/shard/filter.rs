@@ -38,11 +38,16 @@ pub struct Filter {
     /// The shard that owns the topic.
     pub shard: usize,
     pub tally: Tally,
+    /// Nobody waits for the rows any more.
+    pub given_up: Arc<AtomicBool>,
 }
 
 /// Rows up to this size are decided on the shard, patterns or not, unless there are more conditions than so many.
 const SMALL_BYTES: usize = 16 << 10;
 const FEW: usize = 8;
+
+/// Bytes of rows, times patterns, that one query has decided before another.
+const TURN_BYTES: usize = 256 << 10;
 
 /// Patterns over long texts take a thousand times as long as numbers.
 fn may_take_long(predicate: &Predicate, batch: &RecordBatch) -> bool {
@@ -52,9 +57,25 @@ fn may_take_long(predicate: &Predicate, batch: &RecordBatch) -> bool {
     !few || (has_pattern && batch.get_array_memory_size() > SMALL_BYTES)
 }
 
-/// Says so to whoever decides once nobody waits for it.
+/// How many rows are decided before others get their turn: patterns over so many bytes take long enough.
+fn rows_at_once(predicate: &Predicate, batch: &RecordBatch) -> usize {
+    let patterns = predicate.leaves().filter(|leaf| matches!(leaf.test, Test::Match(_))).count();
+    let row_bytes = batch.get_array_memory_size() / batch.num_rows().max(1);
+    match patterns.saturating_mul(row_bytes) {
+        0 => batch.num_rows().max(1),
+        bytes => (TURN_BYTES / bytes).max(1),
+    }
+}
+
+/// Says so to whoever decides once nobody waits for it: dropped with the receiving end.
 #[derive(Default)]
-struct GivenUp(Arc<AtomicBool>);
+pub(super) struct GivenUp(Arc<AtomicBool>);
+
+impl GivenUp {
+    pub(super) fn of(filter: Option<&Filter>) -> Self {
+        filter.map_or_else(Self::default, |filter| Self(Arc::clone(&filter.given_up)))
+    }
+}
 
 impl Drop for GivenUp {
     fn drop(&mut self) {
@@ -116,10 +137,15 @@ impl Filter {
         let Some(judges) = self.judges.as_ref().filter(|_| may_take_long(predicate, batch)) else {
             return Ok(Some(query::hits(predicate, batch)));
         };
-        let reader = GivenUp::default();
-        let (predicate, batch, given_up) = (Arc::clone(predicate), batch.clone(), Arc::clone(&reader.0));
-        let hits = judges.run(move || Ok(query::hits_unless(&predicate, &batch, &given_up))).await;
-        hits.map(Some).map_err(|gone| ArrowError::ExternalError(Box::new(gone)))
+        let (rows, at_once) = (batch.num_rows(), rows_at_once(predicate, batch));
+        let mut hits = BooleanBufferBuilder::new(rows);
+        for start in (0..rows).step_by(at_once) {
+            let part = batch.slice(start, at_once.min(rows - start));
+            let (predicate, given_up) = (Arc::clone(predicate), Arc::clone(&self.given_up));
+            let own = judges.run(move || Ok(query::hits_unless(&predicate, &part, &given_up))).await;
+            hits.append_buffer(&own.map_err(|gone| ArrowError::ExternalError(Box::new(gone)))?);
+        }
+        Ok(Some(hits.finish()))
     }
 
     /// Which rows satisfy it, as a part of more: `start` rows before them, and up to `rows` behind, are none.

@@ -33,6 +33,7 @@ use super::error::PutError;
 use super::error::ShardError;
 use super::files::Room;
 use super::files::together;
+use super::filter::GivenUp;
 use super::merge;
 use super::put_task::PutSignals;
 use super::read_budget::ReadBudget;
@@ -166,10 +167,10 @@ impl Shards {
             Some(filter) => filter.shard,
             None => self.0.turn.fetch_add(1, Relaxed),
         };
-        let lane = self.lane(turn)?;
+        let (lane, given_up) = (self.lane(turn)?, GivenUp::of(request.filter.as_deref()));
         let open = ShardRequest::OpenReader { request: Box::new(request), account, outbox };
         lane.inbox.send(open, 0).await.map_err(|_| ShardError::Stopped)?;
-        Ok(BatchReceiver::new(batches, stall))
+        Ok(BatchReceiver::new(batches, stall, given_up))
     }
 
     /// Bytes that readers and windows hold, and will not exceed: `memory.read_bytes`.
