@@ -49,7 +49,7 @@ macro_rules! suite {
             paging::segments_page_at_any_size, paging::a_range_leaves_out_segments_and_nothing_else,
             searching::contents_are_final_topics_alone, searching::segments_that_cannot_match_are_left_out,
             searching::a_question_over_many_chunks_reads_few, searching::heads_tell_of_everything_once,
-            searching::contents_of_numbers_are_those_of_names,
+            searching::contents_of_numbers_are_those_of_names, searching::pages_end_where_metadata_is_large,
             paging::the_open_tail_is_the_last_segment, paging::foreign_cursors_are_refused,
             deletion::a_deleted_session_frees_its_names_at_once, deletion::a_deleted_sequence_takes_open_sessions_along,
             deletion::a_deleted_topic_leaves_its_neighbours, deletion::nothing_resurrects,

@@ -173,7 +173,7 @@ impl Catalog for Counting {
         self.inner.contents(after, limit)
     }
 
-    fn contents_of(&self, numbers: Vec<i64>) -> Fut<'_, Vec<SequenceContents>> {
+    fn contents_of(&self, numbers: Vec<i64>) -> Fut<'_, (Vec<SequenceContents>, usize)> {
         self.inner.contents_of(numbers)
     }
 

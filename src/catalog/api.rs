@@ -74,8 +74,9 @@ pub trait Catalog: Send + Sync + 'static {
     /// The same with the topics of final sessions, without their schemas; sequences that have none are left out. So a page may
     /// have fewer items than `limit`, or none, and still not be the last.
     fn contents(&self, after: Option<SequenceName>, limit: u32) -> Fut<'_, Page<SequenceContents>>;
-    /// The same for these numbers of [`Self::heads`], by name, without those that are gone or have nothing to read.
-    fn contents_of(&self, numbers: Vec<i64>) -> Fut<'_, Vec<SequenceContents>>;
+    /// The same for these numbers of [`Self::heads`], in their order, without those that are gone or have nothing to read; and
+    /// how many of the numbers these are the answer for, at least one.
+    fn contents_of(&self, numbers: Vec<i64>) -> Fut<'_, (Vec<SequenceContents>, usize)>;
     /// Sequences and topics in the order in which they were made, open ones too, those behind `after`: at most `limit` of
     /// each, and topics only behind the last sequence. For whoever keeps an index of them: what was made before this call is
     /// in a page, or behind it.
@@ -150,6 +151,13 @@ pub struct SequenceContents {
     pub head: SequenceHead,
     /// Of final sessions, in the order of their creation. Their schemas are left out.
     pub topics: Vec<TopicView>,
+}
+
+impl SequenceContents {
+    /// What it takes in memory, about.
+    pub fn bytes(&self) -> usize {
+        self.head.metadata.as_str().len() + self.topics.iter().map(TopicView::bytes).sum::<usize>()
+    }
 }
 
 /// The last sequence and the last topic that were seen, with their numbers; `None` before the first.

@@ -31,6 +31,9 @@ pub struct Page<T> {
 /// Most items of one page: a larger `limit` gives pages of this size.
 pub const PAGE_ITEMS_MAX: u32 = 1000;
 
+/// Pages end behind the item with which their metadata passes this, however few these are.
+pub const PAGE_BYTES: usize = 2 << 20;
+
 impl Cursor {
     /// Text for a client to hand back, read by [`Self::parse`].
     pub fn to_text(&self) -> String {

@@ -41,6 +41,7 @@ pub use file::FilePage;
 pub use file::OpenSession;
 pub use file::Standing;
 pub use key::Cursor;
+pub use key::PAGE_BYTES;
 pub use key::PAGE_ITEMS_MAX;
 pub use key::Page;
 pub use key::SegmentKey;

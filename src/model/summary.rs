@@ -86,6 +86,13 @@ pub struct TopicView {
     pub totals: TopicTotals,
 }
 
+impl TopicView {
+    /// What it takes in memory, about.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.head.metadata.as_str().len() + self.schema.as_ref().map_or(0, Vec::len)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionView {
     pub head: SessionHead,

@@ -149,13 +149,26 @@ fn numbered<'a>(
     numbers: Vec<i64>,
     cost: &'a Bill,
 ) -> impl Stream<Item = Result<SequenceContents, RetrievalError>> + Send + use<'a> {
-    let pages: Vec<Vec<i64>> = numbers.chunks(NUMBERS).map(<[i64]>::to_vec).collect();
-    let page = move |numbers: Vec<i64>| async move {
+    let answer = move |mut numbers: Vec<i64>| async move {
         let began = Instant::now();
-        let page = catalog.contents_of(numbers).await?;
+        let (items, answered) = catalog.contents_of(numbers.clone()).await?;
+        assert!(answered > 0, "no progress over {} numbers", numbers.len());
         cost.spend(|cost| cost.catalog_ns += nanoseconds(began));
-        Ok::<_, RetrievalError>(stream::iter(page).map(Ok))
+        Ok::<_, RetrievalError>((items, numbers.split_off(answered.min(numbers.len()))))
     };
+    // Where there is much metadata an answer is for a part of them, and the rest is asked for when that is done with.
+    let page = move |numbers: Vec<i64>| async move {
+        let (items, rest) = answer(numbers).await?;
+        let rest = stream::try_unfold(rest, move |rest| async move {
+            if rest.is_empty() {
+                return Ok::<_, RetrievalError>(None);
+            }
+            let (items, rest) = answer(rest).await?;
+            Ok(Some((stream::iter(items).map(Ok), rest)))
+        });
+        Ok::<_, RetrievalError>(stream::iter(items).map(Ok).chain(rest.try_flatten()))
+    };
+    let pages: Vec<Vec<i64>> = numbers.chunks(NUMBERS).map(<[i64]>::to_vec).collect();
     stream::iter(pages).map(page).buffered(PAGES_AT_ONCE).try_flatten()
 }
 

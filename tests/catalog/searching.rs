@@ -6,8 +6,12 @@ use std::sync::Arc;
 use tessera::catalog::Cursor;
 use tessera::catalog::HeadMark;
 use tessera::catalog::HeadPage;
+use tessera::catalog::NewSequence;
+use tessera::catalog::NewTopic;
+use tessera::catalog::PAGE_BYTES;
 use tessera::catalog::SEGMENT_CHUNKS_MAX;
 use tessera::catalog::SegmentView;
+use tessera::catalog::SequenceContents;
 use tessera::model::ColumnSummary;
 use tessera::model::ColumnTest;
 use tessera::model::Expression;
@@ -17,6 +21,7 @@ use tessera::model::Step;
 use tessera::model::Test;
 use tessera::model::TimeRange;
 use tessera::model::TopicId;
+use tessera::model::UserMetadata;
 use tessera::model::Values;
 use tessera::model::encode_skip_index;
 use tessera::model::may_match;
@@ -147,9 +152,56 @@ pub fn contents_of_numbers_are_those_of_names(make: Make) {
     let HeadPage::Heads { sequences, .. } = page else { panic!("{page:?}") };
     let mut numbers: Vec<i64> = sequences.iter().map(|(number, _)| *number).collect();
     numbers.push(9999);
-    let told = wait(stage.catalog().contents_of(numbers)).unwrap();
+    let (mut told, answered) = wait(stage.catalog().contents_of(numbers.clone())).unwrap();
+    assert_eq!(answered, numbers.len());
+    assert_eq!(told.iter().map(|own| own.head.name.as_str()).collect::<Vec<_>>(), ["c", "a"]);
+    told.reverse();
     assert_eq!(told, wait(stage.catalog().contents(None, 100)).unwrap().items);
-    assert_eq!(told.iter().map(|own| own.head.name.as_str()).collect::<Vec<_>>(), ["a", "c"]);
+}
+
+/// Goal: no page takes much more memory than [`PAGE_BYTES`], and all of them together have everything.
+pub fn pages_end_where_metadata_is_large(make: Make) {
+    // Twelve of the longest texts: three sequences fill a page, or two with a topic that has as much.
+    let texts: Vec<String> = (0..12).map(|n| format!("\"t{n}\": {:?}", "x".repeat(PAGE_BYTES / 32))).collect();
+    let stage = Stage::new(make);
+    let text = UserMetadata::parse(&format!("{{{}}}", texts.join(", "))).unwrap();
+    let names: Vec<String> = (0..10).map(|n| format!("drive-{n}")).collect();
+    for name in &names {
+        let head = NewSequence { metadata: text.clone(), ..stage.new_sequence(name) };
+        wait(stage.catalog().create_sequence(head)).unwrap();
+        let session = stage.session(name);
+        let new = NewTopic { metadata: text.clone(), ..stage.new_topic(&session, "imu") };
+        let topic = wait(stage.catalog().create_topic(new)).unwrap();
+        wait(stage.open().begin_put(topic.id, b"schema".to_vec())).unwrap();
+        wait(stage.open().commit(topic.id, stage.records(1), complete())).unwrap();
+        wait(stage.catalog().finalize(session.id, 9)).unwrap();
+    }
+    let (mut listed, mut after, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let page = wait(stage.catalog().sequences(after, 100)).unwrap();
+        assert!(page.items.len() <= 3, "{} heads", page.items.len());
+        listed.extend(page.items.iter().map(|head| head.name.to_string()));
+        pages += 1;
+        match page.next {
+            None => break,
+            Some(Cursor::Sequence(name)) => after = Some(name),
+            Some(other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((listed, pages), (names.clone(), 4));
+    let whole: Vec<String> = names.iter().map(|name| format!("{name}: imu")).collect();
+    assert_eq!(contents(&stage, 100), whole);
+    let page = wait(stage.catalog().contents(None, 100)).unwrap();
+    // Heads fill a page, and so do topics.
+    assert!(page.items.len() <= 3 && page.items.iter().map(SequenceContents::bytes).sum::<usize>() < 3 * PAGE_BYTES);
+    let (mut all, _) = heads(&stage, HeadMark::default(), 100);
+    all.retain(|name| name != "/imu");
+    assert_eq!(all, names);
+    let page = wait(stage.catalog().heads(HeadMark::default(), 100)).unwrap();
+    let HeadPage::Heads { sequences, topics, more } = page else { panic!("{page:?}") };
+    assert!(sequences.len() == 3 && topics.is_empty() && more, "{} sequences", sequences.len());
+    let (told, answered) = wait(stage.catalog().contents_of((1..=10).collect())).unwrap();
+    assert_eq!((told.len(), answered), (2, 2));
 }
 
 /// `A.x` between two numbers.

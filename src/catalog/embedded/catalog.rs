@@ -193,7 +193,7 @@ impl Catalog for EmbeddedCatalog {
         self.engine.read(move |connection| views::contents(connection, after.as_ref(), limit))
     }
 
-    fn contents_of(&self, numbers: Vec<i64>) -> Fut<'_, Vec<SequenceContents>> {
+    fn contents_of(&self, numbers: Vec<i64>) -> Fut<'_, (Vec<SequenceContents>, usize)> {
         self.engine.read(move |connection| heads::contents_of(connection, &numbers))
     }
 

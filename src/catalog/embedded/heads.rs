@@ -13,6 +13,7 @@ use super::sequences;
 use super::topics;
 use crate::catalog::HeadMark;
 use crate::catalog::HeadPage;
+use crate::catalog::PAGE_BYTES;
 use crate::catalog::SequenceContents;
 use crate::catalog::TopicMark;
 use crate::catalog::page_items;
@@ -34,24 +35,27 @@ pub fn page(connection: &Connection, after: HeadMark, limit: u32) -> Outcome<Hea
     if sequence || topic {
         return Ok(HeadPage::Gone { sequence, topic });
     }
-    let sequences = sequences::behind(connection, after.sequence.map_or(0, |(row, _)| row), limit)?;
+    let (sequences, more) = sequences::behind(connection, after.sequence.map_or(0, |(row, _)| row), limit)?;
     // A topic is told behind its sequence, which is older.
-    if sequences.len() == limit {
-        return Ok(HeadPage::Heads { sequences, topics: Vec::new(), more: true });
+    if more {
+        return Ok(HeadPage::Heads { sequences, topics: Vec::new(), more });
     }
-    let topics = behind(connection, after.topic.map_or(0, |(row, _)| row), limit)?;
-    let more = topics.len() == limit;
+    let (topics, more) = behind(connection, after.topic.map_or(0, |(row, _)| row), limit)?;
     Ok(HeadPage::Heads { sequences, topics, more })
 }
 
-fn behind(connection: &Connection, after: i64, limit: usize) -> Outcome<Vec<TopicMark>> {
+/// And whether there may be more.
+fn behind(connection: &Connection, after: i64, limit: usize) -> Outcome<(Vec<TopicMark>, bool)> {
     let mut select = connection.prepare_cached(
         "SELECT row, id, sequence, path, tag, format, metadata, created_at FROM topic WHERE row > ?1 AND deleted = 0
          ORDER BY row LIMIT ?2",
     )?;
-    let (mut rows, mut topics) = (select.query(params![after, limit as i64])?, Vec::new());
+    let (mut rows, mut topics, mut bytes) = (select.query(params![after, limit as i64])?, Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        topics.push(TopicMark {
+        if bytes >= PAGE_BYTES {
+            return Ok((topics, true));
+        }
+        let topic = TopicMark {
             number: row.get("row")?,
             id: TopicId(uuid(row, "id")?),
             sequence: row.get("sequence")?,
@@ -60,21 +64,29 @@ fn behind(connection: &Connection, after: i64, limit: usize) -> Outcome<Vec<Topi
             format: parsed(row, "format", SerializationFormat::parse)?,
             metadata: parsed(row, "metadata", UserMetadata::parse)?,
             created_at_ns: row.get("created_at")?,
-        });
+        };
+        bytes += topic.metadata.as_str().len();
+        topics.push(topic);
     }
-    Ok(topics)
+    let more = topics.len() == limit;
+    Ok((topics, more))
 }
 
-/// By name, with topics of final sessions; without those that have none.
-pub fn contents_of(connection: &Connection, numbers: &[i64]) -> Outcome<Vec<SequenceContents>> {
-    let mut found = Vec::with_capacity(numbers.len());
-    for number in numbers {
+/// With topics of final sessions, without those that have none, in the order of the numbers; and how many of these were
+/// looked at.
+pub fn contents_of(connection: &Connection, numbers: &[i64]) -> Outcome<(Vec<SequenceContents>, usize)> {
+    let (mut found, mut bytes) = (Vec::with_capacity(numbers.len()), 0);
+    for (at, number) in numbers.iter().enumerate() {
+        if bytes >= PAGE_BYTES {
+            return Ok((found, at));
+        }
         let Some(head) = sequences::by_row(connection, *number)? else { continue };
         let topics = topics::final_of(connection, *number)?;
         if !topics.is_empty() {
-            found.push(SequenceContents { head, topics });
+            let contents = SequenceContents { head, topics };
+            bytes += contents.bytes();
+            found.push(contents);
         }
     }
-    found.sort_by(|a, b| a.head.name.as_str().cmp(b.head.name.as_str()));
-    Ok(found)
+    Ok((found, numbers.len()))
 }

@@ -13,6 +13,7 @@ use crate::catalog::CatalogError;
 use crate::catalog::Cursor;
 use crate::catalog::Entity;
 use crate::catalog::NewSequence;
+use crate::catalog::PAGE_BYTES;
 use crate::catalog::Page;
 use crate::catalog::page_items;
 use crate::model::SequenceHead;
@@ -63,27 +64,35 @@ pub fn page(connection: &Connection, after: Option<&SequenceName>, limit: u32) -
     )?;
     // One more than the page, to know whether there is another.
     let mut rows = select.query(params![after.map_or("", SequenceName::as_str), i64::from(limit) + 1])?;
-    let mut items = Vec::new();
+    let (mut items, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        if items.len() == limit as usize {
+        if items.len() == limit as usize || bytes >= PAGE_BYTES {
             let next = items.last().map(|head: &SequenceHead| Cursor::Sequence(head.name.clone()));
             return Ok(Page { items, next });
         }
-        items.push(head(row)?);
+        let head = head(row)?;
+        bytes += head.metadata.as_str().len();
+        items.push(head);
     }
     Ok(Page { items, next: None })
 }
 
-/// Those behind a row, in the order in which they were made.
-pub fn behind(connection: &Connection, row: i64, limit: usize) -> Outcome<Vec<(i64, SequenceHead)>> {
+/// Those behind a row, in the order in which they were made, and whether there may be more.
+pub fn behind(connection: &Connection, row: i64, limit: usize) -> Outcome<(Vec<(i64, SequenceHead)>, bool)> {
     let mut select = connection.prepare_cached(
         "SELECT row, id, name, metadata, created_at FROM sequence WHERE row > ?1 AND deleted = 0 ORDER BY row LIMIT ?2",
     )?;
-    let (mut rows, mut found) = (select.query(params![row, limit as i64])?, Vec::new());
+    let (mut rows, mut found, mut bytes) = (select.query(params![row, limit as i64])?, Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        found.push((row.get("row")?, head(row)?));
+        let head = head(row)?;
+        bytes += head.metadata.as_str().len();
+        found.push((row.get("row")?, head));
+        if bytes >= PAGE_BYTES {
+            return Ok((found, true));
+        }
     }
-    Ok(found)
+    let more = found.len() == limit;
+    Ok((found, more))
 }
 
 pub fn by_row(connection: &Connection, row: i64) -> Outcome<Option<SequenceHead>> {

@@ -16,6 +16,7 @@ use super::writer::Work;
 use crate::catalog::CatalogError;
 use crate::catalog::Entity;
 use crate::catalog::NewTopic;
+use crate::catalog::PAGE_BYTES;
 use crate::model::DeviceNumber;
 use crate::model::OntologyTag;
 use crate::model::SequenceName;
@@ -170,12 +171,13 @@ pub fn of_session(connection: &Connection, session: i64) -> Outcome<Vec<Found>> 
     Ok(topics)
 }
 
-/// Topics of final sessions by the name of their sequence, behind `after` and up to `last`; without their schemas.
+/// Topics of final sessions by the name of their sequence, behind `after` and up to `last`; without their schemas. `false`:
+/// they fill a page, and end with those of another sequence than the last that has some.
 pub fn final_between(
     connection: &Connection,
     after: Option<&SequenceName>,
     last: &SequenceName,
-) -> Outcome<Vec<TopicView>> {
+) -> Outcome<(Vec<TopicView>, bool)> {
     let columns = COLUMNS.replace("t.schema AS schema", "NULL AS schema");
     let sql = format!(
         "SELECT {columns} WHERE q.name > ?1 AND q.name <= ?2 AND q.deleted = 0 AND s.state = ?3 AND s.deleted = 0
@@ -184,11 +186,17 @@ pub fn final_between(
     let mut select = connection.prepare_cached(&sql)?;
     let after = after.map_or("", SequenceName::as_str);
     let mut rows = select.query(params![after, last.as_str(), SessionState::Final as i64])?;
-    let mut topics = Vec::new();
+    let (mut topics, mut bytes): (Vec<TopicView>, usize) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        topics.push(found(row)?.view);
+        let topic = found(row)?.view;
+        let begins = topics.last().is_some_and(|last| last.head.name.sequence != topic.head.name.sequence);
+        if begins && bytes >= PAGE_BYTES {
+            return Ok((topics, false));
+        }
+        bytes += topic.bytes();
+        topics.push(topic);
     }
-    Ok(topics)
+    Ok((topics, true))
 }
 
 /// Topics of the final sessions of one sequence, without their schemas, in the order of their creation.

@@ -10,6 +10,7 @@ use super::sessions;
 use super::tail::Tails;
 use super::topics;
 use crate::catalog::CatalogError;
+use crate::catalog::Cursor;
 use crate::catalog::Entity;
 use crate::catalog::Page;
 use crate::catalog::SequenceContents;
@@ -92,9 +93,15 @@ fn view(
 
 /// A page of sequences, with the topics of their final sessions. Topics of those have no tails.
 pub fn contents(connection: &Connection, after: Option<&SequenceName>, limit: u32) -> Outcome<Page<SequenceContents>> {
-    let Page { items: heads, next } = sequences::page(connection, after, limit)?;
+    let Page { items: mut heads, mut next } = sequences::page(connection, after, limit)?;
     let Some(last) = heads.last() else { return Ok(Page { items: Vec::new(), next }) };
-    let mut topics = topics::final_between(connection, after, &last.name)?.into_iter().peekable();
+    let (topics, is_all) = topics::final_between(connection, after, &last.name)?;
+    if !is_all && let Some(last) = topics.last() {
+        let last = last.head.name.sequence.clone();
+        heads.retain(|head| head.name <= last);
+        next = Some(Cursor::Sequence(last));
+    }
+    let mut topics = topics.into_iter().peekable();
     let mut items = Vec::with_capacity(heads.len());
     for head in heads {
         let own = std::iter::from_fn(|| topics.next_if(|topic| topic.head.name.sequence == head.name));
