@@ -143,5 +143,18 @@ pub(super) fn may_finalize(session: &SessionView) -> Result<(), SessionError> {
 
 /// Whether the catalog surely did not commit.
 fn is_definite(error: &CatalogError) -> bool {
-    matches!(error, CatalogError::NotFound { .. } | CatalogError::Refused { .. } | CatalogError::Full)
+    match error {
+        CatalogError::NotFound { .. }
+        | CatalogError::AlreadyExists { .. }
+        | CatalogError::Refused { .. }
+        | CatalogError::ForeignSequence { .. }
+        | CatalogError::Invalid { .. }
+        | CatalogError::TooLarge { .. }
+        | CatalogError::Overloaded { .. }
+        | CatalogError::Full => true,
+        CatalogError::Unavailable { .. }
+        | CatalogError::SchemaMismatch { .. }
+        | CatalogError::Corrupt { .. }
+        | CatalogError::Closed => false,
+    }
 }
