@@ -75,6 +75,17 @@ fn head(locator: &Locator, info: &Info) -> String {
         }
         line("metadata", &json_text(sequence.user_metadata.get()));
     }
+    let cut: Vec<_> = info.endpoints.iter().filter(|e| e.topic.interrupted == Some(true)).collect();
+    if !cut.is_empty() {
+        let names: Vec<_> =
+            cut.iter().take(OPEN_MAX).map(|e| e.topic.resource_locator.trim_start_matches('/')).collect();
+        let more = if cut.len() > OPEN_MAX { ", …" } else { "" };
+        let count = output::count(cut.len() as u64, "topic");
+        line(
+            "cut off",
+            &format!("{count} interrupted, with the rows that were durable then: {}{more}", names.join(", ")),
+        );
+    }
     if let [endpoint] = info.endpoints.as_slice()
         && info.sequence.is_none()
     {

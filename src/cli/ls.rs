@@ -10,6 +10,7 @@ use crate::client::ClientError;
 use crate::client::DataInfo;
 use crate::client::Info;
 use crate::client::SessionInfo;
+use crate::client::TopicInfo;
 use crate::model::Locator;
 use crate::model::TimeRange;
 use crate::wire::InfoExtras;
@@ -164,12 +165,20 @@ pub fn state(session: &SessionInfo) -> &'static str {
     }
 }
 
+/// Of a topic whose session is final.
+fn final_state(topic: &TopicInfo) -> &'static str {
+    match topic.interrupted {
+        Some(true) => "final, interrupted",
+        Some(false) | None => "final",
+    }
+}
+
 /// One row per topic, those of open sessions too.
 fn topics(info: &Info) -> Table {
     let mut table = Table::new(&["topic", "type", "format", "rows", "rate", "span", "size", "chunks", "state"]);
     let final_topics = info.endpoints.iter().map(|e| &e.topic);
     let mut rows: Vec<_> = final_topics
-        .map(|t| (&t.resource_locator, &t.ontology_tag, &t.serialization_format, &t.data_info, "final"))
+        .map(|t| (&t.resource_locator, &t.ontology_tag, &t.serialization_format, &t.data_info, final_state(t)))
         .collect();
     let open = info.sequence.iter().flat_map(|s| &s.sessions).flat_map(|s| s.open_topics.iter().flatten());
     rows.extend(

@@ -78,6 +78,9 @@ pub struct TopicInfo {
     /// There when it was asked for, and the server knows how to tell it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage: Option<StorageInfo>,
+    /// Its put broke, and these are the rows that were durable then. There likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interrupted: Option<bool>,
 }
 
 /// How the chunks of a topic are stored.

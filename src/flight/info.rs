@@ -35,6 +35,7 @@ use crate::retrieval::Info;
 use crate::retrieval::TopicInfo;
 use crate::wire::DescriptorForm;
 use crate::wire::InfoDescriptor;
+use crate::wire::TopicExtras;
 use crate::wire::WindowInfo;
 use crate::wire::WireError;
 use crate::wire::plain_ticket;
@@ -139,11 +140,12 @@ fn endpoint(desk: &Desk, asked: &InfoDescriptor, topic: &TopicInfo, storage: Opt
         DescriptorForm::Path => plain_ticket(&head.name),
     };
     let window = (asked.range != TimeRange::ALL).then(|| rows(topic));
+    let extras = TopicExtras { storage, interrupted: asked.extras.open };
     FlightEndpoint {
         ticket: Some(arrow_flight::Ticket { ticket: Bytes::from(ticket) }),
         location: vec![Location { uri: topic_location(&head.name) }],
         expiration_time: None,
-        app_metadata: Bytes::from(topic_app_metadata(&topic.view, window, storage)),
+        app_metadata: Bytes::from(topic_app_metadata(&topic.view, window, extras)),
     }
 }
 

@@ -38,11 +38,20 @@ pub fn sequence_app_metadata(view: &SequenceView, open: &[SessionView]) -> Strin
     })
 }
 
+/// What no SDK asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TopicExtras<'a> {
+    /// How its chunks are stored.
+    pub storage: Option<&'a TopicStorage>,
+    /// Tell whether its put broke, and the topic is the part that was durable then.
+    pub interrupted: bool,
+}
+
 /// `app_metadata` of a topic's endpoint.
 ///
 /// * `window`: given exactly when the request had a bound: clients then take counts from it, and without one fail on it.
-/// * `storage`: for who asked for it; a key more then.
-pub fn topic_app_metadata(view: &TopicView, window: Option<WindowInfo>, storage: Option<&TopicStorage>) -> String {
+/// * `extras`: for who asked for them; keys more then.
+pub fn topic_app_metadata(view: &TopicView, window: Option<WindowInfo>, extras: TopicExtras) -> String {
     let (head, TopicTotals { rows, file_bytes, chunks, bounds }) = (&view.head, view.totals);
     let interval = bounds.map(Interval::from);
     text(&TopicJson {
@@ -56,7 +65,8 @@ pub fn topic_app_metadata(view: &TopicView, window: Option<WindowInfo>, storage:
         data_info: DataInfo { interval, total_row_count: rows, total_bytes: file_bytes, total_chunks_count: chunks },
         time_window_info: window
             .map(|window| TimeWindow { interval: window.bounds.map(Interval::from), row_count: window.rows }),
-        storage: storage.map(storage_json),
+        storage: extras.storage.map(storage_json),
+        interrupted: extras.interrupted.then_some(head.state == TopicState::Interrupted),
         info: OldInfo { chunks_number: chunks, total_bytes: file_bytes, timestamp: interval },
     })
 }
@@ -169,6 +179,8 @@ struct TopicJson<'a> {
     time_window_info: Option<TimeWindow>,
     #[serde(skip_serializing_if = "Option::is_none")]
     storage: Option<StorageJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interrupted: Option<bool>,
     /// Read by clients up to 0.6.
     info: OldInfo,
 }

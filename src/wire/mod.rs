@@ -35,6 +35,7 @@ pub use descriptor::check_criteria;
 pub use error::WireError;
 pub use key_era::parse_plain_ticket;
 pub use key_era::plain_ticket;
+pub use metadata::TopicExtras;
 pub use metadata::WindowInfo;
 pub use metadata::sequence_app_metadata;
 pub use metadata::sequence_schema_metadata;

@@ -75,7 +75,7 @@ fn a_sequence_lists_its_sessions_by_locator_and_public_id() {
 
 #[test]
 fn a_topic_tells_every_generation_what_it_reads() {
-    let text = topic_app_metadata(&topic(FULL), None, None);
+    let text = topic_app_metadata(&topic(FULL), None, TopicExtras::default());
     let value: Value = serde_json::from_str(&text).unwrap();
     let interval = json!({"start_ns": 1000, "end_ns": 3000});
     assert_eq!(value["created_at_ns"], 1_795_185_257_311_446_015_i64);
@@ -94,27 +94,27 @@ fn a_topic_tells_every_generation_what_it_reads() {
 
 #[test]
 fn user_metadata_leaves_as_the_text_that_came() {
-    let text = topic_app_metadata(&topic(FULL), None, None);
+    let text = topic_app_metadata(&topic(FULL), None, TopicExtras::default());
     assert!(text.contains(r#""user_metadata":{"n": 12345678901234567890123, "f": 1.10},"#), "{text}");
 }
 
 #[test]
 fn a_topic_without_rows_has_null_intervals() {
     let empty = topic(TopicTotals::default());
-    let value: Value = serde_json::from_str(&topic_app_metadata(&empty, None, None)).unwrap();
+    let value: Value = serde_json::from_str(&topic_app_metadata(&empty, None, TopicExtras::default())).unwrap();
     assert_eq!(value["data_info"]["interval"], Value::Null);
     assert_eq!(value["data_info"]["total_row_count"], 0);
     assert_eq!(value["info"]["timestamp"], Value::Null);
     let mut created = empty.clone();
     created.head.completed_at_ns = None;
-    let value: Value = serde_json::from_str(&topic_app_metadata(&created, None, None)).unwrap();
+    let value: Value = serde_json::from_str(&topic_app_metadata(&created, None, TopicExtras::default())).unwrap();
     assert_eq!((&value["locked"], &value["completed_at_ns"]), (&json!(false), &Value::Null));
 }
 
 #[test]
 fn a_window_is_an_object_even_when_it_is_empty() {
     let window = |bounds, rows| {
-        let text = topic_app_metadata(&topic(FULL), Some(WindowInfo { bounds, rows }), None);
+        let text = topic_app_metadata(&topic(FULL), Some(WindowInfo { bounds, rows }), TopicExtras::default());
         serde_json::from_str::<Value>(&text).unwrap()["time_window_info"].clone()
     };
     assert_eq!(window(None, 0), json!({"interval": null, "row_count": 0}));
@@ -150,11 +150,14 @@ fn a_location_is_the_topics_name_under_our_scheme() {
 /// Goal: who asks for nothing of ours gets nothing of ours.
 #[test]
 fn extras_are_keys_of_their_own() {
-    let plain: Value = serde_json::from_str(&topic_app_metadata(&topic(FULL), None, None)).unwrap();
+    let plain: Value = serde_json::from_str(&topic_app_metadata(&topic(FULL), None, TopicExtras::default())).unwrap();
     assert!(!plain.as_object().unwrap().contains_key("storage"));
+    assert!(!plain.as_object().unwrap().contains_key("interrupted"));
     let storage = TopicStorage { chunks: 1, zstd_bytes: 7, gap_max_ns: Some(5), ..TopicStorage::default() };
-    let told: Value = serde_json::from_str(&topic_app_metadata(&topic(FULL), None, Some(&storage))).unwrap();
+    let extras = TopicExtras { storage: Some(&storage), interrupted: true };
+    let told: Value = serde_json::from_str(&topic_app_metadata(&topic(FULL), None, extras)).unwrap();
     assert_eq!((&told["storage"]["zstd_bytes"], &told["storage"]["gap_max_ns"]), (&json!(7), &json!(5)));
+    assert_eq!(told["interrupted"], json!(false));
 
     let view = sequence(vec![topic(FULL)]);
     let mut open = topic(TopicTotals { rows: 2, ..FULL });
