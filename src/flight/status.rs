@@ -247,6 +247,7 @@ impl Answerable for RetrievalError {
             Self::ForeignTag { .. } | Self::NoColumn { .. } => Code::InvalidArgument,
             Self::Schema { .. } => Code::DataLoss,
             Self::Shard { cause, .. } => cause.code(),
+            Self::Unreadable { cause } => cause.code(),
             Self::Catalog(cause) => cause.code(),
         }
     }

@@ -28,11 +28,24 @@ pub enum RetrievalError {
     ForeignTag { topic: TopicName, tag: String, asked: String },
     #[error("topic {topic} has no column {column:?}: name fields of its schema, joined by '.'")]
     NoColumn { topic: TopicName, column: String },
-    #[error("topic {topic}: {cause}")]
+    #[error("{}", told(topic, cause))]
     Shard { topic: TopicName, cause: Box<ShardError> },
+    /// A query does not leave out in silence what it cannot read.
+    #[error(
+        "{cause}; the query cannot tell whether it matches: leave its sequence or topic out by name, or delete it          (`tessera verify` lists what is damaged)"
+    )]
+    Unreadable { cause: Box<Self> },
     /// What the catalog answered and no variant above says better.
     #[error(transparent)]
     Catalog(CatalogError),
+}
+
+/// Errors of a read name their topic themselves.
+fn told(topic: &TopicName, cause: &ShardError) -> String {
+    match cause {
+        ShardError::Read(cause) => cause.to_string(),
+        cause => format!("topic {topic}: {cause}"),
+    }
 }
 
 impl From<CatalogError> for RetrievalError {

@@ -2,7 +2,8 @@
 //! that are left.
 //!
 //! What is asked of one sequence depends on that sequence alone, so sequences are looked at side by side, a few at a time,
-//! and the answer keeps their order. A topic that is deleted meanwhile is as if it had never been there.
+//! and the answer keeps their order. When something of a sequence is deleted meanwhile, what is left of it is looked at
+//! again from the start: it is found as it was at one moment.
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use super::bill::nanoseconds;
 use super::error::RetrievalError;
 use super::matching::Matches;
 use super::plan;
+use super::shortlist::contents_of_name;
 use super::shortlist::shortlist;
 use super::stream::Desk;
 use crate::catalog::SequenceContents;
@@ -66,7 +68,7 @@ async fn collect(desk: &Desk, query: &Query, cost: &Bill) -> Result<Vec<FoundSeq
         return Ok(found);
     }
     let listed = shortlist(desk, query, cost).await?;
-    let sequences = listed.map_ok(|own| look(desk, query, own, cost)).try_buffered(SEQUENCES_AT_ONCE);
+    let sequences = listed.map_ok(|own| settled(desk, query, own, cost)).try_buffered(SEQUENCES_AT_ONCE);
     let mut sequences = std::pin::pin!(sequences);
     while found.len() < query.items_max.unwrap_or(usize::MAX) {
         let Some(sequence) = sequences.try_next().await? else { break };
@@ -102,6 +104,27 @@ struct Scene<'a> {
 /// Topics that match, ascending, with the times of their matches when these are wanted.
 type Hits = Vec<(usize, Option<TimeBounds>)>;
 
+/// What a query finds of a sequence as it was at one moment.
+async fn settled(
+    desk: &Desk,
+    query: &Query,
+    mut own: SequenceContents,
+    cost: &Bill,
+) -> Result<Option<FoundSequence>, RetrievalError> {
+    loop {
+        let name = own.head.name.clone();
+        match look(desk, query, own, cost).await {
+            // Each time round somebody has deleted something of it.
+            Err(error) if is_gone(&error) => match contents_of_name(&*desk.catalog, &name).await? {
+                Some(left) => own = left,
+                None => return Ok(None),
+            },
+            found => return found,
+        }
+    }
+}
+
+/// Errors that say that somebody deleted a topic meanwhile are among its own.
 async fn look(
     desk: &Desk,
     query: &Query,
@@ -253,15 +276,9 @@ impl Scene<'_> {
         if topic.view.totals.bounds.is_none() {
             return Ok(None);
         }
-        let found = match self.desk.searching.acquire().await {
-            Ok(_turn) => self.first_or_bounds(own, topic).await,
-            Err(_) => return Ok(None),
-        };
-        match found {
-            Ok(times) => Ok(times.map(|times| (index, self.with_times.then_some(times)))),
-            Err(error) if is_gone(&error) => Ok(None),
-            Err(error) => Err(error),
-        }
+        let Ok(_turn) = self.desk.searching.acquire().await else { return Ok(None) };
+        let times = self.first_or_bounds(own, topic).await.map_err(in_query)?;
+        Ok(times.map(|times| (index, self.with_times.then_some(times))))
     }
 
     async fn first_or_bounds(
@@ -318,6 +335,19 @@ fn unite(mut all: Hits, more: Hits) -> Hits {
     };
     all.dedup_by(same);
     all
+}
+
+/// Says what to do where one topic is in the way of an answer about all.
+fn in_query(error: RetrievalError) -> RetrievalError {
+    match &error {
+        RetrievalError::Shard { cause, .. } => match &**cause {
+            ShardError::Read(ReadError::Fetch { .. } | ReadError::NoTimes { .. } | ReadError::DeviceMissing { .. }) => {
+                RetrievalError::Unreadable { cause: Box::new(error) }
+            }
+            _ => error,
+        },
+        _ => error,
+    }
 }
 
 /// Whether somebody deleted what was looked at.

@@ -88,17 +88,26 @@ fn named(
     catalog: &dyn Catalog,
     names: Vec<SequenceName>,
 ) -> impl Stream<Item = Result<SequenceContents, RetrievalError>> + Send + use<'_> {
-    let contents = move |name: SequenceName| async move {
-        match catalog.sequence(&name, Visibility::Final).await {
-            Ok(SequenceView { head, sessions }) => {
-                let topics: Vec<TopicView> = sessions.into_iter().flat_map(|session| session.topics).collect();
-                Ok((!topics.is_empty()).then_some(SequenceContents { head, topics }))
-            }
-            Err(CatalogError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    };
+    let contents = move |name| async move { contents_of_name(catalog, &name).await };
     stream::iter(names).map(contents).buffered(NAMES_AT_ONCE).try_filter_map(|own| async move { Ok(own) })
+}
+
+/// A sequence, when it has something to read.
+///
+/// # Errors
+/// Of the catalog.
+pub(super) async fn contents_of_name(
+    catalog: &dyn Catalog,
+    name: &SequenceName,
+) -> Result<Option<SequenceContents>, RetrievalError> {
+    match catalog.sequence(name, Visibility::Final).await {
+        Ok(SequenceView { head, sessions }) => {
+            let topics: Vec<TopicView> = sessions.into_iter().flat_map(|session| session.topics).collect();
+            Ok((!topics.is_empty()).then_some(SequenceContents { head, topics }))
+        }
+        Err(CatalogError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Numbers of the sequences that are left once names, metadata and what is known of values have left out all they can, by

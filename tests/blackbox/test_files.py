@@ -55,6 +55,26 @@ def test_damage_is_an_error(own_server, kind, damage):
         client.delete_sequence("drive")
 
 
+def test_a_query_names_what_is_in_its_way_and_the_way_around(own_server):
+    with Client(own_server.location) as client:
+        for name in ("good", "bad"):
+            client.record_sequence(name, {"a": [rows.counters(range(1000))]})
+            if name == "bad":
+                own_server.stop()
+                path = max(own_server.files(), key=lambda path: path.stat().st_mtime_ns)
+                content = bytearray(path.read_bytes())
+                content[len(content) // 3] ^= 4
+                path.write_bytes(content)
+                own_server.start()
+        rows_of = {"Counter.value": {"$gt": 900}, "Counter.text": {"$match": "row 99?"}}
+        with refused("DATA_LOSS") as caught:
+            client.action("query", {"ontology": rows_of})
+        told = str(caught.error)
+        assert "leave its sequence or topic out by name" in told and told.count("topic bad/a:") == 1, told
+        found = client.action("query", {"ontology": rows_of, "sequence": {"name": {"$neq": "bad"}}})
+        assert [item["sequence"] for item in found["items"]] == ["good"], found
+
+
 def test_rows_of_an_open_session_are_not_in_the_way(own_server):
     with Client(own_server.location) as client:
         client.create_sequence("drive")

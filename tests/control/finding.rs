@@ -95,6 +95,76 @@ async fn open_sessions_stay_hidden() {
     house.stop();
 }
 
+/// Goal: a sequence is found as it was at one moment, never a part of it. Method: sequences of several topics that all match
+/// are deleted while somebody asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_meanwhile_is_found_whole_or_not_at_all() {
+    const TOPICS: usize = 12;
+    let root = directory();
+    let house = House::open(root.path()).await;
+    let names: Vec<SequenceName> = (0..20).map(|n| SequenceName::parse(&format!("drive-{n:02}")).unwrap()).collect();
+    for name in &names {
+        let (_, token) = house.session(name.as_str()).await;
+        for topic in 0..TOPICS {
+            house.write(token, &format!("{name}/t{topic}"), &[1, 9]).await;
+        }
+        house.sessions.finalize(token).await.unwrap();
+    }
+    let sessions = house.sessions.clone();
+    let deleting = tokio::spawn(async move {
+        for name in &names {
+            sessions.delete_sequence(name).await.unwrap();
+        }
+    });
+    let asked = json!({"ontology": {"Custom.value": {"$gt": 5}}}).to_string();
+    let query = query::parse(asked.as_bytes()).unwrap();
+    while !deleting.is_finished() {
+        // Nothing is remembered of rows: each topic is asked for.
+        let config = RetrievalConfig { index_bytes_max: 0, ..RetrievalConfig::default() };
+        let retrieval = Retrieval::new(house.catalog.clone(), house.shards.clone(), config);
+        for found in retrieval.search(&query).await.unwrap().0 {
+            assert_eq!(found.topics.len(), TOPICS, "of {}", found.name);
+        }
+    }
+    deleting.await.unwrap();
+    house.stop();
+}
+
+/// Goal: conditions that take long are evaluated in turns, with the same result.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_patterns_over_large_metadata_find_the_same() {
+    let root = directory();
+    let house = House::open(root.path()).await;
+    for (name, word) in [("a", "apple"), ("b", "pear")] {
+        let text = format!("{}{word}", "x".repeat(60_000));
+        let metadata = UserMetadata::parse(&json!({"texts": vec![text; 8], "word": word}).to_string()).unwrap();
+        let sequence = SequenceName::parse(name).unwrap();
+        house.sessions.create_sequence(sequence.clone(), metadata).await.unwrap();
+        let (_, token) = house.sessions.create_session(&sequence).await.unwrap();
+        house.write(token, &format!("{name}/imu"), &[1]).await;
+        house.sessions.finalize(token).await.unwrap();
+    }
+    let config = RetrievalConfig { index_bytes_max: 0, ..RetrievalConfig::default() };
+    let retrieval = Retrieval::new(house.catalog.clone(), house.shards.clone(), config);
+    let any = |last: &str| {
+        let others = (0..20).map(|n| format!("*fruit{n}"));
+        let parts: Vec<Value> = others
+            .chain([format!("*{last}")])
+            .map(|glob| json!({"user_metadata": {"texts": {"$match": glob}}}))
+            .collect();
+        json!({"$or": parts})
+    };
+    assert_eq!(found(&retrieval, json!({"sequence": any("apple")})).await, ["a"]);
+    assert_eq!(found(&retrieval, json!({"sequence": {"$not": any("apple")}})).await, ["b"]);
+    assert_eq!(
+        found(&retrieval, json!({"sequence": {"$and": [any("r"), {"user_metadata": {"word": {"$eq": "pear"}}}]}}))
+            .await,
+        ["b"]
+    );
+    assert!(found(&retrieval, json!({"sequence": any("plum")})).await.is_empty());
+    house.stop();
+}
+
 /// Goal: explain tells of all chunks that were considered, whether memory, the catalog or rows left them out.
 #[tokio::test(flavor = "multi_thread")]
 async fn explain_counts_what_memory_left_out() {
