@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 use std::sync::TryLockError;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::error::RetrievalError;
 use crate::catalog::Catalog;
@@ -26,12 +28,15 @@ use crate::query::TopicEntry;
 /// Sequences, and topics, taken in at once.
 const PAGE: u32 = 500;
 
-/// Pages that a query takes in by itself before it looks at every sequence instead.
-const PAGES_OF_A_QUERY: usize = 4;
+/// Pages, of 2 MiB at the most, that a query takes in by itself before it looks at every sequence instead.
+const PAGES_OF_A_QUERY: usize = 32;
 
 /// The newest sequences and topics that are remembered by their numbers: so many may be deleted, newest first, before the
 /// index is made anew.
 const MARKS: usize = 256;
+
+/// What did not fit is tried again after so long: by then it may have been deleted.
+const TRY_AGAIN: Duration = Duration::from_secs(600);
 
 pub(super) struct Heads {
     intake: Mutex<Intake>,
@@ -53,14 +58,14 @@ enum Standing {
     Behind,
     /// It had all there was, and took so many bytes when it first did.
     Whole { bytes: usize },
-    /// It does not fit.
-    TooLarge,
+    /// It does not fit. It is tried again at this time, for much may be gone by then; `None`: never.
+    TooLarge { again: Option<Instant> },
 }
 
 impl Heads {
     /// * `bytes_max`: what it may take in memory, about; 0: nothing is kept.
     pub(super) fn new(bytes_max: usize) -> Self {
-        let standing = if bytes_max == 0 { Standing::TooLarge } else { Standing::Behind };
+        let standing = if bytes_max == 0 { Standing::TooLarge { again: None } } else { Standing::Behind };
         let intake = Mutex::new(Intake { standing, ..Intake::default() });
         Self { intake, bytes_max }
     }
@@ -93,8 +98,11 @@ impl Heads {
     ) -> Result<(Standing, Arc<RwLock<HeadIndex>>), RetrievalError> {
         let mut intake = self.intake.lock().await;
         for _ in 0..pages {
-            if intake.standing == Standing::TooLarge {
-                break;
+            if let Standing::TooLarge { again } = intake.standing {
+                if again.is_none_or(|again| Instant::now() < again) {
+                    break;
+                }
+                intake.standing = Standing::Behind;
             }
             let after = HeadMark { sequence: intake.sequences.back().copied(), topic: intake.topics.back().copied() };
             match catalog.heads(after, PAGE).await? {
@@ -203,14 +211,14 @@ impl Intake {
         }
     }
 
-    /// What is deleted may have filled it: it is made anew once, when it would then be smaller by a quarter.
+    /// What is deleted may have filled it: it is made anew at once when it was smaller by a quarter before, else later.
     fn give_up(&mut self, bytes_max: usize) {
         let before = self.standing;
         *self = Self::default();
         match before {
             Standing::Whole { bytes } if bytes <= bytes_max / 4 * 3 => {}
             _ => {
-                self.standing = Standing::TooLarge;
+                self.standing = Standing::TooLarge { again: Some(Instant::now() + TRY_AGAIN) };
                 tracing::warn!(
                     bytes_max,
                     "names and metadata do not fit into half of reading.index_bytes_max: queries look at every sequence"
