@@ -42,6 +42,11 @@ impl Metadata {
         Self { text, parsed: OnceLock::new() }
     }
 
+    /// Bytes of its text.
+    pub fn len(&self) -> usize {
+        self.text.as_str().len()
+    }
+
     fn json(&self) -> &Json {
         // It was checked when it came; what is no JSON after all has nothing to find.
         let parse = || Json::parse(self.text.as_str().as_bytes(), Twice::LastCounts).unwrap_or(Json::Null);

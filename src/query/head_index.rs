@@ -8,8 +8,6 @@
 //! and a locator leave nothing out at all. Whoever asks confirms what it is told.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
 
 use super::ast::Block;
 use super::ast::HeadField;
@@ -121,11 +119,11 @@ impl HeadIndex {
     /// Numbers of the sequences that a query with this root could be about, by name; all others are not what it asks for.
     ///
     /// * `may`: whether a topic with the tag could have a row that satisfies the predicate.
-    /// * `stop`: nobody waits for the answer any more, which then may be any.
+    /// * `stop`: asked every now and then; true when nobody waits for the answer any more, which then may be any.
     ///
     /// Cost: each distinct value of the columns that are asked, a bit per sequence, and a call of `may` per topic with a tag
     /// that rows are asked of, where nothing before has left its sequence out.
-    pub fn candidates(&self, root: &Block, may: May, stop: &AtomicBool) -> Vec<i64> {
+    pub fn candidates(&self, root: &Block, may: May, stop: &dyn Fn() -> bool) -> Vec<i64> {
         let mut found: Vec<u32> = Question { index: self, may, stop }.block(root).positions().collect();
         found.sort_by_key(|position| self.names.get(*position as usize));
         found.into_iter().filter_map(|position| self.numbers.get(position as usize).copied()).collect()
@@ -136,13 +134,13 @@ impl HeadIndex {
 struct Question<'a> {
     index: &'a HeadIndex,
     may: May<'a>,
-    stop: &'a AtomicBool,
+    stop: &'a dyn Fn() -> bool,
 }
 
 impl Question<'_> {
     /// Whether to go on, asked now and then.
     fn is_over(&self, at: usize) -> bool {
-        at.is_multiple_of(VALUES_BETWEEN) && self.stop.load(Relaxed)
+        at.is_multiple_of(VALUES_BETWEEN) && (self.stop)()
     }
 
     fn all(&self) -> Set {

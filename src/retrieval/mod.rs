@@ -12,6 +12,7 @@ mod error;
 mod heads;
 mod info;
 mod matching;
+mod patience;
 mod plan;
 mod search;
 mod shortlist;

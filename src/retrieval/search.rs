@@ -18,6 +18,7 @@ use super::bill::Bill;
 use super::bill::nanoseconds;
 use super::error::RetrievalError;
 use super::matching::Matches;
+use super::patience::holds;
 use super::plan;
 use super::shortlist::contents_of_name;
 use super::shortlist::shortlist;
@@ -34,7 +35,6 @@ use crate::query::Head;
 use crate::query::Metadata;
 use crate::query::Query;
 use crate::query::TagPredicate;
-use crate::query::holds;
 use crate::shard::ReadError;
 use crate::shard::ShardError;
 
@@ -175,7 +175,7 @@ impl Scene<'_> {
             let name = self.own.head.name.as_str();
             let created_at_ns = self.own.head.created_at_ns;
             let head = Head { name, locator: name, created_at_ns, tag: "", format: "", metadata: &self.metadata };
-            if !holds(&block.sequence, &head) {
+            if !holds(self.desk, &block.sequence, &head).await {
                 return Ok(Hits::new());
             }
             let Some(topics) = self.chosen(block, topics).await? else { return Ok(Hits::new()) };
@@ -208,7 +208,7 @@ impl Scene<'_> {
     async fn chosen(&self, block: &Block, topics: Vec<usize>) -> Result<Option<Vec<usize>>, RetrievalError> {
         let mut chosen = Vec::with_capacity(topics.len());
         for (nth, index) in topics.into_iter().enumerate() {
-            if self.topic_holds(block, index) {
+            if self.topic_holds(block, index).await {
                 chosen.push(index);
             }
             // Metadata may be large and conditions many: the time limit must get its turn.
@@ -237,8 +237,11 @@ impl Scene<'_> {
         Ok(hits)
     }
 
-    fn topic_holds(&self, block: &Block, index: usize) -> bool {
-        self.topics.get(index).is_some_and(|topic| holds(&block.topic, &topic.head()))
+    async fn topic_holds(&self, block: &Block, index: usize) -> bool {
+        match self.topics.get(index) {
+            Some(topic) => holds(self.desk, &block.topic, &topic.head()).await,
+            None => false,
+        }
     }
 
     /// Topics with a matching row; `None` when a tag has none.

@@ -6,12 +6,16 @@ use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use futures::Stream;
 use futures::StreamExt;
 use futures::TryStreamExt;
 use futures::stream;
 use futures::stream::BoxStream;
+use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::bill::Bill;
@@ -42,6 +46,9 @@ const PAGE: u32 = 256;
 /// Of those that are asked for by number, at once, and how many such questions.
 const NUMBERS: usize = 64;
 const PAGES_AT_ONCE: usize = 2;
+
+/// How long a query walks through the index before another one does.
+const WALK: Duration = Duration::from_millis(20);
 
 /// Names up to which sequences are asked for one by one instead of all, and how many at once.
 const NAMES_MAX: usize = 1000;
@@ -119,6 +126,9 @@ async fn candidates(desk: &Desk, query: &Query, cost: &Bill) -> Result<Option<Ve
     // A client that is gone, or a query that takes too long, drops this future, but not a thread.
     let gone = Gone::default();
     let stop = gone.0.clone();
+    // It looks through everything there is: not on a thread that others wait for, nor on all cores.
+    let Ok(turn) = Arc::clone(&desk.walking).acquire_owned().await else { return Ok(None) };
+    let turn = RefCell::new(Turn { permit: Some(turn), since: Instant::now(), walking: Arc::clone(&desk.walking) });
     let told = move || {
         let (look, left_out) = (zones.look(), RefCell::new(Vec::new()));
         let may = |own: &TagPredicate, topic: TopicId| match look.topic(topic) {
@@ -129,17 +139,41 @@ async fn candidates(desk: &Desk, query: &Query, cost: &Bill) -> Result<Option<Ve
             // What is not kept may have anything.
             Some(_) | None => true,
         };
-        let numbers = index.read().unwrap_or_else(PoisonError::into_inner).candidates(&root, &may, &stop);
+        let is_over = || {
+            if !stop.load(Relaxed) {
+                turn.borrow_mut().pass_on();
+            }
+            stop.load(Relaxed)
+        };
+        let numbers = index.read().unwrap_or_else(PoisonError::into_inner).candidates(&root, &may, &is_over);
         (numbers, left_out.into_inner())
     };
-    // It looks through everything there is: not on a thread that others wait for, nor on all cores.
-    let Ok(_turn) = desk.walking.acquire().await else { return Ok(None) };
     let Ok((numbers, left_out)) = tokio::task::spawn_blocking(told).await else { return Ok(None) };
     if query.explain {
         left_out.into_iter().for_each(|(topic, chunks)| cost.left_out(topic, chunks));
     }
     cost.spend(|cost| cost.catalog_ns += nanoseconds(began));
     Ok(Some(numbers))
+}
+
+/// One among those that walk through the index.
+struct Turn {
+    /// Always there, but while it is passed on.
+    permit: Option<OwnedSemaphorePermit>,
+    since: Instant,
+    walking: Arc<Semaphore>,
+}
+
+impl Turn {
+    /// Lets others walk, after so long; on a thread that may wait.
+    fn pass_on(&mut self) {
+        if self.since.elapsed() < WALK {
+            return;
+        }
+        drop(self.permit.take());
+        self.permit = Handle::current().block_on(Arc::clone(&self.walking).acquire_owned()).ok();
+        self.since = Instant::now();
+    }
 }
 
 /// Says when it is dropped.

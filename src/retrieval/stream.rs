@@ -67,8 +67,8 @@ pub(super) struct Desk {
     pub(super) judges: Option<BlockingPool>,
     /// Queries that are taken apart and answered at a time.
     asking: Semaphore,
-    /// Looks through all names and metadata at a time, and into what is large of one.
-    pub(super) walking: Semaphore,
+    /// Looks through all names and metadata at a time, and into what is large of one: in turns.
+    pub(super) walking: Arc<Semaphore>,
     pub(super) heads: Heads,
     pub(super) zones: Arc<ZoneIndex>,
 }
@@ -122,7 +122,7 @@ pub struct Reading {
 impl Retrieval {
     pub fn new(catalog: Arc<dyn Catalog>, shards: Shards, config: RetrievalConfig) -> Self {
         let (searching, asking) = (Semaphore::new(search::TOPICS_AT_ONCE), Semaphore::new(QUERIES_AT_ONCE));
-        let walking = Semaphore::new(WALKS_AT_ONCE);
+        let walking = Arc::new(Semaphore::new(WALKS_AT_ONCE));
         let judges = BlockingPool::new("judge", JUDGES);
         let judges = judges.inspect_err(|error| tracing::warn!(%error, "queries are decided on the shards"));
         let judges = judges.ok();

@@ -138,7 +138,7 @@ proptest! {
     ) {
         let body = json!({"sequence": sequence.unwrap_or(json!({})), "topic": topic.unwrap_or(json!({}))}).to_string();
         let Ok(query) = parse(body.as_bytes()) else { return Ok(()) };
-        let told = index(&all).candidates(&query.root, &|_, _| true, &AtomicBool::new(false));
+        let told = index(&all).candidates(&query.root, &|_, _| true, &|| false);
         for (number, own) in (10..).zip(&all) {
             if is_asked_for(&query.root, own) {
                 prop_assert!(told.contains(&number), "{} {:?}", body, own);
@@ -163,7 +163,7 @@ fn drives() -> Vec<Own> {
 }
 
 fn told(index: &HeadIndex, query: Any) -> Vec<i64> {
-    index.candidates(&parse(query.to_string().as_bytes()).unwrap().root, &|_, _| true, &AtomicBool::new(false))
+    index.candidates(&parse(query.to_string().as_bytes()).unwrap().root, &|_, _| true, &|| false)
 }
 
 /// Goal: it is worth its memory. What a single column decides is told exactly.
@@ -208,7 +208,7 @@ fn topics_without_a_row_leave_their_sequence_out() {
             asked.borrow_mut().push(topic.0.as_u128());
             topic.0.as_u128() == 12
         },
-        &AtomicBool::new(false),
+        &|| false,
     );
     assert_eq!((numbers, asked.into_inner()), (vec![12], vec![10, 11, 12, 13]));
 }
@@ -245,7 +245,7 @@ fn a_stopped_question_asks_no_more() {
         asked.set(asked.get() + 1);
         true
     };
-    index.candidates(&parse(body.as_bytes()).unwrap().root, &may, &AtomicBool::new(true));
+    index.candidates(&parse(body.as_bytes()).unwrap().root, &may, &|| true);
     assert_eq!(asked.get(), 0);
 }
 
