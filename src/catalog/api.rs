@@ -240,6 +240,17 @@ pub enum PutOutcome {
     },
 }
 
+/// What a catalog knows of a start that a data directory names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KnownStart {
+    /// One of its own, or one from before it kept note of them.
+    Own,
+    /// Its own last one lies before it: this catalog is older than the directory.
+    Later { last: u64 },
+    /// Another one than its own of that number: a copy of this catalog made it.
+    Foreign,
+}
+
 /// What a start of the daemon needs to know before it serves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Boot {

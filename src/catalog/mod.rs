@@ -19,6 +19,7 @@ pub use api::Catalog;
 pub use api::Fut;
 pub use api::HeadMark;
 pub use api::HeadPage;
+pub use api::KnownStart;
 pub use api::NewSequence;
 pub use api::NewSession;
 pub use api::NewTopic;

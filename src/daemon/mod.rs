@@ -17,6 +17,7 @@ mod scrub;
 mod serve;
 mod socket;
 mod start;
+mod starts;
 mod stop;
 mod watch;
 

@@ -9,6 +9,7 @@
 //! | has a catalog   | id unknown or none, no chunks                     | new, or a first start that was cut off: taken |
 //! | has a catalog   | id unknown or none, chunks                        | refused: files of another catalog             |
 //! | has a catalog   | not the first, and has a catalog too              | refused: which one counts?                    |
+//! | has a catalog   | its START names a start that the catalog lacks    | refused: an older catalog, see `starts`       |
 //! | has a catalog   | none, no chunks, and one that is known is absent  | refused, unless replace_missing: not mounted? |
 //! | has none        | none of them has an id, chunks or a catalog       | the very first start: a catalog is made       |
 //! | has none        | one of them has                                   | refused: their catalog is elsewhere           |
@@ -48,6 +49,23 @@ pub enum MountError {
         .0.display()
     )]
     DevicesFile(PathBuf),
+    #[error(
+        "data directory {}: its START file is damaged: remove it, when the catalog is the one that recorded here last",
+        .0.display()
+    )]
+    StartFile(PathBuf),
+    #[error(
+        "the catalog in {} is older than the files in {}: start {number} recorded there, and the catalog knows of {last} starts. \
+         It was put back from a backup, or is a copy that was used again; {}. Nothing was changed",
+        first.display(), path.display(), newer()
+    )]
+    Older { path: PathBuf, first: PathBuf, number: u64, last: u64 },
+    #[error(
+        "the catalog in {} is not the one that recorded last in {}: start {number} was another one there. One of them is a copy \
+         of the other, and both were used; {}. Nothing was changed",
+        first.display(), path.display(), newer()
+    )]
+    Forked { path: PathBuf, first: PathBuf, number: u64 },
     #[error("data directory {} holds {found:?} and was never a data directory: name an empty one", path.display())]
     NotEmpty { path: PathBuf, found: String },
     #[error("data directories {} and {} are the same one: name each once", a.display(), b.display())]
@@ -90,6 +108,11 @@ fn what_is_there(first: &Path, used: &Path) -> String {
         true => "recordings lie there".to_owned(),
         false => format!("recordings lie in {}", used.display()),
     }
+}
+
+fn newer() -> &'static str {
+    "it would remove what was recorded since: put the newer catalog back, or make one from the files of all data directories \
+     with `tessera catalog rebuild`"
 }
 
 fn way_out(holder: Option<&Path>) -> String {
@@ -236,8 +259,17 @@ pub fn catalog_file(path: &Path) -> PathBuf {
 fn foreign_entry(host: &Host, path: &Path) -> io::Result<Option<String>> {
     for name in host.names(path)? {
         let name = name.to_string_lossy().into_owned();
-        let ours = ["LOCK", "DEVICE.tmp", store::DEVICES_FILE, "DEVICES.tmp", "probe.part", "lost+found"]
-            .contains(&name.as_str())
+        let ours = [
+            "LOCK",
+            "DEVICE.tmp",
+            store::DEVICES_FILE,
+            "DEVICES.tmp",
+            store::START_FILE,
+            "START.tmp",
+            "probe.part",
+            "lost+found",
+        ]
+        .contains(&name.as_str())
             || store::DIRECTORIES.contains(&name.as_str());
         if !ours {
             return Ok(Some(name));

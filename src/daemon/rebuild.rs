@@ -35,6 +35,7 @@ use crate::store;
 use super::devices;
 use super::mount;
 use super::mount::MountError;
+use super::starts;
 
 mod claims;
 mod found;

@@ -21,6 +21,7 @@ use crate::io::wall_ns;
 use crate::model::DeviceId;
 use crate::model::DeviceNumber;
 use crate::model::IdSource;
+use crate::model::StartId;
 use crate::runtime::Budget;
 use crate::runtime::Executor;
 use crate::runtime::ExecutorError;
@@ -41,6 +42,7 @@ use super::mount;
 use super::mount::MountError;
 use super::mount::Mounted;
 use super::mount::Presence;
+use super::starts;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -125,8 +127,11 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
     if !config.storage.replace_missing {
         mount::check_used(&mounted, &known)?;
     }
+    starts::check(host, &mounted, &open_store).await?;
     let boot = open_store.boot(seed(host)?, wall_ns()).await?;
     failpoint("recover: catalog booted");
+    let this = (boot.incarnation, StartId::new(&ids));
+    open_store.name_start(this.0, this.1).await?;
     let mut devices: Vec<(DeviceNumber, PathBuf)> = Vec::with_capacity(mounted.len());
     for directory in &mounted {
         let device = match directory.device {
@@ -137,6 +142,9 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
     }
     let paths: Vec<PathBuf> = mounted.iter().map(|m| m.path.clone()).collect();
     devices::write(host, &paths, &open_store.devices().await?)?;
+    // The last word before anything is recorded or removed.
+    starts::write(host, paths.iter().map(PathBuf::as_path), this)?;
+    failpoint("recover: start named");
     tell_left_out(&open_store, &devices).await?;
     let catalog: Arc<dyn Catalog> = Arc::new(embedded.clone());
     let budget = Budget::new(usize::try_from(config.memory.receive_bytes).unwrap_or(usize::MAX));

@@ -58,6 +58,10 @@ id!(
     /// A data directory, written into it when it is first used.
     DeviceId
 );
+id!(
+    /// A start of the daemon. Two catalogs that were copied from one count the same starts; these tell them apart.
+    StartId
+);
 
 /// Proof that the bearer created a session or a topic. Handed out once; only its digest is stored. Never logged.
 #[derive(Clone, Copy, PartialEq, Eq)]

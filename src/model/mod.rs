@@ -31,6 +31,7 @@ pub use id::DeviceId;
 pub use id::IdSource;
 pub use id::SequenceId;
 pub use id::SessionId;
+pub use id::StartId;
 pub use id::Token;
 pub use id::TokenDigest;
 pub use id::TopicId;

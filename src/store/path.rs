@@ -4,6 +4,8 @@
 //! <data directory>/
 //!   LOCK                                  held by the running daemon
 //!   DEVICE                                the directory's id, 32 hexadecimal digits and a line end
+//!   DEVICES                               which data directories belong together
+//!   START                                 the last start that wrote here: see `daemon::starts`
 //!   catalog/                              the embedded catalog (first data directory only)
 //!   chunks/<session id>/<chunk id>.part      being written, or committed and not renamed yet
 //!   chunks/<session id>/<chunk id>.parquet   committed
@@ -27,6 +29,7 @@ use crate::model::TopicId;
 
 pub const DEVICE_FILE: &str = "DEVICE";
 pub const DEVICES_FILE: &str = "DEVICES";
+pub const START_FILE: &str = "START";
 pub const CATALOG_DIRECTORY: &str = "catalog";
 pub const CHUNKS_DIRECTORY: &str = "chunks";
 pub const MANIFESTS_DIRECTORY: &str = "manifests";

@@ -233,6 +233,8 @@ def test_files_of_sessions_that_an_older_catalog_does_not_know_stay():
         files = {file.name for file in server.files()}
         shutil.rmtree(server.data / "catalog")
         shutil.copytree(server.directory / "copy", server.data / "catalog")
+        # As a version leaves it that does not name its starts.
+        (server.data / "START").unlink()
         server.start()
         until(lambda: "tessera catalog rebuild" in server.log(), "word of the older catalog")
         server.stop()
@@ -243,3 +245,103 @@ def test_files_of_sessions_that_an_older_catalog_does_not_know_stay():
             assert client.read("one/a").num_rows == 10 and client.read("two/a").num_rows == 20
     finally:
         server.remove()
+
+
+def names(*places):
+    """Everything in these data directories but what their locks and catalogs hold."""
+    files = (path for place in places for path in place.rglob("*") if path.is_file() and "catalog" not in path.parts)
+    return {path: path.read_bytes() for path in files if path.name != "LOCK"}
+
+
+def refused_as(server, word):
+    server.launch()
+    assert server.process.wait(30) == 1 and word in server.log() and "tessera catalog rebuild" in server.log(), server.log()
+
+
+@pytest.mark.parametrize("back", ["newest", "rebuilt"])
+@pytest.mark.parametrize("name", [".part", ".parquet"])
+def test_an_older_catalog_is_refused_before_it_removes_anything(name, back):
+    server = Server("older-open")
+    try:
+        server.start()
+        server.stop()
+        shutil.copytree(server.data / "catalog", server.directory / "copy")
+        server.start()
+        with Client(server.location) as client:
+            client.create_sequence("two")
+            client.record(client.create_session("two"), "two/a", [rows.counters(range(20))])
+        server.kill()
+        if name == ".part":
+            as_if_killed_before_the_rename(server)
+        (server.data / "catalog").rename(server.directory / "newest")
+        shutil.copytree(server.directory / "copy", server.data / "catalog")
+        before = names(server.data)
+        refused_as(server, "is older than the files")
+        assert names(server.data) == before and any(path.suffix == name for path in before)
+        shutil.rmtree(server.data / "catalog")
+        if back == "newest":
+            (server.directory / "newest").rename(server.data / "catalog")
+        else:
+            assert rebuild(server.data).returncode == 0
+        server.start()
+        assert tessera("finalize", "two", "--data-dir", server.data, "--server", server.location).returncode == 0
+        with Client(server.location) as client:
+            assert client.read("two/a").num_rows == 20
+        server.stop()
+        if back == "rebuilt":
+            # Made anew, it counts on: the older one is older still.
+            shutil.rmtree(server.data / "catalog")
+            shutil.copytree(server.directory / "copy", server.data / "catalog")
+            refused_as(server, "is older than the files")
+    finally:
+        server.remove()
+
+
+@pytest.mark.parametrize("starts", [0, 1], ids=["an older one", "one with as many starts"])
+def test_a_copy_that_was_used_is_told_from_its_original(house, starts):
+    original, copy, second = house.data, house.directory / "copy", house.directory / "B"
+    house.start()
+    house.stop()
+    shutil.copytree(original, copy)
+    house.data = copy
+    house.start()
+    with Client(house.location) as client:
+        client.record_sequence("two", {f"t{n}": [rows.counters(range(10 + n))] for n in range(TOPICS)})
+    house.stop()
+    house.data = original
+    for _ in range(starts):
+        # It alone, without the second directory.
+        house.options = []
+        house.start()
+        house.stop()
+    house.options = ["--data-dir", second]
+    before = names(original, second)
+    refused_as(house, "One of them is a copy" if starts else "is older than the files")
+    assert names(original, second) == before
+    house.data = copy
+    house.start()
+    with Client(house.location) as client:
+        assert read_all(client, "two") == [10 + n for n in range(TOPICS)]
+
+
+def test_a_directory_that_was_away_or_missed_a_start_comes_back(house):
+    house.start()
+    with Client(house.location) as client:
+        client.record_sequence("one", {f"t{n}": [rows.counters(range(10 + n))] for n in range(TOPICS)})
+    house.stop()
+    first = {place: (place / "START").read_bytes() for place in (house.data, house.directory / "B")}
+    assert len(set(first.values())) == 1
+    both, house.options = house.options, []
+    for _ in range(2):
+        house.start()
+        house.stop()
+    # A start that ended between the catalog and the file of the first directory.
+    (house.data / "START").write_bytes(first[house.data])
+    house.options = both
+    house.start()
+    with Client(house.location) as client:
+        assert read_all(client, "one") == [10 + n for n in range(TOPICS)]
+    house.stop()
+    (house.directory / "B" / "START").write_text("tessera")
+    house.launch()
+    assert house.process.wait(30) == 1 and "START file is damaged" in house.log()

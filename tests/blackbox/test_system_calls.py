@@ -28,7 +28,7 @@ count = 1
 CALLS = "openat,open,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,symlinkat,unlink,unlinkat,rmdir,fsync,fdatasync,ftruncate,pwrite64"
 LINE = re.compile(r"^(?P<at>\d+\.\d+) (?P<call>\w+)\((?P<arguments>.*)\)\s+= (?P<result>-?\d+|\?).*<(?P<lasted>\d+\.\d+)>$")
 WORD = r"[0-9a-f]{32}|[0-9a-f-]{36}"
-OURS = re.compile(rf"^(({WORD})(\.[a-z]+)*|LOCK|DEVICES?(\.tmp)?|[a-z]+([.-][a-z]+)*)$")
+OURS = re.compile(rf"^(({WORD})(\.[a-z]+)*|LOCK|(DEVICES?|START)(\.tmp)?|[a-z]+([.-][a-z]+)*)$")
 
 
 class Call:

@@ -1,9 +1,11 @@
 //! Write, drop, reopen, compare; and what a start does.
 
+use tessera::catalog::KnownStart;
 use tessera::catalog::Visibility;
 use tessera::model::DeviceId;
 use tessera::model::DeviceNumber;
 use tessera::model::NotificationTarget;
+use tessera::model::StartId;
 use tessera::model::TimeRange;
 use tessera::model::TopicState;
 
@@ -107,6 +109,31 @@ pub fn starts_are_counted_and_the_key_stays(make: Make) {
         assert_eq!((boot.incarnation, boot.ticket_key), (incarnation, [5; 32]));
         assert!(!format!("{boot:?}").contains("5, 5"), "a key is never printed");
         stage.reopen();
+    }
+}
+
+/// Goal: a catalog that is older than the files, or a copy of theirs, knows it; one that is ahead of them does not mind.
+pub fn starts_of_another_catalog_are_told(make: Make) {
+    let mut stage = Stage::new(make);
+    let ids: Vec<_> = (0..3).map(|_| StartId::new(&stage.ids)).collect();
+    let known = |stage: &Stage, number, id| wait(stage.open().known_start(number, id)).unwrap();
+    assert_eq!(known(&stage, 1, ids[0]), KnownStart::Later { last: 0 }, "never booted");
+    // The third start ended before it named itself.
+    for (number, id) in [(1, Some(ids[0])), (2, Some(ids[1])), (3, None)] {
+        assert_eq!(wait(stage.open().boot([5; 32], 1)).unwrap().incarnation, number);
+        if let Some(id) = id {
+            wait(stage.open().name_start(number, id)).unwrap();
+        }
+        stage.reopen();
+    }
+    for (number, id, expected) in [
+        (1, ids[0], KnownStart::Own),
+        (2, ids[1], KnownStart::Own),
+        (2, ids[0], KnownStart::Foreign),
+        (3, ids[2], KnownStart::Own),
+        (4, ids[2], KnownStart::Later { last: 3 }),
+    ] {
+        assert_eq!(known(&stage, number, id), expected, "{number}");
     }
 }
 

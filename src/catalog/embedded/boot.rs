@@ -1,5 +1,6 @@
 //! What a start does once, before anything is served.
 
+use rusqlite::Connection;
 use rusqlite::OptionalExtension;
 use rusqlite::params;
 
@@ -9,13 +10,18 @@ use super::puts;
 use super::writer::Work;
 use crate::catalog::Boot;
 use crate::catalog::CatalogError;
+use crate::catalog::KnownStart;
 use crate::catalog::PutEnd;
 use crate::catalog::PutOutcome;
 use crate::model::DeviceId;
 use crate::model::DeviceNumber;
 use crate::model::SessionState;
+use crate::model::StartId;
 use crate::model::TopicMove;
 use crate::model::TopicState;
+
+/// Starts whose ids are kept. A directory that was away for longer than the last of these is taken for this catalog's.
+const STARTS_KEPT: i64 = 1 << 16;
 
 /// Counts the start and ends the puts that the last one left running, in one transaction.
 pub fn boot(work: &mut Work<'_>, seed: [u8; 32], at_ns: i64) -> Outcome<Boot> {
@@ -38,8 +44,33 @@ pub fn boot(work: &mut Work<'_>, seed: [u8; 32], at_ns: i64) -> Outcome<Boot> {
     Ok(Boot { incarnation, ticket_key })
 }
 
+/// Notes the id of a start that was counted.
+pub fn name_start(work: &mut Work<'_>, incarnation: u64, id: StartId) -> Outcome<()> {
+    let incarnation = i64::try_from(incarnation).unwrap_or(i64::MAX);
+    let mut insert = work.connection.prepare_cached("INSERT INTO start (incarnation, id) VALUES (?1, ?2)")?;
+    insert.execute(params![incarnation, id.0.as_bytes()])?;
+    let mut forget = work.connection.prepare_cached("DELETE FROM start WHERE incarnation <= ?1")?;
+    forget.execute([incarnation.saturating_sub(STARTS_KEPT)])?;
+    Ok(())
+}
+
+pub fn known_start(connection: &Connection, incarnation: u64, id: StartId) -> Outcome<KnownStart> {
+    let last =
+        connection.prepare_cached("SELECT incarnation FROM server")?.query_row([], |row| row.get(0)).optional()?;
+    let last = last.map_or(0, i64::unsigned_abs);
+    if incarnation > last {
+        return Ok(KnownStart::Later { last });
+    }
+    let mut select = connection.prepare_cached("SELECT id FROM start WHERE incarnation = ?1")?;
+    let own: Option<[u8; 16]> = select.query_row([incarnation as i64], |row| row.get(0)).optional()?;
+    match own.is_none_or(|own| own == *id.0.as_bytes()) {
+        true => Ok(KnownStart::Own),
+        false => Ok(KnownStart::Foreign),
+    }
+}
+
 /// The key of a file that another process may have open. Changes nothing.
-pub fn key(connection: &rusqlite::Connection) -> Outcome<[u8; 32]> {
+pub fn key(connection: &Connection) -> Outcome<[u8; 32]> {
     let mut select = connection.prepare_cached("SELECT ticket_key FROM server")?;
     let key = select.query_row([], |row| row.get("ticket_key")).optional()?;
     Ok(key.ok_or_else(|| CatalogError::corrupt("the table server", "it has no key"))?)
@@ -86,13 +117,13 @@ pub fn adopt_incarnation(work: &mut Work<'_>, incarnation: u64, seed: [u8; 32]) 
     Ok(())
 }
 
-pub fn topics_on(connection: &rusqlite::Connection, device: DeviceNumber) -> Outcome<u64> {
+pub fn topics_on(connection: &Connection, device: DeviceNumber) -> Outcome<u64> {
     let mut select = connection.prepare_cached("SELECT count(*) FROM topic WHERE device = ?1")?;
     let count: i64 = select.query_row([device.0], |row| row.get(0))?;
     Ok(count.unsigned_abs())
 }
 
-pub fn devices(connection: &rusqlite::Connection) -> Outcome<Vec<(DeviceNumber, DeviceId)>> {
+pub fn devices(connection: &Connection) -> Outcome<Vec<(DeviceNumber, DeviceId)>> {
     let mut select = connection.prepare_cached("SELECT number, id FROM device ORDER BY number")?;
     let (mut rows, mut all) = (select.query([])?, Vec::new());
     while let Some(row) = rows.next()? {

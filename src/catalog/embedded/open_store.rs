@@ -14,6 +14,7 @@ use crate::catalog::Boot;
 use crate::catalog::FileCursor;
 use crate::catalog::FilePage;
 use crate::catalog::Fut;
+use crate::catalog::KnownStart;
 use crate::catalog::OpenSession;
 use crate::catalog::PutEnd;
 use crate::catalog::PutOutcome;
@@ -23,6 +24,7 @@ use crate::model::DeviceId;
 use crate::model::DeviceNumber;
 use crate::model::SessionHead;
 use crate::model::SessionId;
+use crate::model::StartId;
 use crate::model::TokenDigest;
 use crate::model::TopicHead;
 use crate::model::TopicId;
@@ -45,6 +47,16 @@ impl OpenStore {
     /// * `at_ns`: Unix time, when those puts count as ended.
     pub fn boot(&self, seed: [u8; 32], at_ns: i64) -> Fut<'_, Boot> {
         self.engine.write_as(Need::Deleting, 0, move |work| boot::boot(work, seed, at_ns))
+    }
+
+    /// Notes the id of a start that [`Self::boot`] counted. Before any data directory names it.
+    pub fn name_start(&self, incarnation: u64, id: StartId) -> Fut<'_, ()> {
+        self.engine.write_as(Need::Deleting, 0, move |work| boot::name_start(work, incarnation, id))
+    }
+
+    /// Whether a start that a data directory names is one of this catalog. Before [`Self::boot`], which counts one more.
+    pub fn known_start(&self, incarnation: u64, id: StartId) -> Fut<'_, KnownStart> {
+        self.engine.read(move |connection| boot::known_start(connection, incarnation, id))
     }
 
     /// Sees to it that there is a little room on the catalog's disk, by giving up the first part of the reserve if need be.

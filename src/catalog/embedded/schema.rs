@@ -76,8 +76,9 @@ CREATE INDEX notification_topic ON notification (topic) WHERE topic IS NOT NULL;
 ";
 
 /// What later versions of this program added to the layout, found or made at every opening.
-const INDEXES_ADDED: &str = "
+const ADDED: &str = "
 CREATE INDEX IF NOT EXISTS session_open ON session (row) WHERE state = 0 AND deleted = 0;
+CREATE TABLE IF NOT EXISTS start (incarnation INTEGER PRIMARY KEY, id BLOB NOT NULL) STRICT;
 ";
 
 /// Which thread a connection belongs to.
@@ -141,12 +142,14 @@ fn prepare(connection: &mut Connection) -> Result<(), CatalogError> {
     let tables = number("SELECT count(*) FROM sqlite_schema")?;
     match (application, found, tables) {
         (APPLICATION_ID, LAYOUT, _) => {
-            // Files that were made without it get it here. It changes no layout: whoever does not know it keeps it up.
-            transaction.execute_batch(INDEXES_ADDED).map_err(store)?;
+            // Files that were made without get it here. It changes no layout: whoever does not know an index keeps it up, and
+            // starts that are not in the table say nothing.
+            transaction.execute_batch(ADDED).map_err(store)?;
             transaction.commit().map_err(store)
         }
         (0, 0, 0) => {
             transaction.execute_batch(TABLES).map_err(store)?;
+            transaction.execute_batch(ADDED).map_err(store)?;
             transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(store)?;
             transaction.pragma_update(None, "user_version", LAYOUT).map_err(store)?;
             transaction.commit().map_err(store)

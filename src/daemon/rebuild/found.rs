@@ -15,6 +15,7 @@ use super::RebuildPlan;
 use super::Rebuilt;
 use super::devices;
 use super::mount;
+use super::starts;
 use super::wrap;
 use crate::chunk::Described;
 use crate::io::BlockDevice;
@@ -60,7 +61,7 @@ pub(super) struct Found {
     endless: Vec<(usize, SessionId, ChunkId)>,
     /// Sessions whose manifest does not come back.
     lost: Vec<SessionId>,
-    /// The greatest start that any chunk names.
+    /// The greatest start that any directory or chunk names.
     pub incarnation: u64,
 }
 
@@ -93,6 +94,10 @@ impl Found {
             (manifests, lost) = read_manifests(first, &tombstones, rebuilt).await?;
         }
         let mut devices = named(host, &places)?;
+        let mut incarnation = 0;
+        for place in &places {
+            incarnation = incarnation.max(starts::read(host, &place.path)?.map_or(0, |(number, _)| number));
+        }
         number(&mut places, &manifests, &devices).await?;
         let known: BTreeSet<DeviceNumber> = places.iter().map(|place| place.number).collect();
         let absent = devices.iter().find(|(number, _)| !known.contains(number)).map(|(number, id)| (*number, *id));
@@ -107,7 +112,7 @@ impl Found {
         }
         devices.extend(places.iter().map(|place| (place.number, place.id)));
         let (deleted, unnamed, endless) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { places, manifests, tombstones, devices, is_missing, deleted, unnamed, endless, lost, incarnation: 0 })
+        Ok(Self { places, manifests, tombstones, devices, is_missing, deleted, unnamed, endless, lost, incarnation })
     }
 
     /// The sessions with a directory somewhere that are not among these and were not deleted.
