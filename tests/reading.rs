@@ -141,8 +141,8 @@ impl Catalog for Counting {
         self.inner.delete_sequence(sequence)
     }
 
-    fn tombstones(&self, limit: u32) -> Fut<'_, Vec<Tombstone>> {
-        self.inner.tombstones(limit)
+    fn tombstones(&self, after: i64, limit: u32) -> Fut<'_, Vec<Tombstone>> {
+        self.inner.tombstones(after, limit)
     }
 
     fn purged(&self, tombstone: i64) -> Fut<'_, ()> {
@@ -294,7 +294,7 @@ fn a_topic_deleted_meanwhile_is_gone_and_not_damaged() {
     let (of_lost, of_deleted) = (requests(&lost), requests(&deleted));
     let records = house.records(&deleted);
     block_on(house.catalog.delete_session(deleted.head.session)).unwrap();
-    for tombstone in block_on(house.catalog.tombstones(10)).unwrap() {
+    for tombstone in block_on(house.catalog.tombstones(0, 10)).unwrap() {
         block_on(house.shards.purge(&tombstone)).unwrap();
     }
     std::fs::remove_dir_all(directory.path().join("chunks").join(lost.head.session.to_string())).unwrap();

@@ -219,7 +219,7 @@ fn a_purge_waits_for_a_device_that_is_not_mounted() {
     let (house, _) = House::start(&[&a]).unwrap();
     block_on(house.catalog.delete_topic(on_a.head.id)).unwrap();
     block_on(house.catalog.delete_session(on_b.head.session)).unwrap();
-    let [topic, session] = block_on(house.catalog.tombstones(10)).unwrap().try_into().unwrap();
+    let [topic, session] = block_on(house.catalog.tombstones(0, 10)).unwrap().try_into().unwrap();
     block_on(house.shards.purge(&topic)).unwrap();
     assert_eq!(chunk_files(&a), [] as [PathBuf; 0]);
     block_on(house.catalog.purged(topic.number)).unwrap();
@@ -244,7 +244,7 @@ fn a_purge_of_a_topic_waits_for_a_device_that_is_not_mounted() {
     let [_, on_b] = pair(&a, &b);
     let (house, _) = House::start(&[&a]).unwrap();
     block_on(house.catalog.delete_topic(on_b.head.id)).unwrap();
-    let [topic] = block_on(house.catalog.tombstones(10)).unwrap().try_into().unwrap();
+    let [topic] = block_on(house.catalog.tombstones(0, 10)).unwrap().try_into().unwrap();
     let error = block_on(house.shards.purge(&topic)).unwrap_err();
     assert!(matches!(error, ShardError::DeviceMissing(DeviceNumber(1))), "{error}");
     house.close();

@@ -61,7 +61,9 @@ pub trait Catalog: Send + Sync + 'static {
     /// Deletes a sequence with all its sessions, in one step. `NotFound` when it is gone.
     fn delete_sequence(&self, sequence: SequenceId) -> Fut<'_, ()>;
     /// Deleted things whose files must go, oldest first, at most `limit` of them.
-    fn tombstones(&self, limit: u32) -> Fut<'_, Vec<Tombstone>>;
+    ///
+    /// * `after`: the number of the last one seen, 0 to begin.
+    fn tombstones(&self, after: i64, limit: u32) -> Fut<'_, Vec<Tombstone>>;
     /// The files of this tombstone are gone: drops what was kept to find them. Repeating it is `Ok`.
     fn purged(&self, tombstone: i64) -> Fut<'_, ()>;
     /// A session with all its topics, also while it is open.

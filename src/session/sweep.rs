@@ -19,10 +19,9 @@ use super::sessions::Desk;
 use crate::catalog::Tombstone;
 use crate::io::failpoint;
 
-/// Tombstones looked at in one round, few because one can list a topic's chunks. When none of them can be purged, the
-/// next round looks at twice as many, up to `PAGE_MAX`.
+/// Tombstones held at a time, few because one can list a topic's chunks. A round looks at page after page: those that cannot
+/// go, for as long as a disk is away, hide none of those behind them.
 const PAGE: u32 = 16;
-const PAGE_MAX: u32 = 4096;
 
 /// Waits before what failed is tried again: the first, and the longest after doublings.
 const WAIT_FIRST: Duration = Duration::from_secs(1);
@@ -67,18 +66,13 @@ pub(super) fn behind(work: impl Future<Output = ()> + Send + 'static) {
 /// Purges tombstones until it is dropped, which it may be at any time.
 pub(super) async fn run(desk: Arc<Desk>) {
     let mut later = Later::default();
-    let mut page = PAGE;
+    let mut after = 0;
     loop {
-        let round = round(&desk, page, &mut later).await;
-        if round.more && round.purged > 0 {
+        if let Some(last) = page(&desk, after, &mut later).await {
+            after = last;
             continue;
         }
-        if round.more && page < PAGE_MAX {
-            // A full page of tombstones that cannot go must not hide those behind it.
-            page *= 2;
-            continue;
-        }
-        page = PAGE;
+        after = 0;
         // At the timeout it looks all the same. Those that failed wait for their own time, rung or not.
         let _ = timeout(later.wait(Instant::now()), desk.alarm.wait()).await;
     }
@@ -119,10 +113,10 @@ impl Later {
         earlier.is_none()
     }
 
-    /// * `listed`: the numbers of a page, ascending; `more` when there may be others behind it.
-    fn keep(&mut self, listed: &[i64], more: bool) {
+    /// * `after`, `listed`: the numbers of a page, ascending, and the one before them; `more` when there may be others behind.
+    fn keep(&mut self, after: i64, listed: &[i64], more: bool) {
         let last = if more { listed.last().copied().unwrap_or(i64::MAX) } else { i64::MAX };
-        self.tombstones.retain(|number, _| *number > last || listed.binary_search(number).is_ok());
+        self.tombstones.retain(|number, _| *number <= after || *number > last || listed.binary_search(number).is_ok());
     }
 
     /// Until something is due, at most [`WAIT_MAX`]; never less than the first wait, for what is due and is not listed.
@@ -132,41 +126,30 @@ impl Later {
     }
 }
 
-/// What one look at the tombstones did.
-#[derive(Default)]
-struct Round {
-    purged: usize,
-    /// The page was full: there may be more.
-    more: bool,
-}
-
-async fn round(desk: &Desk, page: u32, later: &mut Later) -> Round {
-    let mut round = Round::default();
+/// Purges what can go of one page of tombstones. Returns the last number when there may be more behind it.
+async fn page(desk: &Desk, after: i64, later: &mut Later) -> Option<i64> {
     if later.listing.is_some_and(|retry| retry.at > Instant::now()) {
-        return round;
+        return None;
     }
-    let tombstones = match desk.catalog.tombstones(page).await {
+    let tombstones = match desk.catalog.tombstones(after, PAGE).await {
         Ok(tombstones) => tombstones,
         Err(error) => {
             tracing::warn!(%error, "the deleted files to purge could not be listed; it is tried again");
             later.listing = Some(Retry::after(later.listing, Instant::now()));
-            return round;
+            return None;
         }
     };
     later.listing = None;
-    round.more = tombstones.len() >= page as usize;
+    let more = tombstones.len() >= PAGE as usize;
     let listed: Vec<i64> = tombstones.iter().map(|tombstone| tombstone.number).collect();
-    later.keep(&listed, round.more);
+    later.keep(after, &listed, more);
     for tombstone in tombstones {
         if desk.registry.runs(writers(&tombstone)) || !later.is_due(tombstone.number, Instant::now()) {
             // A writer rings when it lets go.
             continue;
         }
         match purge(desk, &tombstone).await {
-            Ok(()) => {
-                round.purged += 1;
-                later.tombstones.remove(&tombstone.number);
-            }
+            Ok(()) => drop(later.tombstones.remove(&tombstone.number)),
             Err(error) => {
                 let (number, session) = (tombstone.number, tombstone.session);
                 if later.failed(number, Instant::now()) {
@@ -182,7 +165,7 @@ async fn round(desk: &Desk, page: u32, later: &mut Later) -> Round {
             }
         }
     }
-    round
+    listed.last().copied().filter(|_| more)
 }
 
 /// The puts that may still write what the tombstone buries.
@@ -239,13 +222,13 @@ mod tests {
         for number in [1, 5, 9] {
             later.failed(number, now);
         }
-        later.keep(&[1, 7], true);
+        later.keep(0, &[1, 7], true);
         let mut left: Vec<_> = later.tombstones.keys().copied().collect();
         left.sort_unstable();
         assert_eq!(left, [1, 9], "9 lies behind the page");
-        later.keep(&[1], false);
-        assert_eq!(later.tombstones.len(), 1);
-        later.keep(&[], false);
+        later.keep(7, &[], false);
+        assert_eq!(later.tombstones.len(), 1, "1 lies before the page");
+        later.keep(0, &[], false);
         assert_eq!(later.wait(now), WAIT_MAX);
     }
 }

@@ -16,7 +16,7 @@ use crate::stage::topic_name;
 use crate::stage::wait;
 
 fn tombstones(stage: &Stage) -> Vec<Tombstone> {
-    wait(stage.catalog().tombstones(100)).unwrap()
+    wait(stage.catalog().tombstones(0, 100)).unwrap()
 }
 
 pub fn a_deleted_session_frees_its_names_at_once(make: Make) {
@@ -173,7 +173,7 @@ pub fn tombstones_list_exactly_the_files_to_remove(make: Make) {
     wait(stage.catalog().purged(number)).unwrap();
     assert_eq!(tombstones(&stage).len(), 1);
     assert_eq!(wait(stage.open().committed_chunks(kept.id)), Ok(kept_files));
-    assert_eq!(wait(stage.catalog().tombstones(0)), Ok(Vec::new()));
+    assert_eq!(wait(stage.catalog().tombstones(0, 0)), Ok(Vec::new()));
 }
 
 pub fn a_put_that_lost_its_topic_is_told(make: Make) {

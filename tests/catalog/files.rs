@@ -54,7 +54,7 @@ pub fn files_of_a_deleted_topic_are_told_until_they_are_purged(make: Make) {
     let kept = || kept.iter().map(|record| (record.chunk, ChunkFate::Kept));
     let purged = old.iter().map(|record| (record.chunk, ChunkFate::Purged));
     assert_eq!(files(&stage, &session).0, purged.chain(kept()).collect::<Vec<_>>());
-    let [tombstone] = wait(stage.catalog().tombstones(9)).unwrap().try_into().unwrap();
+    let [tombstone] = wait(stage.catalog().tombstones(0, 9)).unwrap().try_into().unwrap();
     wait(stage.catalog().purged(tombstone.number)).unwrap();
     assert_eq!(files(&stage, &session).0, kept().collect::<Vec<_>>());
 }
@@ -71,7 +71,7 @@ pub fn a_session_stands_where_its_life_is(make: Make) {
     assert_eq!(standing(), Standing::Final);
     wait(stage.catalog().delete_session(session.id)).unwrap();
     assert_eq!(standing(), Standing::Deleted);
-    let [tombstone] = wait(stage.catalog().tombstones(9)).unwrap().try_into().unwrap();
+    let [tombstone] = wait(stage.catalog().tombstones(0, 9)).unwrap().try_into().unwrap();
     wait(stage.catalog().purged(tombstone.number)).unwrap();
     assert_eq!(standing(), Standing::Unknown);
     assert_eq!(files(&stage, &session).0, []);

@@ -167,7 +167,7 @@ impl Model {
             }
             Call::Notify { sequence, path } => self.notify(stage, &format!("s{sequence}"), path),
             Call::Purge => {
-                for tombstone in wait(stage.catalog().tombstones(2)).unwrap() {
+                for tombstone in wait(stage.catalog().tombstones(0, 2)).unwrap() {
                     wait(stage.catalog().purged(tombstone.number)).unwrap();
                 }
             }

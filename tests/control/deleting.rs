@@ -69,13 +69,39 @@ async fn files_stay_until_the_writer_lets_go() {
     let (other, other_token) = house.session("other").await;
     house.write(other_token, "other/imu", &[1]).await;
     house.sessions.delete_session(SessionRef::Id(other.id)).await.unwrap();
-    let left = async || house.catalog.tombstones(99).await.unwrap().iter().map(|t| t.session).collect::<Vec<_>>();
+    let left = async || house.catalog.tombstones(0, 99).await.unwrap().iter().map(|t| t.session).collect::<Vec<_>>();
     until(async || !left().await.contains(&other.id)).await;
     assert_eq!(left().await, [session.id; 40]);
     drop(puts);
     until(async || left().await.is_empty()).await;
     sweep.abort();
     let _ = sweep.await;
+    house.stop();
+}
+
+/// Goal: however many deleted recordings cannot go, what is deleted after them does.
+/// Method: one that waits for its writer, listed 5,000 times.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_go_hides_nothing_behind_it() {
+    let root = directory();
+    let house = House::open(root.path()).await;
+    let (stuck, token) = house.session("stuck").await;
+    let put = house.begin(&house.topic(token, "stuck/imu").await).await.unwrap();
+    house.sessions.delete_session(SessionRef::Id(stuck.id)).await.unwrap();
+    let file = rusqlite::Connection::open(root.path().join("catalog.db")).unwrap();
+    let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+        INSERT INTO tombstone (session, topic) SELECT session, topic FROM tombstone, n";
+    assert_eq!(file.execute(many, []).unwrap(), 5000);
+    let (other, token) = house.session("other").await;
+    house.write(token, "other/imu", &[1]).await;
+    house.sessions.delete_session(SessionRef::Id(other.id)).await.unwrap();
+    let sweep = tokio::spawn(house.sessions.clone().sweep());
+    until(async || house.chunk_files(other.id) == 0).await;
+    sweep.abort();
+    let _ = sweep.await;
+    // The copies must not outlive the writer: what they stand for is gone with the first of them.
+    file.execute("DELETE FROM tombstone WHERE number > (SELECT min(number) FROM tombstone)", []).unwrap();
+    drop(put);
     house.stop();
 }
 

@@ -159,7 +159,7 @@ impl House {
     /// Lets the sweep run until nothing is left to purge.
     pub async fn swept(&self) {
         let sweep = tokio::spawn(self.sessions.clone().sweep());
-        until(async || self.catalog.tombstones(1).await.unwrap().is_empty()).await;
+        until(async || self.catalog.tombstones(0, 1).await.unwrap().is_empty()).await;
         sweep.abort();
         let _ = sweep.await;
     }

@@ -138,7 +138,7 @@ impl Server {
     /// Waits until what was deleted is purged; gives up where it never will be.
     pub async fn swept(&self, patience: Duration) -> bool {
         let purged = async {
-            while !matches!(self.catalog.tombstones(1).await, Ok(tombstones) if tombstones.is_empty()) {
+            while !matches!(self.catalog.tombstones(0, 1).await, Ok(tombstones) if tombstones.is_empty()) {
                 tokio::time::sleep(LOOK).await;
             }
         };

@@ -152,8 +152,8 @@ impl Catalog for EmbeddedCatalog {
         self.engine.write_as(Need::Deleting, 0, move |work| sequences::delete(work, sequence))
     }
 
-    fn tombstones(&self, limit: u32) -> Fut<'_, Vec<Tombstone>> {
-        self.engine.read(move |connection| purge::tombstones(connection, limit))
+    fn tombstones(&self, after: i64, limit: u32) -> Fut<'_, Vec<Tombstone>> {
+        self.engine.read(move |connection| purge::tombstones(connection, after, limit))
     }
 
     fn purged(&self, tombstone: i64) -> Fut<'_, ()> {

@@ -25,13 +25,14 @@ pub enum Step {
     Done,
 }
 
-/// Oldest first.
-pub fn tombstones(connection: &Connection, limit: u32) -> Outcome<Vec<Tombstone>> {
+/// Oldest first, behind the one with the number `after`.
+pub fn tombstones(connection: &Connection, after: i64, limit: u32) -> Outcome<Vec<Tombstone>> {
     let mut select = connection.prepare_cached(
         "SELECT b.number AS number, s.id AS session, t.row AS row, t.id AS topic FROM tombstone b
-         JOIN session s ON s.row = b.session LEFT JOIN topic t ON t.row = b.topic ORDER BY b.number LIMIT ?1",
+         JOIN session s ON s.row = b.session LEFT JOIN topic t ON t.row = b.topic WHERE b.number > ?1
+         ORDER BY b.number LIMIT ?2",
     )?;
-    let (mut rows, mut all) = (select.query([limit])?, Vec::new());
+    let (mut rows, mut all) = (select.query(params![after, limit])?, Vec::new());
     while let Some(row) = rows.next()? {
         let topic = match row.get::<_, Option<i64>>("row")? {
             Some(topic) => {
