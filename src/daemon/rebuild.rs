@@ -4,6 +4,7 @@
 //! |------|-------------------------------------------------------------|------------------------------------------------|
 //! | 1    | `catalog/rebuilt.db` written from the files, and durable    | a catalog that nobody looks at: begun anew     |
 //! |      | without its log; else nothing of what follows               |                                                |
+//! |      | the directories' files `DEVICES` brought up to date         | the same: they say no more than the files do   |
 //! | 2    | what tombstones name removed, and the tombstones after it   | the same, and less to remove                   |
 //! | 3    | `catalog.db` moved to `catalog/before-rebuild-<n>/`, durably | no catalog: a start refuses, this command goes on |
 //! | 4    | its companions moved there, durably                         | the same                                       |
@@ -179,10 +180,13 @@ async fn make(
     let found = filled?;
     finished?;
     place::require_whole(host, target)?;
-    match plan.to {
-        Some(_) => Ok(()),
-        None => found.tidy(rebuilt).await,
+    if plan.to.is_some() {
+        return Ok(());
     }
+    let places: Vec<PathBuf> = found.places.iter().map(|place| place.path.clone()).collect();
+    let devices: Vec<_> = found.devices.iter().map(|(number, device)| (*number, *device)).collect();
+    devices::write(host, &places, &devices)?;
+    found.tidy(rebuilt).await
 }
 
 async fn fill(
@@ -235,6 +239,10 @@ async fn fill(
     let open = remains::gather(host, &mut found, &done, rebuilt).await?;
     remains::restore((catalog, &store), &ids, &mut found, open, claims, (&mut sequences, &mut *rebuilt)).await?;
     found.tell_endless(rebuilt);
+    found.reserve();
+    for (number, device) in &found.devices {
+        store.adopt_device(*number, *device).await?;
+    }
     rebuilt.sequences = sequences.len() as u64;
     let seed = host.seed().map_err(wrap(Path::new("random numbers")))?;
     store.adopt_incarnation(found.incarnation, seed).await?;

@@ -195,6 +195,15 @@ async fn tell_left_out(open_store: &OpenStore, devices: &[(DeviceNumber, PathBuf
             continue;
         }
         let topics = open_store.topics_on(number).await?;
+        if topics > 0 && device.is_untold() {
+            tracing::warn!(
+                number = number.0,
+                topics,
+                "recorded chunks lay in a data directory that was missing when the catalog was rebuilt: should it be found, `tessera \
+                 catalog rebuild` with all data directories brings back what lies there"
+            );
+            continue;
+        }
         if topics > 0 {
             tracing::warn!(
                 number = number.0,

@@ -9,6 +9,8 @@ use rand_chacha::rand_core::RngCore;
 use rand_chacha::rand_core::SeedableRng;
 use uuid::Uuid;
 
+use super::record::DeviceNumber;
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -102,6 +104,20 @@ pub struct TokenDigest(pub [u8; 32]);
 impl fmt::Debug for TokenDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TokenDigest(..)")
+    }
+}
+
+impl DeviceId {
+    /// All bits but those of the number; no id that was ever drawn looks so, for none has this version.
+    const UNTOLD: u128 = u128::MAX << 16;
+
+    /// Stands for a data directory that has this number, which no file tells the id of: so that no other one gets it.
+    pub fn untold(number: DeviceNumber) -> Self {
+        Self(Uuid::from_u128(Self::UNTOLD | u128::from(number.0)))
+    }
+
+    pub fn is_untold(self) -> bool {
+        self.0.as_u128() >= Self::UNTOLD
     }
 }
 

@@ -127,6 +127,39 @@ def test_a_new_disk_never_gets_the_number_of_a_lost_one(house):
         house.stop()
 
 
+@pytest.mark.parametrize("told", ["DEVICES", "nothing"])
+def test_the_number_of_a_lost_disk_is_kept_whatever_tells_it(house, told):
+    """As the test above, where no file DEVICES names the lost disk: it was made by a version that wrote none."""
+    other, second = house.directory / "C", house.directory / "B"
+    house.start()
+    with Client(house.location) as client:
+        client.record_sequence("one", {f"t{n}": [rows.counters(range(10 + n))] for n in range(TOPICS)})
+    house.stop()
+    for place in (house.data, second):
+        (place / "DEVICES").unlink()
+    away(house)
+    shutil.rmtree(house.data / "catalog")
+    assert rebuild(house.data, more=["--without-missing"]).returncode == 3
+    # The rebuild itself names them all.
+    assert len((house.data / "DEVICES").read_text().splitlines()) == 3
+    if told == "nothing":
+        (house.data / "DEVICES").unlink()
+    house.options = ["--data-dir", other]
+    house.environment = {"TESSERA_STORAGE_REPLACE_MISSING": "true"}
+    house.start()
+    with Client(house.location) as client:
+        client.record_sequence("two", {f"t{n}": [rows.counters(range(20 + n))] for n in range(TOPICS)})
+    house.stop()
+    back(house)
+    house.options = ["--data-dir", other, "--data-dir", second]
+    house.launch()
+    assert house.process.wait(30) == 1 and "tessera catalog rebuild" in house.log()
+    assert rebuild(house.data, other, second).returncode == 0
+    house.start()
+    with Client(house.location) as client:
+        assert read_all(client, "one") == [10 + n for n in range(TOPICS)]
+        assert read_all(client, "two") == [20 + n for n in range(TOPICS)]
+
 def test_an_empty_mount_point_is_not_taken_for_the_disk(house):
     house.start()
     record_open(house, "drive")

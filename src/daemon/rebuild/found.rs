@@ -51,6 +51,8 @@ pub(super) struct Found {
     tombstones: Tombstones,
     /// Every data directory that belongs to these, as far as they tell: also those that are not here.
     pub devices: BTreeMap<DeviceNumber, DeviceId>,
+    /// Every number that a manifest or a chunk names.
+    pub named: BTreeSet<DeviceNumber>,
     /// Whether one of them is not here.
     is_missing: bool,
     /// Chunks of deleted topics.
@@ -100,19 +102,33 @@ impl Found {
         }
         number(&mut places, &manifests, &devices).await?;
         let known: BTreeSet<DeviceNumber> = places.iter().map(|place| place.number).collect();
-        let absent = devices.iter().find(|(number, _)| !known.contains(number)).map(|(number, id)| (*number, *id));
-        if let (Some((number, device)), false) = (absent, plan.without_missing) {
-            return Err(RebuildError::Absent { number, device });
+        let absent: Vec<_> = devices.iter().filter(|(number, _)| !known.contains(number)).collect();
+        let told = absent.iter().find(|(_, id)| !id.is_untold());
+        if let (Some((number, device)), false) = (told, plan.without_missing) {
+            return Err(RebuildError::Absent { number: **number, device: **device });
         }
         let missing = |manifest: &Recalled| manifest.chunks().find(|(_, device)| !known.contains(device));
         let first = manifests.iter().find_map(|manifest| Some((manifest.sequence().to_owned(), missing(manifest)?.1)));
-        let is_missing = first.is_some() || absent.is_some();
+        let is_missing = first.is_some() || !absent.is_empty();
         if let (Some((sequence, device)), false) = (first, plan.without_missing) {
             return Err(RebuildError::Missing { sequence, device });
         }
+        let named = manifests.iter().flat_map(Recalled::chunks).map(|(_, device)| device).collect();
         devices.extend(places.iter().map(|place| (place.number, place.id)));
         let (deleted, unnamed, endless) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { places, manifests, tombstones, devices, is_missing, deleted, unnamed, endless, lost, incarnation })
+        Ok(Self {
+            places,
+            manifests,
+            tombstones,
+            devices,
+            named,
+            is_missing,
+            deleted,
+            unnamed,
+            endless,
+            lost,
+            incarnation,
+        })
     }
 
     /// The sessions with a directory somewhere that are not among these and were not deleted.
@@ -123,6 +139,13 @@ impl Found {
         }
         others.retain(|session| !done.contains(session) && !self.tombstones.sessions.contains(session));
         Ok(others)
+    }
+
+    /// Keeps the numbers that files name and nobody has from every other data directory. Once all files were read.
+    pub fn reserve(&mut self) {
+        for number in &self.named {
+            self.devices.entry(*number).or_insert_with(|| DeviceId::untold(*number));
+        }
     }
 
     /// Reads the end of every file of a session. Chunks of topics that were deleted are left out, and removed at the end.
@@ -136,6 +159,7 @@ impl Found {
                     }
                     Ok((mut described, schema)) => {
                         self.incarnation = self.incarnation.max(described.identity.incarnation);
+                        self.named.insert(described.identity.device);
                         described.record.device = place.number;
                         files.records.insert(stored.chunk, Ok(described.record.clone()));
                         files.remains.push(Remains { described, schema, place: index, is_named: stored.is_named });
@@ -253,8 +277,10 @@ fn named(host: &Host, places: &[Place]) -> Result<BTreeMap<DeviceNumber, DeviceI
     let mut all = BTreeMap::new();
     for place in places {
         for (number, id) in devices::read(host, &place.path)?.into_iter().flatten() {
-            if *all.entry(number).or_insert(id) != id {
-                return Err(RebuildError::Twice { number });
+            match all.insert(number, id) {
+                Some(other) if id.is_untold() => drop(all.insert(number, other)),
+                Some(other) if other != id && !other.is_untold() => return Err(RebuildError::Twice { number }),
+                _ => {}
             }
         }
     }
@@ -289,7 +315,7 @@ async fn number(
     }
     let mut once = BTreeSet::new();
     match places.iter().find(|place| {
-        let other = devices.get(&place.number).is_some_and(|id| *id != place.id);
+        let other = devices.get(&place.number).is_some_and(|id| *id != place.id && !id.is_untold());
         other || !once.insert(place.number)
     }) {
         Some(place) => Err(RebuildError::Twice { number: place.number }),
