@@ -30,6 +30,7 @@ pub use api::SequenceContents;
 pub use api::Tombstone;
 pub use api::TopicMark;
 pub use api::Visibility;
+pub use embedded::Admission;
 pub use embedded::EmbeddedCatalog;
 pub use embedded::EmbeddedConfig;
 pub use embedded::OpenStore;

@@ -19,6 +19,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::path::PathBuf;
 
+use crate::catalog::Admission;
 use crate::catalog::CatalogError;
 use crate::catalog::EmbeddedCatalog;
 use crate::catalog::EmbeddedConfig;
@@ -29,8 +30,8 @@ use crate::model::DeviceId;
 use crate::model::DeviceNumber;
 use crate::model::IdSource;
 use crate::session::Recalled;
+use crate::session::RestoreError;
 use crate::session::Restored;
-use crate::session::SessionError;
 use crate::store;
 
 use super::devices;
@@ -86,8 +87,6 @@ pub enum RebuildError {
     Catalog(#[from] CatalogError),
     #[error("the rebuilt catalog is not whole without {}; nothing was replaced", .0.display())]
     Log(PathBuf),
-    #[error("the rebuilt catalog: {0}")]
-    Session(#[from] SessionError),
 }
 
 /// What is asked for beside the data directories.
@@ -174,7 +173,8 @@ async fn make(
     plan: &RebuildPlan,
     rebuilt: &mut Rebuilt,
 ) -> Result<(), RebuildError> {
-    let catalog = EmbeddedCatalog::open(&EmbeddedConfig::default(), target)?;
+    let config = EmbeddedConfig { admission: Admission::Recalled, ..EmbeddedConfig::default() };
+    let catalog = EmbeddedCatalog::open(&config, target)?;
     let filled = fill(host, &catalog, found, rebuilt).await;
     let finished = catalog.finish();
     let found = filled?;
@@ -225,7 +225,7 @@ async fn fill(
                 rebuilt.add(restored);
                 surplus(&manifest, files, &mut found, rebuilt);
             }
-            Err(SessionError::Metadata { why }) => {
+            Err(RestoreError::Refused(why)) => {
                 rebuilt.problems.push(Problem {
                     name: manifest.sequence().to_owned(),
                     part: format!("manifest of session {session}"),
@@ -233,7 +233,7 @@ async fn fill(
                 });
                 found.lose(session).await?;
             }
-            Err(error) => return Err(error.into()),
+            Err(RestoreError::Catalog(error)) => return Err(error.into()),
         }
     }
     let open = remains::gather(host, &mut found, &done, rebuilt).await?;

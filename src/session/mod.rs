@@ -37,6 +37,7 @@ pub use put::StreamSchema;
 pub use rebuild::Lost;
 pub use rebuild::OpenRemains;
 pub use rebuild::Recalled;
+pub use rebuild::RestoreError;
 pub use rebuild::Restored;
 pub use rebuild::restore_open;
 pub use sessions::SessionRef;

@@ -13,19 +13,20 @@ use arrow::ipc::writer::IpcDataGenerator;
 use arrow::ipc::writer::IpcWriteOptions;
 use uuid::Uuid;
 
-use super::error::SessionError;
 use super::manifest::Chunk;
 use super::manifest::Manifest;
 use super::manifest::ManifestError;
 use super::manifest::Topic;
 use crate::auth::token_digest;
 use crate::catalog::Catalog;
+use crate::catalog::CatalogError;
 use crate::catalog::NewSequence;
 use crate::catalog::NewSession;
 use crate::catalog::NewTopic;
 use crate::catalog::OpenStore;
 use crate::catalog::PutEnd;
 use crate::catalog::PutOutcome;
+use crate::catalog::Visibility;
 use crate::chunk::Described;
 use crate::model::ChunkId;
 use crate::model::ChunkRecord;
@@ -46,6 +47,9 @@ use crate::model::UserMetadata;
 
 /// Records given to the catalog at once: a segment's.
 const RECORDS_AT_ONCE: usize = 256;
+
+/// More than the one there can be.
+const TOMBSTONES_MAX: u32 = 16;
 
 const WHY_UNKNOWN: &str = "why is not known: the catalog was rebuilt from the files";
 const WHY_OPEN: &str = "the catalog was rebuilt from the files while it was open";
@@ -68,6 +72,36 @@ pub struct Lost {
     pub topic: String,
     pub chunk: ChunkId,
     pub why: String,
+}
+
+/// Why a session does not come back.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// What its files tell cannot be, or cannot be beside what came back before it. Nothing of it is in the catalog.
+    #[error("{0}")]
+    Refused(String),
+    /// The catalog cannot store anything.
+    #[error(transparent)]
+    Catalog(CatalogError),
+}
+
+impl From<CatalogError> for RestoreError {
+    fn from(error: CatalogError) -> Self {
+        match error {
+            CatalogError::NotFound { .. }
+            | CatalogError::AlreadyExists { .. }
+            | CatalogError::Refused { .. }
+            | CatalogError::ForeignSequence { .. }
+            | CatalogError::Invalid { .. }
+            | CatalogError::TooLarge { .. } => Self::Refused(error.to_string()),
+            CatalogError::Unavailable { .. }
+            | CatalogError::Overloaded { .. }
+            | CatalogError::Full
+            | CatalogError::SchemaMismatch { .. }
+            | CatalogError::Corrupt { .. }
+            | CatalogError::Closed => Self::Catalog(error),
+        }
+    }
 }
 
 /// What files say of a session that has no manifest.
@@ -127,13 +161,13 @@ impl Recalled {
     /// * `found`: what its files say of themselves.
     ///
     /// # Errors
-    /// [`SessionError::Metadata`] when the manifest holds what no client could have sent, and of the catalog.
+    /// [`RestoreError`]: refused also when the manifest holds what no client could have sent.
     pub async fn restore(
         &self,
         (catalog, open): (&dyn Catalog, &OpenStore),
         ids: &IdSource,
         found: &HashMap<ChunkId, Result<ChunkRecord, String>>,
-    ) -> Result<Restored, SessionError> {
+    ) -> Result<Restored, RestoreError> {
         let Manifest { sequence, session, topics, .. } = &self.0;
         let name = SequenceName::parse(&sequence.name).map_err(|error| odd(&error))?;
         let metadata = UserMetadata::parse(sequence.metadata.0.get()).map_err(|error| odd(&error))?;
@@ -146,10 +180,13 @@ impl Recalled {
         catalog.create_sequence(new).await?;
         let (token, created_at_ns) = (token_digest(&Token::new(ids)), session.created_at_ns);
         catalog.create_session(NewSession { id, sequence: name, token, created_at_ns }).await?;
-        for topic in recalled {
-            write((catalog, open), topic, &mut restored).await?;
-        }
-        catalog.finalize(id, session.completed_at_ns).await?;
+        let written = async {
+            for topic in recalled {
+                write((catalog, open), topic, &mut restored).await?;
+            }
+            catalog.finalize(id, session.completed_at_ns).await.map(drop)
+        };
+        whole_or_nothing(catalog, id, written.await).await?;
         Ok(restored)
     }
 }
@@ -169,7 +206,7 @@ fn recall_topic(
     topic: &Topic,
     found: &HashMap<ChunkId, Result<ChunkRecord, String>>,
     restored: &mut Restored,
-) -> Result<Life, SessionError> {
+) -> Result<Life, RestoreError> {
     let (mut records, name) = (Vec::with_capacity(topic.chunks.len()), format!("{sequence}/{}", topic.path));
     for chunk in &topic.chunks {
         let chunk_id = ChunkId(id(&chunk.id)?);
@@ -212,7 +249,7 @@ async fn write(
     (catalog, open): (&dyn Catalog, &OpenStore),
     Life { new, schema, records, end }: Life,
     restored: &mut Restored,
-) -> Result<(), SessionError> {
+) -> Result<(), CatalogError> {
     let id = new.id;
     catalog.create_topic(new).await?;
     open.begin_put(id, schema).await?;
@@ -226,17 +263,40 @@ async fn write(
     Ok(())
 }
 
+/// Takes a session out again of which a part was refused, and its sequence when that has no other.
+async fn whole_or_nothing(
+    catalog: &dyn Catalog,
+    session: SessionId,
+    written: Result<(), CatalogError>,
+) -> Result<(), RestoreError> {
+    let Err(error) = written.map_err(RestoreError::from) else { return Ok(()) };
+    if let RestoreError::Refused(_) = error {
+        let sequence = catalog.session(session).await?.head.sequence_name;
+        catalog.delete_session(session).await?;
+        // At once, and without a look at its files: a start would remove what a tombstone names.
+        for tombstone in catalog.tombstones(0, TOMBSTONES_MAX).await? {
+            assert!(tombstone.session == session, "a catalog that is made again has deleted {}", tombstone.session);
+            catalog.purged(tombstone.number).await?;
+        }
+        let left = catalog.sequence(&sequence, Visibility::All).await?;
+        if left.sessions.is_empty() {
+            catalog.delete_sequence(left.head.id).await?;
+        }
+    }
+    Err(error)
+}
+
 /// Brings a session without a manifest back as open, its topics as interrupted: it may have been open, or deleted and not
 /// purged, which the files do not tell. Nobody reads it until somebody finalizes it.
 ///
 /// # Errors
-/// Of the catalog: `AlreadyExists` when a sequence or a topic of the name is there under another id.
+/// [`RestoreError`]: refused also when a sequence or a topic of the name is there under another id.
 pub async fn restore_open(
     (catalog, open): (&dyn Catalog, &OpenStore),
     ids: &IdSource,
     remains: OpenRemains,
     at_ns: i64,
-) -> Result<Restored, SessionError> {
+) -> Result<Restored, RestoreError> {
     let mut topics: BTreeMap<TopicId, Vec<(Described, SchemaRef)>> = BTreeMap::new();
     for (described, schema) in remains.chunks {
         topics.entry(described.identity.topic).or_default().push((described, schema));
@@ -247,7 +307,7 @@ pub async fn restore_open(
     };
     let (name, metadata) = (any.name.sequence.clone(), UserMetadata::empty());
     let new = NewSequence { id: any.sequence, name: name.clone(), metadata, created_at_ns: at_ns };
-    match catalog.sequence(&name, crate::catalog::Visibility::All).await {
+    match catalog.sequence(&name, Visibility::All).await {
         Ok(view) if view.head.id == any.sequence => {}
         _ => drop(catalog.create_sequence(new).await?),
     }
@@ -279,7 +339,8 @@ pub async fn restore_open(
         let schema = message(schema);
         let end = PutEnd { outcome: PutOutcome::Interrupted { why: WHY_OPEN.to_owned() }, at_ns };
         let records = chunks.into_iter().map(|(described, _)| described.record).collect();
-        write((catalog, open), Life { new, schema, records, end }, &mut restored).await?;
+        let written = write((catalog, open), Life { new, schema, records, end }, &mut restored).await;
+        whole_or_nothing(catalog, remains.session, written).await?;
     }
     Ok(restored)
 }
@@ -317,15 +378,15 @@ fn is_same(found: &ChunkRecord, told: &ChunkRecord) -> bool {
     digests && (found.rows, found.file_bytes, found.bounds) == (told.rows, told.file_bytes, told.bounds)
 }
 
-fn odd(why: &dyn std::fmt::Display) -> SessionError {
-    SessionError::Metadata { why: format!("a manifest holds what cannot be: {why}") }
+fn odd(why: &dyn std::fmt::Display) -> RestoreError {
+    RestoreError::Refused(format!("a manifest holds what cannot be: {why}"))
 }
 
 fn uuid(text: &str) -> Option<Uuid> {
     Uuid::try_parse(text).ok()
 }
 
-fn id(text: &str) -> Result<Uuid, SessionError> {
+fn id(text: &str) -> Result<Uuid, RestoreError> {
     uuid(text).ok_or_else(|| odd(&"an id that is none"))
 }
 
@@ -334,3 +395,6 @@ fn bytes(text: &str) -> Option<Vec<u8>> {
     let pair = |at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
     (text.len().is_multiple_of(2)).then(|| (0..text.len()).step_by(2).map(pair).collect())?
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,19 @@ pub struct EmbeddedConfig {
     /// Bytes that two files beside the catalog keep back, each a 32nd of its disk at most, and give up when the disk is full:
     /// three quarters so that what was begun can end, and a quarter so that what is there can still be deleted. 0 for none.
     pub reserve_bytes: u64,
+    /// Whether what comes is held against the limits of admission.
+    #[serde(skip)]
+    pub admission: Admission,
+}
+
+/// Where topics come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Admission {
+    /// From clients: they are held against the limits.
+    #[default]
+    Limited,
+    /// From files. They were admitted once, perhaps in another order, by other limits: refusing them now would lose them.
+    Recalled,
 }
 
 impl Default for EmbeddedConfig {
@@ -29,6 +42,7 @@ impl Default for EmbeddedConfig {
             cache_bytes: 16 << 20,
             checkpoint_ms: 1000,
             reserve_bytes: 0,
+            admission: Admission::Limited,
         }
     }
 }

@@ -75,7 +75,8 @@ impl Engine {
         // The checkpoint is last: it alone may find the others gone, and closing then joins it last.
         let own = room.clone();
         let (queue, checkpoint, poison) = (engine.writes.clone(), engine.checkpoint.clone(), engine.poison.clone());
-        engine.spawn("catalog-write", move || Writer::new(writer, tails, queue, checkpoint, poison, own).run())?;
+        let writer = Writer::new(writer, tails, queue, checkpoint, poison, own).admitting(config.admission);
+        engine.spawn("catalog-write", move || writer.run())?;
         for (index, reader) in readers.into_iter().enumerate() {
             let queue = engine.reads.clone();
             engine.spawn(&format!("catalog-read-{index}"), move || read(&reader, &queue))?;

@@ -42,5 +42,6 @@ mod views;
 mod writer;
 
 pub use catalog::EmbeddedCatalog;
+pub use config::Admission;
 pub use config::EmbeddedConfig;
 pub use open_store::OpenStore;

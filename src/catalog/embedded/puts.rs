@@ -3,6 +3,7 @@
 
 use rusqlite::params;
 
+use super::config::Admission;
 use super::convert::state;
 use super::convert::stored;
 use super::fault::Outcome;
@@ -33,7 +34,7 @@ use crate::model::TopicTotals;
 pub const SCHEMA_LEN_MAX: usize = 1 << 20;
 
 pub fn begin(work: &mut Work<'_>, topic: TopicId, schema: &[u8]) -> Outcome<TopicHead> {
-    if schema.len() > SCHEMA_LEN_MAX {
+    if schema.len() > SCHEMA_LEN_MAX && work.admission == Admission::Limited {
         let (limit, found) = (SCHEMA_LEN_MAX as u64, schema.len() as u64);
         return Err(CatalogError::TooLarge { what: "bytes of a schema", limit, found }.into());
     }
@@ -41,7 +42,7 @@ pub fn begin(work: &mut Work<'_>, topic: TopicId, schema: &[u8]) -> Outcome<Topi
     let next = step(topic, &found, TopicMove::BeginPut)?;
     let mut select = work.connection.prepare_cached("SELECT sequence FROM topic WHERE row = ?1")?;
     let sequence = select.query_row([found.row], |row| row.get(0))?;
-    topics::check_heads(work.connection, sequence, schema.len())?;
+    topics::check_heads(work, sequence, schema.len())?;
     let mut update = work.connection.prepare_cached("UPDATE topic SET state = ?2, schema = ?3 WHERE row = ?1")?;
     update.execute(params![found.row, next as i64, schema])?;
     work.tails.0.insert(found.row, Tail::new(topic));

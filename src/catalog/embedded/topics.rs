@@ -4,6 +4,7 @@ use rusqlite::Connection;
 use rusqlite::Row;
 use rusqlite::params;
 
+use super::config::Admission;
 use super::convert::bounds;
 use super::convert::narrow;
 use super::convert::parsed;
@@ -93,7 +94,7 @@ pub fn create(work: &mut Work<'_>, new: &NewTopic) -> Outcome<TopicHead> {
         let why = "it already proves authority over another topic".to_owned();
         return Err(CatalogError::Invalid { field: "token", why }.into());
     }
-    check_heads(work.connection, session.sequence, new.metadata.as_str().len())?;
+    check_heads(work, session.sequence, new.metadata.as_str().len())?;
     let mut insert = work.connection.prepare_cached(
         "INSERT INTO topic (id, session, sequence, path, token, tag, format, metadata, state, shard, device, created_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
@@ -118,11 +119,11 @@ pub fn create(work: &mut Work<'_>, new: &NewTopic) -> Outcome<TopicHead> {
 /// Refuses more metadata and schemas in one sequence than answers and manifests, which have all of them, may take of memory.
 ///
 /// * `more`: bytes that are to come; few are not counted, for their number is bounded elsewhere.
-pub fn check_heads(connection: &Connection, sequence: i64, more: usize) -> Outcome<()> {
-    if more < HEAD_BYTES_COUNTED {
+pub fn check_heads(work: &Work<'_>, sequence: i64, more: usize) -> Outcome<()> {
+    if more < HEAD_BYTES_COUNTED || work.admission == Admission::Recalled {
         return Ok(());
     }
-    let mut select = connection.prepare_cached(
+    let mut select = work.connection.prepare_cached(
         "SELECT coalesce(sum(octet_length(metadata) + coalesce(octet_length(schema), 0)), 0) FROM topic
          WHERE sequence = ?1 AND deleted = 0",
     )?;

@@ -9,6 +9,7 @@ use rusqlite::Transaction;
 use rusqlite::TransactionBehavior;
 
 use super::checkpoint::Checkpoint;
+use super::config::Admission;
 use super::fault::Fault;
 use super::fault::Outcome;
 use super::fault::answer;
@@ -39,6 +40,7 @@ pub type Reply = Box<dyn FnOnce() + Send>;
 pub struct Work<'a> {
     pub connection: &'a Connection,
     pub tails: &'a mut Tails,
+    pub admission: Admission,
     /// The first trouble with the file: the group must not be committed.
     trouble: Option<rusqlite::Error>,
     /// Why the call may not be run: it gets this answer.
@@ -85,6 +87,7 @@ pub struct Writer {
     checkpoint: Arc<Checkpoint>,
     poison: Arc<Poison>,
     room: Room,
+    admission: Admission,
 }
 
 impl Writer {
@@ -96,7 +99,12 @@ impl Writer {
         poison: Arc<Poison>,
         room: Room,
     ) -> Self {
-        Self { connection, tails, queue, checkpoint, poison, room }
+        Self { connection, tails, queue, checkpoint, poison, room, admission: Admission::Limited }
+    }
+
+    /// The same, for what comes from there.
+    pub fn admitting(self, admission: Admission) -> Self {
+        Self { admission, ..self }
     }
 
     /// Until the queue is closed, or the catalog poisoned.
@@ -118,7 +126,8 @@ impl Writer {
         let mut replies = Vec::with_capacity(calls.len());
         let before = self.connection.total_changes();
         let transaction = begin(&self.connection).map_err(poison).ok()?;
-        let mut work = Work { connection: &transaction, tails: &mut self.tails, trouble: None, refusal: None };
+        let (tails, admission) = (&mut self.tails, self.admission);
+        let mut work = Work { connection: &transaction, tails, admission, trouble: None, refusal: None };
         let refusals = refusals(&self.room, &calls);
         for WriteCall { need, job } in calls {
             // Nothing is written for a call that may not run: a log on a full disk would poison us.

@@ -19,6 +19,7 @@ use crate::model::IdSource;
 use crate::model::SessionId;
 use crate::model::TopicId;
 use crate::session::OpenRemains;
+use crate::session::RestoreError;
 use crate::session::restore_open;
 use crate::store;
 use crate::store::Suffix;
@@ -96,7 +97,23 @@ pub(super) async fn restore(
         let places: BTreeMap<ChunkId, (usize, bool)> =
             remains.iter().map(|own| (own.described.identity.chunk, (own.place, own.is_named))).collect();
         let chunks = remains.into_iter().map(|remains| (remains.described, remains.schema)).collect();
-        let restored = restore_open((catalog, store), ids, OpenRemains { session, chunks }, wall_ns()).await?;
+        let restored = match restore_open((catalog, store), ids, OpenRemains { session, chunks }, wall_ns()).await {
+            Ok(restored) => restored,
+            Err(RestoreError::Refused(why)) => {
+                for (chunk, (place, is_named)) in places {
+                    if !is_named {
+                        found.lose_file(place, session, chunk);
+                    }
+                }
+                rebuilt.problems.push(Problem {
+                    name: name.unwrap_or_default(),
+                    part: format!("session {session}"),
+                    problem: format!("{why}: it does not come back, its files go to lost/"),
+                });
+                continue;
+            }
+            Err(RestoreError::Catalog(error)) => return Err(error.into()),
+        };
         // Behind a hole: whole, and perhaps acknowledged.
         for lost in &restored.lost {
             if let Some((place, false)) = places.get(&lost.chunk) {
