@@ -43,10 +43,15 @@ const PAGE: u32 = 64;
 /// How often the position is kept.
 const KEEP: Duration = Duration::from_secs(60);
 
-/// Between two passes, and before an error of the catalog or of a device is tried again.
+/// Before an error of the catalog or of a device is tried again.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// The slowest pace: a small archive is done in minutes.
+/// How often it looks whether the next pass is due.
+const LOOK: Duration = Duration::from_secs(60 * 60);
+
+const DAY_S: u64 = 24 * 60 * 60;
+
+/// The slowest pace: a small archive is done in minutes, and left alone for the rest of the period.
 const BYTES_PER_S_MIN: u64 = 1 << 20;
 
 /// What helps against a damaged catalog.
@@ -75,12 +80,19 @@ impl Scrub {
         Self { catalog, store, shards, config, directory: directory.to_owned(), state, kept: now() }
     }
 
-    /// One pass after the other, until it is dropped.
+    /// One pass in each period, until it is dropped.
     pub async fn run(mut self) {
         if self.config.period_days == 0 {
             return;
         }
+        let period = Duration::from_secs(self.config.period_days.saturating_mul(DAY_S));
         loop {
+            let wait = self.state.wait(period, wall_ns());
+            if !wait.is_zero() {
+                // Not to its end at once: the clock may be set meanwhile.
+                tokio::time::sleep(wait.min(LOOK)).await;
+                continue;
+            }
             match self.pass().await {
                 Ok(done) if done.chunks > 0 => tracing::info!(
                     chunks = done.chunks,
@@ -91,9 +103,11 @@ impl Scrub {
                 ),
                 Ok(_) => {}
                 Err(ShardError::Stopped) => return,
-                Err(error) => tracing::warn!(%error, "reading again what is stored goes on in a minute"),
+                Err(error) => {
+                    tracing::warn!(%error, "reading again what is stored goes on in a minute");
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
-            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -289,7 +303,7 @@ impl Scrub {
         }
         let rooms = self.shards.measure().await?;
         let used: u64 = rooms.iter().map(|room| room.space.total.saturating_sub(room.space.free)).sum();
-        let seconds = self.config.period_days.saturating_mul(24 * 60 * 60).max(1);
+        let seconds = self.config.period_days.saturating_mul(DAY_S).max(1);
         Ok((used / seconds).max(BYTES_PER_S_MIN))
     }
 

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -83,6 +84,15 @@ impl ScrubState {
         }
     }
 
+    /// How long it is until the next pass: none while one is under way. One begins a whole period after the last one did, so
+    /// that everything is read once in a period and no more, however little it is.
+    pub(super) fn wait(&self, period: Duration, now_ns: i64) -> Duration {
+        let last = self.last.as_ref().filter(|_| self.current.begun_at_ns == 0);
+        // A clock that was set back says nothing about the last one.
+        let since = last.and_then(|last| u64::try_from(now_ns.checked_sub(last.begun_at_ns)?).ok());
+        since.map_or(Duration::ZERO, |since| period.saturating_sub(Duration::from_nanos(since)))
+    }
+
     pub(super) fn at(&mut self, session: i64, chunks: u64) {
         (self.session, self.chunks) = (session, chunks);
     }
@@ -131,5 +141,21 @@ mod tests {
             ScrubState::read(directory.path()).unwrap(),
             ScrubState { session: 2, chunks: 9, ..ScrubState::default() }
         );
+    }
+
+    #[test]
+    fn what_was_read_is_left_alone_for_the_rest_of_the_period() {
+        let (period, hour) = (Duration::from_secs(30 * 24 * 3600), 3600 * 1_000_000_000);
+        let mut state = ScrubState::default();
+        assert_eq!(state.wait(period, 5), Duration::ZERO, "never read");
+        let begun_at_ns = 1_700_000_000_000_000_000;
+        state.current.begun_at_ns = begun_at_ns;
+        assert_eq!(state.wait(period, begun_at_ns), Duration::ZERO, "under way, as a restart finds it");
+        state.end();
+        assert_eq!(state.wait(period, begun_at_ns + hour), period - Duration::from_secs(3600));
+        let kept: ScrubState = serde_json::from_slice(&serde_json::to_vec(&state).unwrap()).unwrap();
+        assert_eq!(kept.wait(period, begun_at_ns + 29 * 24 * hour), Duration::from_secs(24 * 3600), "over a restart");
+        assert_eq!(state.wait(period, begun_at_ns + 31 * 24 * hour), Duration::ZERO);
+        assert_eq!(state.wait(period, begun_at_ns - hour), Duration::ZERO, "a clock that was set back");
     }
 }
