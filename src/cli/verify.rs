@@ -31,6 +31,7 @@ use crate::session::verify_manifest;
 use crate::store;
 use crate::store::ChunkReader;
 use crate::store::FetchError;
+use crate::store::Suffix;
 
 use super::arguments::ConfigArguments;
 use super::config;
@@ -184,6 +185,14 @@ async fn verify_chunk(device: &Rc<dyn BlockDevice>, session: SessionId, record: 
         let bytes = chunk.fetch(&selection).await.map_err(text)?;
         rows +=
             chunk.layout().decode(&selection, &bytes, &Recycler::new(0)).map_err(|e| e.to_string())?.num_rows() as u64;
+    }
+    if chunk.is_longer(record).await.map_err(text)? {
+        let (file, bytes) = (store::chunk_file(session, record.chunk, Suffix::Parquet), record.file_bytes);
+        return Err(format!(
+            "something lies behind the end of its file: its rows are whole, but no other program and no `tessera catalog rebuild` \
+             finds them; `truncate -s {bytes} {}` in its data directory makes it as it was",
+            file.display()
+        ));
     }
     match rows == record.rows {
         true => Ok(()),

@@ -75,7 +75,7 @@ pub async fn run(open_store: OpenStore, shards: Shards) {
             foreign = report.foreign,
             twice = report.twice.len(),
             missing = report.missing.len(),
-            wrong_length = report.wrong_length.len(),
+            wrong_length = report.wrong_length.len() + report.longer.len(),
             "every file was looked at"
         ),
         Err(ShardError::Stopped) => {}

@@ -246,7 +246,7 @@ fn announce_storage(config: &Config, storage: &Storage) {
         foreign = report.foreign,
         twice = report.twice.len(),
         missing = report.missing.len(),
-        wrong_length = report.wrong_length.len(),
+        wrong_length = report.wrong_length.len() + report.longer.len(),
         "recovered"
     );
 }

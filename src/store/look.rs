@@ -87,6 +87,7 @@ pub async fn audit(
         let again = look(device, number, open, session, Depth::Whole, Moment::Serving).await?;
         found.missing.retain(|chunk| again.missing.contains(chunk));
         found.wrong_length.retain(|chunk| again.wrong_length.contains(chunk));
+        found.longer.retain(|chunk| again.longer.contains(chunk));
     }
     found.tell(session);
     Ok(found)

@@ -14,7 +14,8 @@
 //! | `.parquet` without a record                         | moved to `lost/`: a delete went before it, or an older catalog | audit |
 //! | a file whose record names another data directory    | left alone, reported: somebody moved it                      | audit |
 //! | files of something deleted that waits for its purge | left to the purge                                            |       |
-//! | record without a file, or with another length       | reported; reading it is DATA_LOSS                            | audit |
+//! | record without a file, or with a shorter one        | reported; reading it is DATA_LOSS                            | audit |
+//! | record with a longer file                           | reported; its rows are read                                  | audit |
 //! | an empty directory of an unknown session            | removed; that of a known session stays                       | both  |
 //! | `<session>.json.tmp` in `manifests/`                | a draft cut off: removed                                     | audit |
 //! | a name we never give                                | left alone, reported                                         | audit |
@@ -22,6 +23,7 @@
 //! The directory is listed *before* the catalog is asked. A file gets its last name after its record is committed, so one that
 //! is listed under it and then has no record, has none.
 
+use std::cmp::Ordering;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
@@ -257,8 +259,10 @@ impl<'a> Listing<'a> {
             (Some(early), None) => (early, true),
             (None, last) => (last.unwrap_or_default(), false),
         };
-        if kept != length && self.depth == Depth::Whole {
-            self.report.wrong_length.push(chunk);
+        match kept.cmp(&length) {
+            Ordering::Less if self.depth == Depth::Whole => self.report.wrong_length.push(chunk),
+            Ordering::Greater if self.depth == Depth::Whole => self.report.longer.push(chunk),
+            _ => {}
         }
         if rename {
             // A writer that goes about the same may be quicker.

@@ -16,8 +16,10 @@ pub struct RecoveryReport {
     /// Chunks found under both of their names.
     pub twice: Vec<ChunkId>,
     pub missing: Vec<ChunkId>,
-    /// Files whose length is not the record's.
+    /// Files that are shorter than the record says.
     pub wrong_length: Vec<ChunkId>,
+    /// Files with something behind their end.
+    pub longer: Vec<ChunkId>,
 }
 
 impl RecoveryReport {
@@ -29,13 +31,19 @@ impl RecoveryReport {
         self.twice.extend(other.twice);
         self.missing.extend(other.missing);
         self.wrong_length.extend(other.wrong_length);
+        self.longer.extend(other.longer);
     }
 
     /// Logs the chunks of a session that cannot be read as they were recorded, the first of them one by one.
     pub fn tell(&self, session: SessionId) {
         for (chunks, what) in [
             (&self.missing, "a committed chunk has no file: reading it will say DATA_LOSS"),
-            (&self.wrong_length, "a chunk's file has another length than was recorded: reading it will say DATA_LOSS"),
+            (&self.wrong_length, "a chunk's file is shorter than was recorded: reading it will say DATA_LOSS"),
+            (
+                &self.longer,
+                "a chunk's file is longer than was recorded: its rows are read, but no other program and no `tessera catalog \
+                 rebuild` finds them; `tessera verify` says where to cut it",
+            ),
         ] {
             for chunk in chunks.iter().take(LINES_MAX) {
                 tracing::error!(%chunk, %session, "{what}");
@@ -48,6 +56,6 @@ impl RecoveryReport {
 
     /// Whether chunks cannot be read as they were recorded.
     pub fn is_damage(&self) -> bool {
-        !self.missing.is_empty() || !self.wrong_length.is_empty()
+        !self.missing.is_empty() || !self.wrong_length.is_empty() || !self.longer.is_empty()
     }
 }

@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from harness import rows
+from harness.cli import tessera
 from harness.codes import refused
 from harness.flight import Client
 from harness.server import Server, binary
@@ -120,3 +121,24 @@ def test_sigterm_lets_running_actions_end(own_server):
         own_server.stop()
         own_server.start()
         assert client.read("drive/a").num_rows == 1
+
+
+def test_a_file_that_only_grew_is_told_alike_by_all(own_server):
+    with Client(own_server.location) as client:
+        client.record_sequence("drive", {"a": [rows.counters(range(50))]})
+    own_server.stop()
+    (file,) = own_server.files()
+    recorded = file.stat().st_size
+    with file.open("ab") as end:
+        end.write(b"x")
+    own_server.start()
+    until(lambda: "is longer than was recorded: its rows are read" in own_server.log(), "word of the longer file")
+    assert "DATA_LOSS" not in own_server.log()
+    with Client(own_server.location) as client:
+        assert client.read("drive/a").num_rows == 50
+    own_server.stop()
+    told = tessera("verify", "--data-dir", own_server.data)
+    assert told.returncode == 3 and f"truncate -s {recorded} " in told.stdout, told
+    with file.open("r+b") as end:
+        end.truncate(recorded)
+    assert tessera("verify", "--data-dir", own_server.data).returncode == 0
