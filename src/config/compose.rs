@@ -53,6 +53,9 @@ pub struct StorageConfig {
     /// Take a data directory that was never used although one that the catalog knows is absent: its disk was replaced. Such a
     /// start is refused otherwise, for most often the disk is only not mounted.
     pub replace_missing: bool,
+    /// Refuse a start with a data directory that is not there or was never used, instead of making it. For disks that are
+    /// mounted: where one is not, its mount point is an empty directory on another disk.
+    pub must_exist: bool,
 }
 
 impl Default for StorageConfig {
@@ -64,6 +67,7 @@ impl Default for StorageConfig {
             hard_mark_bytes: 0,
             reserve_bytes: 64 << 20,
             replace_missing: false,
+            must_exist: false,
         }
     }
 }

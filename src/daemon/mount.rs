@@ -66,6 +66,14 @@ pub enum MountError {
         first.display(), path.display(), newer()
     )]
     Forked { path: PathBuf, first: PathBuf, number: u64 },
+    #[error(
+        "data directory {} was never used, and storage.must_exist is set: is its disk mounted? For the very first start on it, \
+         leave the key out. Nothing was changed",
+        .0.display()
+    )]
+    MustExist(PathBuf),
+    #[error("data directory {} lies in data directory {}, which was never used: name one of them", inner.display(), outer.display())]
+    Nested { outer: PathBuf, inner: PathBuf },
     #[error("data directory {} holds {found:?} and was never a data directory: name an empty one", path.display())]
     NotEmpty { path: PathBuf, found: String },
     #[error("data directories {} and {} are the same one: name each once", a.display(), b.display())]
@@ -137,6 +145,37 @@ pub struct Seen<L> {
     pub lock: L,
     has_chunks: bool,
     has_catalog: bool,
+}
+
+/// What a look at the names alone shows to be wrong, before any of them is made.
+///
+/// * `must_exist`: each of them was used before.
+pub fn check_names(host: &Host, paths: &[PathBuf], must_exist: bool) -> Result<(), MountError> {
+    let mut whole: Vec<(PathBuf, bool)> = Vec::with_capacity(paths.len());
+    for path in paths {
+        let wrap = |cause| MountError::Directory { path: path.clone(), cause };
+        let (path, used) = match host.exists(path).map_err(wrap)? {
+            true => (host.resolve(path).map_err(wrap)?, read_device(host, path)?.is_some()),
+            false => (std::path::absolute(path).map_err(wrap)?, false),
+        };
+        if must_exist && !used {
+            return Err(MountError::MustExist(path));
+        }
+        for (other, other_used) in &whole {
+            if *other == path {
+                return Err(MountError::Same { a: other.clone(), b: path });
+            }
+            // Where the outer one was used before, the inner one may have been put into it on purpose.
+            if path.starts_with(other) && !other_used {
+                return Err(MountError::Nested { outer: other.clone(), inner: path });
+            }
+            if other.starts_with(&path) && !used {
+                return Err(MountError::Nested { outer: path, inner: other.clone() });
+            }
+        }
+        whole.push((path, used));
+    }
+    Ok(())
 }
 
 /// Locks the directories, which must exist, and looks at them. At least one.

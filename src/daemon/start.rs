@@ -77,6 +77,8 @@ pub struct Storage {
     pub report: RecoveryReport,
     pub recovery_ms: u128,
     pub locks: Vec<DirectoryLock>,
+    /// What the numbers stand for.
+    pub directories: Vec<(DeviceNumber, PathBuf)>,
     /// The catalog's own file.
     pub catalog_file: KnownFile,
 }
@@ -88,6 +90,7 @@ pub struct Storage {
 pub fn check(config: &Config, host: &Host) -> Result<(), StartError> {
     let cores = placement(config, &cores().map_err(StartError::Cores)?);
     memory::check(config, host, cores.len() as u64)?;
+    mount::check_names(host, &config.storage.data_dirs, config.storage.must_exist)?;
     Ok(mount::check(host, &config.storage.data_dirs)?)
 }
 
@@ -100,6 +103,7 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
     let cores = placement(config, &cores().map_err(StartError::Cores)?);
     memory::check(config, host, cores.len() as u64)?;
     let ids = Arc::new(IdSource::from_seed(seed(host)?));
+    mount::check_names(host, &config.storage.data_dirs, config.storage.must_exist)?;
     for path in &config.storage.data_dirs {
         mount::make_directory(host, path)?;
     }
@@ -180,6 +184,7 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
         ticket_key: boot.ticket_key,
         incarnation: boot.incarnation,
         backend: setup.backend,
+        directories: setup.devices,
         report,
         recovery_ms: began.elapsed().as_millis(),
         catalog_file: KnownFile::look(host, &file)

@@ -378,3 +378,30 @@ def test_a_directory_that_was_away_or_missed_a_start_comes_back(house):
     (house.directory / "B" / "START").write_text("tessera")
     house.launch()
     assert house.process.wait(30) == 1 and "START file is damaged" in house.log()
+
+
+def test_a_single_disk_that_is_not_mounted_is_not_begun_anew():
+    server = Server("must-exist", environment={"TESSERA_STORAGE_MUST_EXIST": "true"})
+    try:
+        for made in (False, True):
+            if made:
+                server.data.mkdir(parents=True, exist_ok=True)
+            server.launch()
+            assert server.process.wait(30) == 1 and "is its disk mounted?" in server.log()
+            assert not server.data.exists() or not list(server.data.iterdir())
+        server.environment = {}
+        server.start()
+        server.stop()
+        server.environment = {"TESSERA_STORAGE_MUST_EXIST": "true"}
+        server.start()
+    finally:
+        server.remove()
+
+
+@pytest.mark.parametrize("names", [("a", "a"), ("a", "a/b"), ("a/b", "a")])
+def test_directories_in_one_another_are_refused_by_check_and_start_alike(tmp_path, names):
+    places = [word for name in names for word in ("--data-dir", tmp_path / name)]
+    for command in (("config", "check"), ("serve", "--listen", "127.0.0.1:0")):
+        told = tessera(*command, *places)
+        assert told.returncode != 0 and ("name each once" in told.stderr or "name one of them" in told.stderr), told
+        assert not list(tmp_path.iterdir()), "nothing is left of it"
