@@ -1,6 +1,7 @@
 //! The life of the server: start, serve, drain, stop.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::io::DirectoryLock;
 use crate::io::Host;
 use crate::io::KnownFile;
 use crate::io::wall_ns;
+use crate::model::DeviceNumber;
 use crate::retrieval::Retrieval;
 use crate::runtime::Budget;
 use crate::runtime::Executor;
@@ -136,6 +138,7 @@ struct Remains {
     executors: Vec<Executor>,
     embedded: EmbeddedCatalog,
     locks: Arc<Vec<DirectoryLock>>,
+    directories: Vec<(DeviceNumber, PathBuf)>,
     catalog_file: KnownFile,
 }
 
@@ -147,9 +150,20 @@ async fn open(config: &Config) -> Result<Open, ServeError> {
         tracing::error!(cause, "the catalog failed to store a change: stopping, so that nothing false is answered");
         process::exit(EXIT_CATALOG);
     });
-    announce_storage(config, &storage);
+    announce_storage(&storage);
     let Storage {
-        catalog, embedded, open_store, shards, executors, ids, budget, ticket_key, locks, catalog_file, ..
+        catalog,
+        embedded,
+        open_store,
+        shards,
+        executors,
+        ids,
+        budget,
+        ticket_key,
+        locks,
+        directories,
+        catalog_file,
+        ..
     } = storage;
     let (orders, limits) = (OrderSealer::new(ticket_key), config.sessions.clone());
     let store = open_store.clone();
@@ -167,7 +181,7 @@ async fn open(config: &Config) -> Result<Open, ServeError> {
     let desk = Desk::new(sessions.clone(), retrieval.clone(), TicketSealer::new(ticket_key), handlers);
     shards.relieve_when_short(desk.written_out());
     sessions.recover().await?;
-    let remains = Remains { executors, embedded, locks: Arc::new(locks), catalog_file };
+    let remains = Remains { executors, embedded, locks: Arc::new(locks), directories, catalog_file };
     Ok(Open { listener, sessions, desk, budget, audited: (open_store, shards), retrieval, scrub, remains })
 }
 
@@ -175,8 +189,8 @@ async fn run(config: Config, open: Open, stopping: Receiver<Stop>) -> Remains {
     let Open { listener, sessions, desk, budget, audited: (open_store, shards), retrieval, scrub, mut remains } = open;
     let sweep = tokio::spawn(sessions.clone().sweep());
     let (looked_at, locks) = (shards.clone(), Arc::clone(&remains.locks));
-    let catalog_file = remains.catalog_file.clone();
-    let look = tokio::spawn(async move { watch::run(looked_at, &locks, &catalog_file).await });
+    let (catalog_file, directories) = (remains.catalog_file.clone(), std::mem::take(&mut remains.directories));
+    let look = tokio::spawn(async move { watch::run(looked_at, &locks, directories, &catalog_file).await });
     let audit = tokio::spawn(audit::run(open_store, shards));
     let scrub = tokio::spawn(scrub.run());
     let preparing = tokio::spawn(async move {
@@ -227,13 +241,13 @@ async fn first_to_end(executors: &mut Vec<Executor>) -> ServeError {
 }
 
 /// The banner.
-fn announce_storage(config: &Config, storage: &Storage) {
+fn announce_storage(storage: &Storage) {
     match &storage.backend {
         Backend::Uring => tracing::info!("files are written with io_uring and direct I/O"),
         Backend::Threads { reason } => tracing::warn!(%reason, "files are written by threads, which costs throughput"),
     }
-    for directory in &config.storage.data_dirs {
-        tracing::info!(directory = %directory.display(), "data directory");
+    for (number, directory) in &storage.directories {
+        tracing::info!(number = number.0, directory = %directory.display(), "data directory");
     }
     let report = &storage.report;
     tracing::info!(

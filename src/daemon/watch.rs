@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::process;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// What a device was last said to be.
 #[derive(Default)]
 struct Told {
+    names: HashMap<DeviceNumber, PathBuf>,
     levels: HashMap<DeviceNumber, Level>,
     unreachable: HashSet<DeviceNumber>,
     /// Those whose marks were held against their size.
@@ -31,9 +33,14 @@ struct Told {
 }
 
 impl Told {
+    /// What people call a data directory.
+    fn name(&self, device: DeviceNumber) -> String {
+        self.names.get(&device).map_or_else(|| format!("number {}", device.0), |path| path.display().to_string())
+    }
+
     /// Warns, once, of marks that no amount of deleting can keep.
     fn marks(&mut self, room: &Room) {
-        let (number, total) = (room.device.0, room.space.total);
+        let (directory, total) = (self.name(room.device), room.space.total);
         if !self.measured.insert(room.device) {
             return;
         }
@@ -42,7 +49,7 @@ impl Told {
         {
             if bytes >= total {
                 tracing::warn!(
-                    number,
+                    directory,
                     key,
                     bytes,
                     total,
@@ -54,16 +61,16 @@ impl Told {
 
     /// Whether a disk says what room it has. Tells when that changes.
     fn answers(&mut self, room: &Room) -> bool {
-        let number = room.device.0;
+        let directory = self.name(room.device);
         if !room.is_late && room.trouble.is_none() {
             if self.unreachable.remove(&room.device) {
-                tracing::info!(number, "the disk of a data directory answers again");
+                tracing::info!(directory, "the disk of a data directory answers again");
             }
             return true;
         }
         if self.unreachable.insert(room.device) {
             let error = room.trouble.as_ref().map_or_else(|| "it hangs".to_owned(), ToString::to_string);
-            tracing::warn!(number, error, "the disk of a data directory does not say what room it has");
+            tracing::warn!(directory, error, "the disk of a data directory does not say what room it has");
         }
         false
     }
@@ -75,8 +82,13 @@ pub fn gone(locks: &[DirectoryLock]) -> Vec<usize> {
 }
 
 /// Looks for ever. Holds the locks of the data directories all the while, and gives them back when it is stopped.
-pub async fn run(shards: Shards, locks: &[DirectoryLock], catalog: &KnownFile) {
-    let mut told = Told::default();
+pub async fn run(
+    shards: Shards,
+    locks: &[DirectoryLock],
+    directories: Vec<(DeviceNumber, PathBuf)>,
+    catalog: &KnownFile,
+) {
+    let mut told = Told { names: directories.into_iter().collect(), ..Told::default() };
     let mut lost = vec![false; locks.len()];
     loop {
         tokio::time::sleep(PERIOD).await;
@@ -117,17 +129,17 @@ pub async fn run(shards: Shards, locks: &[DirectoryLock], catalog: &KnownFile) {
                     told.marks(&room);
                     let level = room.marks.level(&room.space);
                     let before = told.levels.insert(room.device, level).unwrap_or(Level::Free);
-                    let (number, mib) = (room.device.0, room.space.free >> 20);
+                    let (directory, mib) = (told.name(room.device), room.space.free >> 20);
                     match level {
                         _ if level == before => {}
-                        Level::Free => tracing::info!(number, mib, "a data directory has room again"),
+                        Level::Free => tracing::info!(directory, mib, "a data directory has room again"),
                         Level::Soft => tracing::warn!(
-                            number,
+                            directory,
                             mib,
                             "a data directory is below its soft mark (storage.soft_mark_bytes): nothing new begins on it"
                         ),
                         Level::Hard => tracing::error!(
-                            number,
+                            directory,
                             mib,
                             "a data directory is below its hard mark (storage.hard_mark_bytes): streams to it end"
                         ),

@@ -23,6 +23,7 @@ use crate::catalog::PutOutcome;
 use crate::model::TopicHead;
 use crate::model::TopicName;
 use crate::runtime::Permit;
+use crate::shard::PutError;
 use crate::shard::PutReceipt;
 use crate::shard::TopicSender;
 use crate::shard::TopicSpec;
@@ -156,9 +157,15 @@ impl Cancel {
 }
 
 async fn interrupt(sender: TopicSender, why: String) {
-    if let Err(error) = sender.interrupt(why).await {
-        // What was acknowledged is committed; what is lost here was promised to nobody.
-        tracing::warn!(%error, "the rest of an interrupted stream could not be kept");
+    // What was acknowledged is committed; what is lost here was promised to nobody.
+    match sender.interrupt(why).await {
+        Ok(_) => {}
+        Err(error @ PutError::Full { .. }) => {
+            tracing::warn!(%error, "a stream has ended; what it sent behind that is dropped")
+        }
+        Err(error) => {
+            tracing::warn!(%error, "rows of an interrupted stream that were in no chunk yet are dropped: none was acknowledged");
+        }
     }
 }
 
