@@ -62,6 +62,28 @@ def test_every_value_type_with_nulls_in_keys_and_values(client, name, words):
     check(client, record(client, name, batches), batches)
 
 
+def nestings(inner):
+    """The array as it is, in lists, in lists of a fixed size, in a struct, and in lists of structs."""
+    lists = lambda values: pa.ListArray.from_arrays(pa.array([0, 2, 2, 3, 4], pa.int32()), values)  # noqa: E731
+    structs = pa.StructArray.from_arrays([inner], ["x"])
+    return [inner, lists(inner), pa.FixedSizeListArray.from_arrays(inner, 2), structs, lists(structs)]
+
+
+def test_keys_of_the_type_of_their_values_are_not_taken_for_them(client, name):
+    """A dictionary of int32 has keys of int32, too, when pyarrow makes it, and nothing else in the schema tells one from the other."""
+    columns = {str(own): coded([1, 0, None, 1], pa.array([11, 12], own), own) for own in INDEX_TYPES}
+    inner = coded([1, 0, None, 1], pa.array([11, 12], pa.int32()))
+    columns |= {f"nested{n}": column for n, column in enumerate(nestings(inner))}
+    batches = {path: [batch(column), batch(column, 10)] for path, column in columns.items()}
+    client.record_sequence(name, batches)
+    for path, sent in batches.items():
+        check(client, f"{name}/{path}", sent)
+    for value, found in ((11, 9), (12, 9), (0, 0), (1, 0)):
+        answer = client.action("query", {"sequence": {"name": {"$eq": name}}, "ontology": {"Counter.kind": {"$eq": value}}})
+        topics = [topic for item in answer["items"] for topic in item["topics"]]
+        assert len(topics) == found, (value, topics)
+
+
 def test_dictionaries_that_grow_and_are_replaced(client, name):
     """Each batch has its own, so that the writer sends it again, or what is new of it."""
     batches = [batch(coded([0, n, n // 2], WORDS[: n + 1]), 10 * n) for n in range(20)]

@@ -50,9 +50,11 @@ fn fenced<T>(read: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeE
 #[derive(Clone, Debug)]
 pub struct StreamDecoder {
     schema: SchemaMessage,
-    /// What the messages of batches hold, and what comes out.
+    /// What the messages of batches hold, and what comes out. Both are the same where a dictionary's keys are of the type of its
+    /// values: whether there are dictionaries is not to be told from them.
     keys: SchemaRef,
     plain: SchemaRef,
+    has_dictionaries: bool,
     dictionaries: Dictionaries,
     timestamp: Option<usize>,
     limits: DecodeLimits,
@@ -98,9 +100,10 @@ impl StreamDecoder {
         let schema = SchemaMessage::parse(header)?;
         let timestamp = schema.schema.index_of("timestamp_ns").ok();
         let keys = schema.with(|column| &column.keys);
-        let plain = Some(schema.with(|column| &column.plain)).filter(|plain| *plain != keys);
-        let plain = plain.unwrap_or_else(|| Arc::clone(&keys));
-        Ok(Self { schema, keys, plain, dictionaries: Dictionaries::default(), timestamp, limits })
+        let has_dictionaries = schema.has_dictionaries();
+        let plain = if has_dictionaries { schema.with(|column| &column.plain) } else { Arc::clone(&keys) };
+        let dictionaries = Dictionaries::default();
+        Ok(Self { schema, keys, plain, has_dictionaries, dictionaries, timestamp, limits })
     }
 
     /// As on the wire: with dictionaries.
@@ -176,9 +179,9 @@ impl StreamDecoder {
     /// [`DecodeError`] saying what to send instead.
     pub fn write_out(&self, coded: Coded) -> Result<Received, DecodeError> {
         let Coded { keys, bytes: len, declared, .. } = coded;
-        let (batch, copied) = match Arc::ptr_eq(&self.keys, &self.plain) {
-            true => (keys, 0),
-            false => fenced(|| self.plain_of(&keys, declared))?,
+        let (batch, copied) = match self.has_dictionaries {
+            true => fenced(|| self.plain_of(&keys, declared))?,
+            false => (keys, 0),
         };
         for (field, column) in self.plain.fields().iter().zip(batch.columns()) {
             values::check(field, column)?;
@@ -221,7 +224,7 @@ impl StreamDecoder {
 
     fn coded(&self, keys: RecordBatch, bytes: usize, declared: u64) -> Result<Coded, DecodeError> {
         let mut weighed = declared;
-        if !Arc::ptr_eq(&self.keys, &self.plain) {
+        if self.has_dictionaries {
             for (column, keys) in self.schema.columns.iter().zip(keys.columns()) {
                 self.dictionaries.weigh(column, keys, &mut weighed, self.limits.logical_bytes_max())?;
             }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use super::DecodeError;
 use super::DecodeLimits;
 use super::column::Column;
+use super::column::Kind;
 
 /// Verifying stops here: a field has about four tables, and tables that many fields share count once per visit.
 const VERIFIER: VerifierOptions = VerifierOptions {
@@ -52,6 +53,11 @@ impl SchemaMessage {
         }
         let (schema, columns) = read(&header)?;
         Ok(Self { message: header, schema: Arc::new(schema), columns })
+    }
+
+    /// Whether batches hold keys anywhere.
+    pub(super) fn has_dictionaries(&self) -> bool {
+        self.columns.iter().any(|column| !matches!(column.kind, Kind::Plain))
     }
 
     /// The schema of what its batches hold, with the fields' form as `form` tells it.

@@ -3,10 +3,12 @@
 //! arrow's own decoder.
 
 use arrow::array::DictionaryArray;
+use arrow::array::FixedSizeListArray;
 use arrow::array::Int64Array;
 use arrow::array::ListArray;
 use arrow::array::PrimitiveBuilder;
 use arrow::array::StringArray;
+use arrow::array::make_array;
 use arrow::buffer::Buffer;
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::cast;
@@ -260,6 +262,47 @@ fn ranks_come_back() {
     assert_eq!(texts(&back), texts(&[sent]));
     let dictionary = back[0].column(1).as_dictionary::<UInt8Type>().values();
     assert_eq!(dictionary.as_string::<i32>().iter().collect::<Vec<_>>(), [Some("low"), Some("high")]);
+}
+
+/// The array as it is, in lists, in lists of a fixed size, in a struct, and in lists of structs.
+fn nestings(inner: &ArrayRef) -> Vec<ArrayRef> {
+    let field = |data_type: &DataType| Arc::new(Field::new("x", data_type.clone(), true));
+    let lists = |values: &ArrayRef| -> ArrayRef {
+        let offsets = OffsetBuffer::from_lengths([2, 0, 1, 1]);
+        Arc::new(ListArray::new(field(values.data_type()), offsets, Arc::clone(values), None))
+    };
+    let fixed = FixedSizeListArray::new(field(inner.data_type()), 2, Arc::clone(inner), None);
+    let structs = StructArray::new(vec![field(inner.data_type())].into(), vec![Arc::clone(inner)], None);
+    let structs: ArrayRef = Arc::new(structs);
+    vec![Arc::clone(inner), lists(inner), Arc::new(fixed), lists(&structs), structs]
+}
+
+/// Goal: keys are not taken for the values they name where both are of one type, and no other dictionary is there to tell.
+#[test]
+fn keys_of_the_type_of_their_values_are_no_values() {
+    use DataType::{Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64};
+    for own in [Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64] {
+        let numbers = |numbers: Vec<Option<i64>>| cast(&Int64Array::from(numbers), &own).unwrap();
+        let keys = numbers(vec![Some(1), Some(0), None, Some(1)]).to_data();
+        let kind = DataType::Dictionary(Box::new(own.clone()), Box::new(own.clone()));
+        let values = numbers(vec![Some(11), Some(12)]).to_data();
+        let keys = keys.into_builder().data_type(kind).add_child_data(values).build().unwrap();
+        let (wire, plain) = (make_array(keys), numbers(vec![Some(12), Some(11), None, Some(12)]));
+        for (wire, plain) in nestings(&wire).into_iter().zip(nestings(&plain)) {
+            let one = |column: &ArrayRef| {
+                let schema = Schema::new(vec![Field::new("c", column.data_type().clone(), true)]);
+                RecordBatch::try_new(Arc::new(schema), vec![Arc::clone(column)]).unwrap()
+            };
+            let (header, messages) = messages(&[one(&wire)], DictionaryHandling::Resend);
+            let mut decoder = StreamDecoder::begin(header, LIMITS).unwrap();
+            assert_eq!(received(&mut decoder, &messages).unwrap(), [one(&plain)], "{}", wire.data_type());
+            let back = read_back(decoder.schema(), &[one(&plain)]);
+            assert_eq!(&cast(back[0].column(0), plain.data_type()).unwrap(), &plain, "{}", wire.data_type());
+            let mut coded = messages.iter().filter_map(|(header, body)| decoder.decode(header, body.clone()).unwrap());
+            let coded = coded.next().unwrap();
+            assert!(coded.written_out_bytes() >= 4, "{}", wire.data_type());
+        }
+    }
 }
 
 proptest! {
