@@ -10,6 +10,7 @@ mod mcap;
 mod message;
 mod node;
 mod parquet;
+mod plain;
 mod record;
 
 use std::io;
@@ -52,26 +53,31 @@ pub fn run(arguments: &ExportArguments) -> Result<Outcome, Failure> {
     }
 }
 
-/// What was written, and the topics whose rows could not be read.
+/// What was written, and the topics whose rows could not be read or written.
 struct Exported {
     table: Table,
     damaged: Vec<String>,
 }
 
-/// The batches of one topic. Damage ends them: the rows of others can be had all the same.
+/// The batches of one topic. What is wrong with it ends them: the rows of others can be had all the same.
 struct Rows<'a> {
     batches: Option<Batches<'a>>,
     /// Why they end too early.
-    lost: Option<ClientError>,
+    lost: Option<String>,
 }
 
 impl<'a> Rows<'a> {
     fn open(client: &'a Client, endpoint: &Endpoint) -> Result<Self, Failure> {
         match client.get(&endpoint.ticket) {
             Ok(batches) => Ok(Self { batches: Some(batches), lost: None }),
-            Err(error) if error.is_of_its_rows() => Ok(Self { batches: None, lost: Some(error) }),
+            Err(error) if error.is_of_its_rows() => Ok(Self { batches: None, lost: Some(error.to_string()) }),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// No more of them, with the reason.
+    fn end(&mut self, why: String) {
+        (self.batches, self.lost) = (None, Some(why));
     }
 }
 
@@ -81,7 +87,7 @@ impl Iterator for Rows<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         match self.batches.as_mut()?.next()? {
             Err(error) if error.is_of_its_rows() => {
-                (self.batches, self.lost) = (None, Some(error));
+                self.end(error.to_string());
                 None
             }
             batch => Some(batch),

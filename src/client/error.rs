@@ -31,9 +31,10 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Whether the rows that were asked for are what is wrong: damaged, or on a data directory that is not there. Others can be had.
+    /// Whether what was asked for is what is wrong: damaged rows, rows on a data directory that is not there, a topic that was
+    /// deleted. Others can be had.
     pub fn is_of_its_rows(&self) -> bool {
-        matches!(self, Self::Refused { code: Code::DataLoss | Code::Unavailable, .. })
+        matches!(self, Self::Refused { .. } | Self::Answer { .. })
     }
 
     /// An RPC ended with `status`. Without a connection the status is made up by our own side, and has a source.

@@ -1,5 +1,8 @@
 """`tessera export` as Parquet: what is there afterwards is the result, and nothing else looks like it."""
 
+import json
+
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -45,6 +48,39 @@ def test_topics_of_another_tag_are_left_out_with_a_line(recorded, tmp_path):
     assert "1 topic with another tag than Counter left out: drive/camera" in run.stderr, run.stderr
     assert files(tmp_path) == ["drive/count.parquet", "drive/more.parquet"]
     assert pq.read_table(tmp_path / "drive/more.parquet").column("value").to_pylist() == list(range(100, 110))
+
+
+def test_columns_with_a_dictionary_have_their_values(server, tmp_path):
+    words = pa.DictionaryArray.from_arrays(pa.array([0, 1, None, 0], pa.int8()), ["a", "b"])
+    levels = pa.DictionaryArray.from_arrays(pa.array([1, 0, None, 1], pa.int32()), ["low", "high"], ordered=True)
+    numbers = pa.DictionaryArray.from_arrays(pa.array([1, 0, 1, 0], pa.int32()), pa.array([5, 6], pa.int32()))
+    lists = pa.ListArray.from_arrays(pa.array([0, 2, 2, 3, 4], pa.int32()), words)
+    structs = pa.StructArray.from_arrays([words, numbers], ["word", "number"])
+    columns = {"words": words, "levels": levels, "numbers": numbers, "lists": lists, "structs": structs}
+    schema = pa.schema([rows.TIME, *[pa.field(name, column.type, metadata={"of": name}) for name, column in columns.items()]])
+    batch = pa.RecordBatch.from_arrays([pa.array(range(4)), *columns.values()], schema=schema)
+    with Client(server.location) as client:
+        client.record_sequence("coded", {"a": [batch], "b": [rows.counters(range(3))]})
+    assert [row["rows"] for row in cli.lines(export(server, "coded", to=tmp_path))] == [4, 3]
+    assert files(tmp_path) == ["coded/a.parquet", "coded/b.parquet"]
+    table = pq.read_table(tmp_path / "coded/a.parquet")
+    assert {name: table.column(name).to_pylist() for name in columns} == {name: column.to_pylist() for name, column in columns.items()}
+    assert table.schema.field("levels").type == pa.utf8() and table.schema.field("words").metadata[b"of"] == b"words"
+
+
+def test_a_name_too_long_for_a_file_costs_its_topic_alone(server, tmp_path):
+    name = "x" * 250
+    with Client(server.location) as client:
+        client.record_sequence("long", {path: [rows.counters(range(3))] for path in ("a", name, "z")})
+    run = export(server, "long", to=tmp_path)
+    assert run.returncode == 1 and [json.loads(line)["rows"] for line in run.stdout.splitlines()] == [3, 3], run.stderr
+    left_out, last = run.stderr.splitlines()
+    assert f"long/{name} is left out: {tmp_path}/long/{name}.parquet" in left_out and "File name too long" in left_out, run.stderr
+    assert "--format mcap" in left_out and f"long/{name}; everything else is" in last, run.stderr
+    assert files(tmp_path) == ["long/a.parquet", "long/z.parquet"]
+    (tmp_path / "file").touch()
+    run = export(server, "long", to=tmp_path / "file")
+    assert run.returncode == 1 and f"--to {tmp_path}/file" in run.stderr and run.stderr.count("\n") == 1, run.stderr
 
 
 @pytest.mark.parametrize("form", ["parquet", "mcap"])

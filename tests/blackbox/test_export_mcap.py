@@ -242,7 +242,7 @@ def test_what_cannot_be_exported_is_said(recorded, tmp_path):
     run = export(recorded, "drive", "--to", file)
     assert run.returncode == 1 and str(file) in run.stderr, run.stderr
     run = export(recorded, "early", "--to", tmp_path)
-    assert run.returncode == 1 and "early/t: a row at -5 ns" in run.stderr and "--start 0" in run.stderr, run.stderr
+    assert run.returncode == 1 and "early/t ends after 0 messages: a row at -5 ns" in run.stderr and "--start 0" in run.stderr, run.stderr
     assert len(cli.lines(export(recorded, "early", "--to", tmp_path / "later", "--start", 0))) == 1
     for code, *arguments in ((1, "nobody"), (2, "drive", "--column", "x"), (2, "drive", "--where", "topic.tag = 'IMU'"),
                              (1, "drive", "--where", "IMU.acceleration.x like '['")):
@@ -250,6 +250,22 @@ def test_what_cannot_be_exported_is_said(recorded, tmp_path):
     run = export(recorded, "drive", "--to", tmp_path / "none", "--where", "IMU.acceleration.x > 1000")
     assert run.returncode == 0 and run.stdout == "" and "there is no row to write" in run.stderr, run.stderr
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["drive.mcap", "early.mcap"]
+
+
+def test_a_topic_that_has_no_form_costs_itself_alone(recorded, tmp_path):
+    """Rows before 1970 have no time in MCAP; those of other topics have."""
+    shape = SCHEMAS["Temperature"]
+    with Client(recorded.location) as client:
+        client.create_sequence("mixed")
+        session = client.create_session("mixed")
+        for path, first in (("a", 1), ("b", -3), ("c", 2)):
+            rows = [{"timestamp_ns": n, "value": 20.0} for n in range(first, first + 10)]
+            client.record(session, f"mixed/{path}", [pa.RecordBatch.from_pylist(rows, shape)], tag="Temperature", schema=shape)
+        client.finalize(session)
+    run = export(recorded, "mixed", "--to", tmp_path)
+    assert run.returncode == 1 and "mixed/b ends after 0 messages: a row at -3 ns" in run.stderr, run.stderr
+    assert run.stderr.splitlines()[-1].endswith("mixed/b; everything else is"), run.stderr
+    assert [topic for topic, _, _ in read(tmp_path / "mixed.mcap")[1]].count("/c") == 10
 
 
 def test_topics_that_wait_for_their_turn_hold_up_nobody(recorded, tmp_path):

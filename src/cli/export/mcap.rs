@@ -65,8 +65,8 @@ pub fn run(arguments: &ExportArguments) -> Result<Exported, Failure> {
         merge.add(source)?;
     }
     let mut count = 0u64;
-    while merge.write(&mut container)? {
-        count += 1;
+    while let Some(written) = merge.write(&mut container)? {
+        count += written;
     }
     let mut damaged = Vec::new();
     for source in &merge.sources {
@@ -152,29 +152,46 @@ impl<'a> Source<'a> {
             self.rows = None;
             let Some(batch) = self.batches.next().transpose()? else { return Ok(None) };
             let times = batch.column_by_name("timestamp_ns").and_then(|column| column.as_primitive_opt::<Int64Type>());
-            self.times = times.cloned().ok_or_else(|| failed(format!("{}: a batch without times", self.topic)))?;
+            let opened = times.cloned().map(|times| (times, self.encoder.open(batch)));
+            (self.times, self.rows) = match opened {
+                Some((times, Ok(rows))) => (times, Some(rows)),
+                Some((_, Err(error))) => return Ok(self.end(error.to_string())),
+                None => return Ok(self.end("a batch without times".to_owned())),
+            };
             self.at = 0;
-            if batch.num_rows() > 0 {
-                self.rows = Some(self.encoder.open(batch)?);
-            }
         }
         Ok(self.times.values().get(self.at).copied())
     }
 
-    fn write<W: Write>(&mut self, container: &mut Container<W>) -> Result<(), Failure> {
+    /// No more rows of this topic, for a reason of its own.
+    fn end<T>(&mut self, why: String) -> Option<T> {
+        self.batches.end(why);
+        (self.rows, self.times, self.at) = (None, Int64Array::from(Vec::<i64>::new()), 0);
+        None
+    }
+
+    /// Writes the next row; false when the topic has to end before it.
+    fn write<W: Write>(&mut self, container: &mut Container<W>) -> Result<bool, Failure> {
         let time = self.times.values().get(self.at).copied().unwrap_or_default();
-        let recorded = u64::try_from(time).map_err(|_| {
+        let Ok(recorded) = u64::try_from(time) else {
             let message = "MCAP has no times before 1970: leave these rows out with --start 0";
-            failed(format!("{}: a row at {time} ns: {message}", self.topic))
-        })?;
-        let Some(mut rows) = self.rows.take() else { return Ok(()) };
-        let (format, bytes) = rows.message(self.at, time)?;
+            self.end::<()>(format!("a row at {time} ns: {message}"));
+            return Ok(false);
+        };
+        let Some(mut rows) = self.rows.take() else { return Ok(false) };
+        let (format, bytes) = match rows.message(self.at, time) {
+            Ok(message) => message,
+            Err(error) => {
+                self.end::<()>(error.to_string());
+                return Ok(false);
+            }
+        };
         let channel = self.channel(format, container)?;
         container.message(channel, recorded, bytes)?;
         self.rows = Some(rows);
         self.at += 1;
         self.messages += 1;
-        Ok(())
+        Ok(true)
     }
 
     fn channel<W: Write>(&mut self, format: usize, container: &mut Container<W>) -> Result<u16, Failure> {
@@ -210,13 +227,13 @@ impl<'a> Merge<'a> {
         Ok(())
     }
 
-    /// Writes the earliest row of all; false when there is none left.
-    fn write<W: Write>(&mut self, container: &mut Container<W>) -> Result<bool, Failure> {
-        let Some(Reverse((_, index))) = self.next.pop() else { return Ok(false) };
-        let Some(source) = self.sources.get_mut(index) else { return Ok(false) };
-        source.write(container)?;
+    /// Writes the earliest row of all; `None` when there is none left. A topic that ends without it leaves the others.
+    fn write<W: Write>(&mut self, container: &mut Container<W>) -> Result<Option<u64>, Failure> {
+        let Some(Reverse((_, index))) = self.next.pop() else { return Ok(None) };
+        let Some(source) = self.sources.get_mut(index) else { return Ok(None) };
+        let written = source.write(container)?;
         self.next.extend(source.time()?.map(|time| Reverse((time, index))));
-        Ok(true)
+        Ok(Some(u64::from(written)))
     }
 }
 
