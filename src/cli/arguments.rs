@@ -125,7 +125,15 @@ pub struct NotificationsArguments {
     pub server: ServerArguments,
 }
 
+const CAT_HELP: &str = r#"A row is a JSON object on a line. What JSON has no form for is a text:
+  numbers that are none      "NaN", "Infinity", "-Infinity"; null is a value that is missing
+  decimals                   all of their digits
+  dates, times, durations    as ISO 8601 has them, of a named time zone in UTC; what no calendar has is the number of its unit
+  bytes                      two hexadecimal digits each
+Maps are objects, those whose keys are no texts lists of objects with key and value."#;
+
 #[derive(Debug, Args)]
+#[command(after_help = CAT_HELP)]
 pub struct CatArguments {
     /// A topic as sequence/topic/path
     pub locator: String,
@@ -159,7 +167,11 @@ const EXPORT_EXAMPLES: &str = r#"Examples:
 
 Messages in MCAP are those of ROS 2 (sensor_msgs, geometry_msgs, nav_msgs, tf2_msgs …) for the models that have one there, in
 its own encoding with its definition beside it; point clouds become PointCloud2, images that are not raw a topic
-<name>/compressed. Other models are JSON with a JSON schema."#;
+<name>/compressed. Other models are JSON with a JSON schema, its values as `tessera cat --help` has them: numbers that are none
+as "NaN", "Infinity", "-Infinity", decimals as texts.
+
+Files of Parquet have the values of columns with a dictionary. A topic that cannot be written is named, and the others are
+written: the exit code is 1 then."#;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXPORT_EXAMPLES)]

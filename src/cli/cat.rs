@@ -4,13 +4,13 @@ use std::io;
 use std::io::Write;
 
 use arrow::error::ArrowError;
-use arrow::json::WriterBuilder;
-use arrow::json::writer::LineDelimited;
 
 use crate::model::Locator;
 use crate::model::TimeRange;
 
 use super::arguments::CatArguments;
+use super::json_rows::Nulls;
+use super::json_rows::write_rows;
 use super::main::Failure;
 use super::main::Outcome;
 use super::main::connect;
@@ -36,8 +36,7 @@ pub fn run(arguments: &CatArguments) -> Result<Outcome, Failure> {
             let batch = batch?;
             let count = usize::try_from(left).unwrap_or(usize::MAX).min(batch.num_rows());
             left -= count as u64;
-            let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut out);
-            match writer.write(&batch.slice(0, count)).and_then(|()| writer.finish()) {
+            match write_rows(&batch.slice(0, count), Nulls::Written, &mut out) {
                 Err(ArrowError::IoError(_, error)) if error.kind() == io::ErrorKind::BrokenPipe => {
                     return Ok(Outcome::Done);
                 }

@@ -8,6 +8,7 @@ mod config;
 mod export;
 mod field;
 mod info;
+mod json_rows;
 mod json_text;
 mod ls;
 mod main;

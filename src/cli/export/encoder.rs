@@ -13,8 +13,9 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
-use arrow::json::LineDelimitedWriter;
 
+use super::super::json_rows::Nulls;
+use super::super::json_rows::write_rows;
 use super::bind::bind;
 use super::bind::bind_all;
 use super::cdr::Cdr;
@@ -202,9 +203,7 @@ impl Rows {
                 if !(*first..*first + ends.len()).contains(&row) {
                     let part = batch.slice(row, JSON_ROWS.min(batch.num_rows() - row));
                     lines.clear();
-                    let mut writer = LineDelimitedWriter::new(&mut *lines);
-                    writer.write(&part)?;
-                    writer.finish()?;
+                    write_rows(&part, Nulls::LeftOut, lines)?;
                     // Line feeds in texts are escaped.
                     *ends = lines.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at).collect();
                     *first = row;
