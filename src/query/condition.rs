@@ -44,13 +44,20 @@ impl Allowance {
     }
 }
 
-/// `{"$op": value}`, or the same under `$or`, `$and`, `$not`.
+/// `{"$op": value}`, or the same under `$or`, `$and`, `$not`; `"$ex"` and `"$nex"` alone.
 pub(super) fn condition(
     value: &Json,
     dialect: Dialect,
     depth: usize,
     left: &mut Allowance,
 ) -> Result<Expression<Test>, Problem> {
+    // As clients write it that leave out what is null.
+    if let Json::Text(op) = value
+        && (op == "$ex" || op == "$nex")
+    {
+        left.leaf()?;
+        return Ok(Expression::Leaf(presence(op == "$ex")));
+    }
     let Json::Object(members) = value else {
         return Err(Problem::Kind { expected: "an object with one operator", found: value.kind() });
     };

@@ -94,7 +94,8 @@ def test_names_together(recorded, client):
 def test_metadata(recorded, client):
     assert sequences(client, **{"vehicle.name": {"$eq": "red"}}) == {"drive_1"}
     assert sequences(client, **{"vehicle.name": {"$neq": "red"}}) == {"drive_2"}
-    assert sequences(client, **{"vehicle.name": {"$nex": None}}) == {"other"}
+    assert sequences(client, **{"vehicle.name": {"$nex": None}}) == {"other"} == sequences(client, **{"vehicle.name": "$nex"})
+    assert sequences(client, **{"vehicle.name": "$ex"}) == {"drive_1", "drive_2"}
     assert sequences(client, **{"vehicle.name": {"$ex": None}, "ok": {"$eq": True}}) == {"drive_2"}
     assert sequences(client, **{"vehicle.wheels.r": {"$gt": 1.55}}) == {"drive_1"}
     assert sequences(client, **{"vehicle.wheels[*].r": {"$eq": 1.5}}) == {"drive_1"}

@@ -30,6 +30,19 @@ fn what_sdks_send_is_understood() {
     assert!(parse(br#"{"sequence": {}, "topic": {"user_metadata": {}}}"#).unwrap().root.is_empty());
 }
 
+/// Goal: the bare text that the documentation has means the same as the object that SDKs send.
+#[test]
+fn presence_is_asked_for_with_and_without_null() {
+    for op in ["$ex", "$nex"] {
+        let parsed = |condition: Value| {
+            let query = json!({"sequence": {"user_metadata": {"a": condition}}, "topic": {"name": condition},
+                "ontology": {"IMU.a": condition, "IMU.b": {"$not": condition}}});
+            parse(query.to_string().as_bytes()).unwrap()
+        };
+        assert_eq!(parsed(json!(op)), parsed(json!({op: null})));
+    }
+}
+
 #[test]
 fn errors_name_the_key() {
     let cases = [
@@ -53,6 +66,7 @@ fn errors_name_the_key() {
         (json!({"ontology": {"IMU.a": {"$in": [1, "2"]}}}), "one kind"),
         (json!({"ontology": {"IMU.a": {"$lt": true}}}), "not a boolean"),
         (json!({"ontology": {"IMU.a": {"$ex": 1}}}), "$ex takes null"),
+        (json!({"ontology": {"IMU.a": "$eq"}}), "\"ontology.IMU.a\""),
         (json!({"ontology": {"$or": []}}), "\"ontology.$or\""),
         (json!({"ontology": {"$or": [{"A.x": {"$eq": 1}}, {"B.x": {"$eq": 1}}]}}), "several tags (A, B)"),
         (json!({"$not": {}}), "\"$not\""),
