@@ -50,7 +50,8 @@ pub(super) async fn flight_info(desk: &Desk, descriptor: FlightDescriptor) -> Re
     if let Some(selection) = &asked.extras.selection {
         let max = guard::TICKET_BYTES_MAX - TICKET_LEN;
         guard::check_len("tessera_columns and tessera_where", selection.len(), max).map_err(|e| tonic_status(&e))?;
-        query::parse_selection(selection.as_bytes()).map_err(|error| tonic_status(&error))?;
+        let named = |error: query::QueryError| tonic_status(&error.behind("tessera_"));
+        query::parse_selection(selection.as_bytes()).map_err(named)?;
     }
     let info = desk.retrieval.info(&asked.locator, asked.range).await.map_err(|error| tonic_status(&error))?;
     let storage = match asked.extras.storage {

@@ -111,6 +111,7 @@ impl Answerable for WireError {
             | Self::Missing { .. }
             | Self::Type { .. }
             | Self::Value { .. }
+            | Self::UnknownKey { .. }
             | Self::Name { .. }
             | Self::Metadata(_)
             | Self::Format(_)

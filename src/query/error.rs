@@ -17,6 +17,16 @@ pub enum QueryError {
     Key { key: String, problem: Problem },
 }
 
+impl QueryError {
+    /// Where the keys were parts of keys that begin with `prefix`.
+    pub fn behind(self, prefix: &str) -> Self {
+        match self {
+            Self::Key { key, problem } => Self::Key { key: format!("{prefix}{key}"), problem },
+            other => other,
+        }
+    }
+}
+
 /// What is wrong with the value of a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {

@@ -64,6 +64,19 @@ impl<'a> Body<'a> {
         self.members.get(key).map(|raw| raw.get()).filter(|raw| *raw != "null")
     }
 
+    /// Refuses keys that begin as ours do and are none of `known`: they would be left out of account in silence. Others are for
+    /// others to know.
+    ///
+    /// # Errors
+    /// [`WireError::UnknownKey`]
+    pub fn check_own(&self, prefix: &str, known: &'static str) -> Result<(), WireError> {
+        let is_unknown = |key: &&String| key.starts_with(prefix) && !known.split(", ").any(|known| known == *key);
+        match self.members.keys().find(is_unknown) {
+            Some(key) => Err(WireError::UnknownKey { key: key.chars().take(80).collect(), known }),
+            None => Ok(()),
+        }
+    }
+
     /// The first of `keys` that is there; the first of all when none is, so that errors name today's key.
     pub fn first_of<const N: usize>(&self, keys: [&'static str; N]) -> &'static str {
         const { assert!(N > 0) };

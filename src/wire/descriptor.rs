@@ -71,6 +71,9 @@ pub struct InfoDescriptor {
     pub extras: InfoExtras,
 }
 
+/// The keys of [`InfoExtras`]. What else begins like them is a mistake; any other key is for another server.
+const OWN_KEYS: &str = "tessera_columns, tessera_where, tessera_storage, tessera_open";
+
 /// What only our own client asks for, by keys of our own. Without them answers are to the byte what every client gets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InfoExtras {
@@ -91,6 +94,7 @@ impl InfoDescriptor {
         match (kind, path) {
             (DescriptorKind::Command, _) => {
                 let body = Body::parse(command, &Limits::DESCRIPTOR)?;
+                body.check_own("tessera_", OWN_KEYS)?;
                 let (start, end) = (body.integer("timestamp_ns_start")?, body.integer("timestamp_ns_end")?);
                 let (locator, range) = (body.locator("resource_locator")?, TimeRange::new(start, end)?);
                 let (columns, rows) = (body.raw("tessera_columns"), body.raw("tessera_where"));
@@ -194,6 +198,18 @@ mod tests {
         assert_eq!(asked.extras, InfoExtras { storage: true, open: false, selection: None });
         let asked = info(r#"{"resource_locator": "a", "tessera_open": true}"#).unwrap();
         assert_eq!(asked.extras, InfoExtras { storage: false, open: true, selection: None });
+    }
+
+    #[test]
+    fn misspelt_extras_are_named_and_keys_of_others_are_not() {
+        for key in ["tessera_colums", "tessera_limit", "tessera_"] {
+            let error = info(&format!(r#"{{"resource_locator": "a", "{key}": null}}"#)).unwrap_err();
+            assert!(matches!(&error, WireError::UnknownKey { key: own, .. } if own == key), "{error}");
+            assert!(error.to_string().contains("tessera_columns"), "{error}");
+        }
+        for key in ["columns", "timestamp_range", "tessera", "Tessera_x"] {
+            assert!(info(&format!(r#"{{"resource_locator": "a", "{key}": 1}}"#)).is_ok(), "{key}");
+        }
     }
 
     #[test]

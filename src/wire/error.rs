@@ -26,6 +26,8 @@ pub enum WireError {
     Type { key: &'static str, expected: &'static str, found: &'static str },
     #[error("key {key:?}: expected {expected}, found {found:?}")]
     Value { key: &'static str, expected: &'static str, found: String },
+    #[error("key {key:?}: unknown; there are {known}")]
+    UnknownKey { key: String, known: &'static str },
     #[error("key {key:?}: {cause}")]
     Name { key: &'static str, cause: NameError },
     #[error("key \"user_metadata\": {0}")]

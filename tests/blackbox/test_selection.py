@@ -117,12 +117,20 @@ def test_rows_are_chosen(recorded, client):
 
 
 @pytest.mark.parametrize("more, key", [
-    ({"columns": "n"}, "columns"), ({"where": []}, "where"), ({"where": {"Cam.n": {"$like": 1}}}, "$like"),
+    ({"columns": "n"}, '"tessera_columns"'), ({"where": []}, '"tessera_where'), ({"where": {"Cam.n": {"$like": 1}}}, "$like"),
+    ({"colums": ["n"]}, '"tessera_colums": unknown; there are tessera_columns'), ({"limit": 1}, "tessera_limit"),
     ({"columns": ["x" * 5000]}, "tessera_columns"), ({"where": {"Cam.n": {"$eq": 1}, "B.n": {"$eq": 1}}}, "B")])
 def test_mistakes_are_named(recorded, client, more, key):
     with refused("INVALID_ARGUMENT") as caught:
         select(client, "drive/cam", **more)
     assert key in caught.text
+
+
+def test_keys_of_others_are_left_to_them(recorded, client):
+    """An SDK of another generation may send what we do not know."""
+    request = {"resource_locator": "drive/cam", "columns": ["n"], "timestamp_range": 1}
+    info = client.flight.get_flight_info(fl.FlightDescriptor.for_command(json.dumps(request).encode()))
+    assert len(info.endpoints) == 1
 
 
 def test_another_tag_is_refused(recorded, client):
