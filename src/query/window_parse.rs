@@ -48,9 +48,11 @@ pub fn parse_intersection(body: &[u8]) -> Result<Intersection, QueryError> {
             return Err(at(&place, Problem::Kind { expected: "an object", found: item.kind() }));
         };
         let mut own = clusters(&format!("{place}."), members)?;
-        if own.range.is_all() {
-            own.range = range;
-        }
+        // Both hold. Without a time in common there is nothing that anybody could ask for, as in a range that is empty.
+        own.range = own.range.intersection(&range).ok_or_else(|| {
+            let found = format!("{} and {}", shown(&own.range), shown(&range));
+            at(&format!("{place}.timestamp_range"), Problem::Value { expected: "times inside timestamp_range", found })
+        })?;
         if let Some(first) = all.first()
             && first.topic.sequence != own.topic.sequence
         {
@@ -150,6 +152,11 @@ fn time_range(place: &str, members: &[(String, Json)]) -> Result<TimeRange, Quer
     TimeRange::new(start, end).map_err(|cause| at(place, Problem::TimeRange(cause)))
 }
 
+fn shown(range: &TimeRange) -> String {
+    let bound = |own: Option<i64>| own.map_or_else(|| "…".to_owned(), |own| own.to_string());
+    format!("[{}, {})", bound(range.start()), bound(range.end()))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
@@ -168,6 +175,25 @@ mod tests {
         let range = |bounds: Value| clusters(json!({"timestamp_range": bounds})).unwrap().range;
         assert_eq!(range(json!({"end_ns": 1u64 << 63})).end(), None);
         assert_eq!(range(json!({"start_ns": i64::MIN, "end_ns": u64::MAX})).end(), None);
+    }
+
+    /// Goal: no range is dropped because there is another.
+    #[test]
+    fn ranges_of_an_intersection_and_of_its_topics_hold_both() {
+        let parsed = |outer: Value, own: Value| {
+            let body = json!({"topics": [{"locator": "a/x", "timestamp_range": own}, {"locator": "a/y"}], "timestamp_range": outer});
+            parse_intersection(body.to_string().as_bytes())
+        };
+        let range = |start, end| TimeRange::new(start, end).unwrap();
+        let ranges = |outer: Value, own: Value| {
+            parsed(outer, own).unwrap().topics.iter().map(|own| own.range).collect::<Vec<_>>()
+        };
+        let (outer, own) = (json!({"start_ns": 0, "end_ns": 10}), json!({"start_ns": 5, "end_ns": 20}));
+        assert_eq!(ranges(outer.clone(), own.clone()), [range(Some(5), Some(10)), range(Some(0), Some(10))]);
+        assert_eq!(ranges(outer.clone(), json!({"start_ns": 3})), [range(Some(3), Some(10)), range(Some(0), Some(10))]);
+        assert_eq!(ranges(Value::Null, own), [range(Some(5), Some(20)), TimeRange::ALL]);
+        let error = parsed(outer, json!({"start_ns": 10})).unwrap_err().to_string();
+        assert!(error.contains("topics[0].timestamp_range") && error.contains("[10, …) and [0, 10)"), "{error}");
     }
 
     /// The key `locator`, which says old in a query, is everybody's here.

@@ -274,6 +274,16 @@ def test_an_intersection_with_nothing_is_nothing(recorded, client):
     assert ask(imu, everything) == [(0, 20)]
 
 
+def test_a_range_of_all_and_one_of_a_topic_hold_both(recorded, client):
+    own = {"clustering_dt_ns": 0, "timestamp_range": {"start_ns": 5}}
+    topics = [{"locator": "drive_1/imu", "ontology": ontology, **own} for ontology in ({"Imu.x": {"$gt": 0}}, {})]
+    ask = lambda **outer: windows(client, "topic_filter_intersect", {"topics": topics, "intersect_dt_ns": 0, **outer})  # noqa: E731
+    assert ask() == [(10, 20)] and ask(timestamp_range={"end_ns": 20}) == [(10, 10)]
+    with refused("INVALID_ARGUMENT") as caught:
+        ask(timestamp_range={"end_ns": 5})
+    assert "topics[0].timestamp_range" in caught.text, caught.text
+
+
 @pytest.mark.parametrize("kind, change, code", [
     ("topic_filter_clusterize", {"ontology": {}}, "INVALID_ARGUMENT"), ("topic_filter_clusterize", {"ontology": None}, "INVALID_ARGUMENT"),
     ("topic_filter_clusterize", {"ontology": {"Gps.x": {"$eq": 1}}}, "INVALID_ARGUMENT"),
