@@ -28,6 +28,8 @@ pub enum ExpressionError {
     Expected { at: usize, expected: &'static str, found: String },
     #[error("at character {at}: this text has no end, write {quote} behind it (a quote inside it is written twice)")]
     Unclosed { at: usize, quote: char },
+    #[error("at character {at}: {digits} is out of range: integers have 64 bits, other numbers are below 1.8e308")]
+    Number { at: usize, digits: String },
     #[error("{len} bytes: at most {LEN_MAX}")]
     Length { len: usize },
     #[error("nested more than {DEPTH_MAX} deep")]

@@ -68,7 +68,8 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token)>, ExpressionError>
                 ("true", _) => Token::Literal(true.into()),
                 ("false", _) => Token::Literal(false.into()),
                 (digits, Ok(near)) if digits.ends_with(|c: char| c.is_ascii_digit() || c == '.') => {
-                    Token::Literal(number(digits, near))
+                    let wrong = || ExpressionError::Number { at: begin, digits: digits.chars().take(80).collect() };
+                    Token::Literal(number(digits, near).ok_or_else(wrong)?)
                 }
                 _ => Token::Name(word),
             }
@@ -78,8 +79,15 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token)>, ExpressionError>
     Ok(out)
 }
 
-/// A number as JSON, all digits of an integer kept.
-fn number(digits: &str, near: f64) -> Value {
-    let signed = digits.parse::<i64>().map(Value::from);
-    signed.or_else(|_| digits.parse::<u64>().map(Value::from)).unwrap_or_else(|_| json!(near))
+/// A number as JSON; `None` for one that would become another: an integer whose digits would not all be kept, and what is beyond
+/// all floating-point numbers.
+fn number(digits: &str, near: f64) -> Option<Value> {
+    if let Ok(signed) = digits.parse::<i64>() {
+        return Some(signed.into());
+    }
+    if let Ok(unsigned) = digits.parse::<u64>() {
+        return Some(unsigned.into());
+    }
+    let is_integer = digits.trim_start_matches(['+', '-']).bytes().all(|digit| digit.is_ascii_digit());
+    (near.is_finite() && !is_integer).then(|| json!(near))
 }

@@ -73,6 +73,8 @@ def test_explain_says_what_was_skipped(recorded):
 def test_the_wire_s_json_can_be_seen(recorded):
     run = query(recorded, "Imu.x > 1", "--json")
     assert json.loads(run.stdout) == {"ontology": {"Imu.x": {"$gt": 1}}}
+    run = query(recorded, "Imu.x > 1e400", "--json")
+    assert run.returncode == 2 and "1e400 is out of range" in run.stderr and run.stdout == "", run.stderr
 
 
 @pytest.mark.parametrize("expression, said", [("Imu.x >", "character 7"), ("Imu.x like '['", "Imu.x"), ("sequence.size = 1", "sequence.size")])

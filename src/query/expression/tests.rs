@@ -69,6 +69,28 @@ fn however_many_conditions_on_one_field_do_not_nest() {
     parse(found.to_string().as_bytes()).unwrap();
 }
 
+/// Goal: no number becomes another, or none, on the way.
+#[test]
+fn numbers_are_kept_or_refused() {
+    for (text, meant) in [
+        ("18446744073709551615", json!(u64::MAX)),
+        ("-9223372036854775808", json!(i64::MIN)),
+        ("1.7e308", json!(1.7e308)),
+        ("1e-400", json!(0.0)),
+        ("5.", json!(5.0)),
+    ] {
+        assert_eq!(
+            translate(&format!("A.x = {text}")).unwrap(),
+            json!({"ontology": {"A.x": {"$eq": meant}}}),
+            "{text}"
+        );
+    }
+    for text in ["1e400", "-1e400", "18446744073709551616", "-9223372036854775809", "99999999999999999999999"] {
+        let error = translate(&format!("A.x = {text}")).unwrap_err().to_string();
+        assert!(error.contains("character 6") && error.contains(text) && error.contains("out of range"), "{error}");
+    }
+}
+
 #[test]
 fn errors_say_where() {
     for (text, place) in [
