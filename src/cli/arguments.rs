@@ -236,7 +236,7 @@ pub struct QueryArguments {
     /// Only this sequence or topic
     #[arg(long = "in", value_name = "LOCATOR")]
     pub within: Option<String>,
-    /// Print when the conditions hold, in windows whose rows are no further apart than this
+    /// Print when the conditions hold, in windows whose rows are no further apart than this; 1ns: of the same time
     #[arg(long, value_name = "GAP", value_parser = super::query::gap)]
     pub windows: Option<u64>,
     /// Draw the numbers that the expression names over time, around the hits: a chart for each field and topic. The width is

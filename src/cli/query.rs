@@ -43,6 +43,9 @@ pub fn run(arguments: &QueryArguments) -> Result<Outcome, Failure> {
         members.extend(arguments.limit.map(|limit| ("limit".to_owned(), json!(limit))));
         members.extend(arguments.explain.then(|| ("explain".to_owned(), json!(true))));
     }
+    if arguments.windows.is_some() || arguments.plot || arguments.png.is_some() {
+        check_each_tag(&translated)?;
+    }
     // Before anything is read for it.
     let picture = arguments.png.as_deref().map(NewFile::begin).transpose()?;
     let client = connect(&arguments.server)?;
@@ -120,7 +123,12 @@ pub fn gap(text: &str) -> Result<u64, String> {
         _ => return Err("write a number and ns, us, ms, s or m, such as 500ms".to_owned()),
     };
     let count: u64 = digits.parse().map_err(|_| "write a number in front of the unit".to_owned())?;
-    count.checked_mul(factor).ok_or_else(|| "that is too long".to_owned())
+    // The wire's 0 is one window around everything, which nobody means by it.
+    match count.checked_mul(factor) {
+        None => Err("that is too long".to_owned()),
+        Some(0) => Err("write 1ns or more: rows of one time are in one window then".to_owned()),
+        Some(gap) => Ok(gap),
+    }
 }
 
 /// The query about one sequence or topic alone.
@@ -180,7 +188,41 @@ fn windows(client: &Client, body: &Value, found: &[(String, String)], gap_ns: u6
     Ok(table)
 }
 
-/// What a query asks of rows with this tag. Nothing of alternatives between tags.
+/// Refuses a query of which no topic has a part of its own that says when it holds.
+fn check_each_tag(body: &Value) -> Result<(), Failure> {
+    match joint_around_rows(body) {
+        Some(joint) => Err(Failure::usage(format!(
+            "`{}` between conditions on several tags, or on rows and what else there is, holds for sequences: no row of a topic \
+             says when. Ask for each part in a query of its own, or for all of them without --windows, --plot and --png",
+            joint.trim_start_matches('$')
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The `$or` or `$not` around whole queries with conditions on rows.
+fn joint_around_rows(body: &Value) -> Option<&str> {
+    body.as_object()?.iter().find_map(|(key, value)| {
+        let parts = || value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        match key.as_str() {
+            "$or" | "$not" => parts().iter().any(has_rows).then_some(key.as_str()),
+            "$and" => parts().iter().find_map(joint_around_rows),
+            _ => None,
+        }
+    })
+}
+
+fn has_rows(body: &Value) -> bool {
+    match body {
+        Value::Object(members) => {
+            members.iter().any(|(key, value)| key == "ontology" || key.starts_with('$') && has_rows(value))
+        }
+        Value::Array(parts) => parts.iter().any(has_rows),
+        _ => false,
+    }
+}
+
+/// What a query asks of rows with this tag.
 fn of_tag(body: &Value, tag: &str) -> Map<String, Value> {
     let members = body.get("ontology").and_then(Value::as_object).cloned().unwrap_or_default();
     let own = members.into_iter().filter(|(key, value)| is_about(key, value, tag)).collect();
@@ -207,7 +249,25 @@ mod tests {
     fn gaps_have_a_unit() {
         assert_eq!(gap("500ms"), Ok(500_000_000));
         assert_eq!(gap("1m"), Ok(60_000_000_000));
+        assert!(gap("0ms").is_err_and(|why| why.contains("1ns")));
         assert!(gap("5").is_err() && gap("ms").is_err() && gap("99999999999999999999s").is_err());
+    }
+
+    #[test]
+    fn windows_of_alternatives_between_tags_are_refused() {
+        let joint = |text: &str| joint_around_rows(&query::translate(text).unwrap()).map(str::to_owned);
+        for text in ["A.x > 1 or B.y < 2", "sequence.name = 'a' and (A.x > 1 or sequence.metadata.n = 7)"] {
+            assert_eq!(joint(text).as_deref(), Some("$or"), "{text}");
+        }
+        assert_eq!(joint("not (A.x > 1 and B.y > 1)").as_deref(), Some("$not"));
+        for text in [
+            "A.x > 1 or A.y < 2",
+            "not A.x > 1 and (B.x = 1 or B.y = 2)",
+            "A.x = 1 and (sequence.name = 'a' or topic.name = 'b')",
+            "A.x = 1 and (sequence.metadata.ontology = 1 or topic.name = 'b')",
+        ] {
+            assert_eq!(joint(text), None, "{text}");
+        }
     }
 
     #[test]

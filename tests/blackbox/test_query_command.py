@@ -109,6 +109,19 @@ def test_a_field_that_nobody_has_is_said(recorded, expression, said):
     assert run.stderr.startswith("tessera: nothing was found: ") and run.stderr.count("\n") == 1, run.stderr
 
 
+def test_windows_that_nobody_could_mean_are_refused(recorded, tmp_path):
+    alternatives = ("Imu.x > 398 or Odd.speed > 48", "sequence.name = 'drive_1' and (Imu.x > 398 or sequence.metadata.n = 7)")
+    for expression in alternatives:
+        for form in (("--windows", "5s"), ("--plot",), ("--png", tmp_path / "a.png")):
+            run = query(recorded, expression, *form)
+            assert run.returncode == 2 and "in a query of its own" in run.stderr and run.stdout == "", run.stderr
+        assert found(recorded, expression) != []
+    assert list(tmp_path.iterdir()) == []
+    run = query(recorded, "Imu.x > 1", "--windows", "0ms")
+    assert run.returncode == 2 and "1ns" in run.stderr, run.stderr
+    assert len(found(recorded, "Imu.x < 5", "--in", "drive_1", "--windows", "1ns")) == 5
+
+
 def test_an_answer_without_hits_needs_no_word(recorded):
     for expression in ("Imu.x > 1000", "Imu.timestamp_ns < 0", "Odd.scan[?] > 1000", "sequence.name = 'none'"):
         run = query(recorded, expression)
