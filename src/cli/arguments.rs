@@ -206,6 +206,7 @@ const QUERY_HELP: &str = r#"Fields:
   Tag.path                   of rows, such as IMU.acceleration.x; of a list [0] one element, [?] any, [!] all of them
   sequence.name  sequence.created  sequence.metadata.path
   topic.name  topic.created  topic.metadata.path  topic.tag  topic.format
+                             times are in nanoseconds; a list in metadata is asked by its bare name: some element of it
 
 Conditions on a field:
   = != < <= > >= VALUE       a number, true, false, or a text in "double" or 'single' quotes; a quote inside is written
@@ -215,7 +216,8 @@ Conditions on a field:
   exists                     missing
 
 Joined by and, or, not and parentheses. Conditions on one tag hold on the same row; of several tags each holds on some row of the
-sequence.
+sequence. not before conditions on one tag finds rows for which they do not hold; around several tags, or rows and what else
+there is, it leaves out the sequences for which they hold.
 
 Examples:
   tessera query 'IMU.acceleration.x > 9.8 and sequence.metadata.vehicle = "red"'
@@ -226,7 +228,7 @@ Examples:
   tessera query 'RobotPath.poses[?].position.z > 2' --explain                what it cost, and why
 
 On a pipe, topics and windows are one JSON object a line. A query without a hit is no failure; when that is because no topic
-has such a field or tag, standard error says so."#;
+has such a field or tag, or because its values are of a kind that can never fit, standard error says so."#;
 
 #[derive(Debug, Args)]
 #[command(after_help = QUERY_HELP)]

@@ -2,6 +2,7 @@
 
 mod draw;
 mod explain;
+mod misfit;
 mod unknown;
 
 use std::io;
@@ -16,6 +17,7 @@ use crate::client::Client;
 use crate::io::NewFile;
 use crate::io::now;
 use crate::model::Locator;
+use crate::model::TimeRange;
 use crate::query;
 use crate::wire::utc_datetime;
 
@@ -54,6 +56,10 @@ pub fn run(arguments: &QueryArguments) -> Result<Outcome, Failure> {
     let asked_ns = u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX);
     let found = found(&answer);
     if found.is_empty() {
+        if let Some(locator) = &arguments.within {
+            // Nothing is found where nothing is: that is no answer to what was asked.
+            client.info(&Locator::parse(locator).map_err(wrong_usage)?, TimeRange::ALL)?;
+        }
         warn_of_unknown(&client, &translated, arguments.within.as_deref());
     }
     match &arguments.windows {

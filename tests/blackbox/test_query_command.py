@@ -109,6 +109,26 @@ def test_a_field_that_nobody_has_is_said(recorded, expression, said):
     assert run.stderr.startswith("tessera: nothing was found: ") and run.stderr.count("\n") == 1, run.stderr
 
 
+@pytest.mark.parametrize("expression, said", [
+    ("Imu.x = 'a'", "Imu.x is a number: no value of it can be compared with a text"),
+    ("Odd.frame > 5 and Imu.x > 0", "Odd.frame is a text: no value of it can be compared with a number"),
+    ("Odd.blob = 'abc'", "Odd.blob is bytes"), ("Odd.scan > 1", "Odd.scan is a list: name an element, such as Odd.scan[0], or Odd.scan[?]"),
+    ("Imu.x between 10 and 9", "Imu.x between 10 and 9 holds for nothing"),
+    ("sequence.created > '2026-01-01'", "sequence.created is a number, of nanoseconds since 1970"),
+])
+def test_a_condition_that_nothing_can_satisfy_is_said(recorded, expression, said):
+    run = query(recorded, expression)
+    assert cli.lines(run) == [] and said in run.stderr and run.stderr.count("\n") == 1, run.stderr
+
+
+def test_where_nothing_is_there_is_nothing_to_ask(recorded):
+    for locator in ("nope", "drive_1/nope"):
+        for expression in ("topic.tag = 'Imu'", "Imu.x > -1"):
+            run = query(recorded, expression, "--in", locator)
+            assert run.returncode == 1 and "NotFound" in run.stderr and locator in run.stderr, run.stderr
+    assert found(recorded, "Imu.x > 1000", "--in", "drive_1/imu") == []
+
+
 def test_windows_that_nobody_could_mean_are_refused(recorded, tmp_path):
     alternatives = ("Imu.x > 398 or Odd.speed > 48", "sequence.name = 'drive_1' and (Imu.x > 398 or sequence.metadata.n = 7)")
     for expression in alternatives:

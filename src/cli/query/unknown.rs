@@ -1,4 +1,4 @@
-//! Why a query found nothing, where that is because nobody records such a field.
+//! Why a query found nothing, where that is because nobody records such a field, or one whose values it could fit.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -14,6 +14,8 @@ use super::super::field;
 use super::super::output;
 use super::super::output::printable;
 use super::found;
+use super::misfit::created_misfit;
+use super::misfit::misfit;
 
 /// Topics of a tag whose fields are looked at.
 const TOPICS_MAX: usize = 16;
@@ -22,14 +24,17 @@ const SEQUENCES_MAX: usize = 200;
 /// Names of one line.
 const NAMES_MAX: usize = 12;
 
-/// A line for each field of the query that no topic has.
+/// A line for each field of the query that no topic has, and for each condition that no value of its field can satisfy.
 ///
 /// * `inside`: makes of a query the same about what the user asked to look at.
 ///
 /// # Errors
 /// [`ClientError`]
 pub fn unknown(client: &Client, body: &Value, inside: impl Fn(Value) -> Value) -> Result<Vec<String>, ClientError> {
-    let mut lines = Vec::new();
+    let mut asked = Vec::new();
+    conditions(body, "", &mut asked);
+    let created = |(scope, key, condition): &Asked| (*key == "created_at_ns").then(|| created_misfit(scope, condition));
+    let mut lines: Vec<String> = asked.iter().filter_map(created).flatten().collect();
     for (tag, paths) in fields(body) {
         let query = inside(json!({"topic": {"ontology_tag": {"$eq": tag}}}));
         let topics = found(&client.action("query", &limited(query, TOPICS_MAX))?.unwrap_or_default());
@@ -39,16 +44,52 @@ pub fn unknown(client: &Client, body: &Value, inside: impl Fn(Value) -> Value) -
         }
         let mut missing = paths;
         let (mut names, mut looked) = (BTreeSet::new(), 0);
+        let own: Vec<(&str, &Value)> = asked.iter().filter_map(|asked| of_rows(asked, &tag)).collect();
+        // Of each condition, for each topic that has its field: why it never holds there.
+        let mut never: Vec<Vec<Option<String>>> = vec![Vec::new(); own.len()];
         for (locator, _) in topics.iter().take(TOPICS_MAX) {
             let Ok(Locator::Topic(topic)) = Locator::parse(locator) else { continue };
             let schema = client.schema(&topic)?;
             looked += 1;
             missing.retain(|path| field::find(&schema, &field::steps(path)).is_none());
+            for (never, (path, condition)) in never.iter_mut().zip(&own) {
+                let steps = field::steps(path);
+                let leaf = field::find(&schema, &steps).and_then(|own| field::leaf_type(&own, &steps).cloned());
+                never.extend(leaf.map(|leaf| misfit(&format!("{tag}.{path}"), condition, &leaf)));
+            }
             names.extend(field::paths(&schema));
         }
+        lines.extend(never.into_iter().filter_map(|all| all.into_iter().collect::<Option<Vec<_>>>()?.pop()));
         lines.extend(missing.iter().map(|path| no_field(&tag, path, &names, (looked, topics.len()))));
     }
     Ok(lines)
+}
+
+/// A scope of the wire, a key in it, and its condition.
+type Asked<'a> = (&'a str, &'a str, &'a Value);
+
+/// The conditions of a query that have to hold, not those that must not.
+fn conditions<'a>(value: &'a Value, scope: &'a str, found: &mut Vec<Asked<'a>>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| conditions(item, scope, found)),
+        Value::Object(members) => {
+            for (key, value) in members {
+                match key.as_str() {
+                    "$not" | "user_metadata" => {}
+                    joint if joint.starts_with('$') => conditions(value, scope, found),
+                    own if scope.is_empty() => conditions(value, own, found),
+                    own => found.push((scope, own, value)),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The path behind this tag, and its condition.
+fn of_rows<'a>((scope, key, condition): &Asked<'a>, tag: &str) -> Option<(&'a str, &'a Value)> {
+    let (own, path) = key.split_once('.')?;
+    (*scope == "ontology" && own == tag).then_some((path, *condition))
 }
 
 /// The paths that a query asks of rows, by tag.
