@@ -43,7 +43,7 @@ impl Metadata {
     }
 
     /// Bytes of its text.
-    pub fn len(&self) -> usize {
+    pub fn text_len(&self) -> usize {
         self.text.as_str().len()
     }
 

@@ -38,7 +38,7 @@ pub(super) async fn holds(desk: &Desk, conditions: &[Expression<HeadTest>], head
 fn takes_long(conditions: &[Expression<HeadTest>], head: &Head) -> bool {
     let weight = |leaf: &HeadTest| if matches!(leaf.test, Test::Match(_)) { PATTERN } else { 1 };
     let leaves = conditions.iter().flat_map(Expression::leaves);
-    leaves.map(weight).sum::<usize>().saturating_mul(head.metadata.len()) > LONG_BYTES
+    leaves.map(weight).sum::<usize>().saturating_mul(head.metadata.text_len()) > LONG_BYTES
 }
 
 fn condition_holds<'a>(desk: &'a Desk, condition: &'a Expression<HeadTest>, head: &'a Head<'_>) -> BoxFuture<'a, bool> {
