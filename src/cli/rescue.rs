@@ -44,6 +44,10 @@ pub fn finalize(arguments: &FinalizeArguments) -> Result<Outcome, Failure> {
         Err(ClientError::Refused { message, .. }) if message.contains("never written") => Err(failed(format!(
             "{message}. Its writer is gone? Then `--drop-unwritten` finalizes the session without such topics"
         ))),
+        Err(ClientError::Refused { message, .. }) if message.contains("has no topics") => Err(failed(format!(
+            "{said}: none of its topics was written, so there is nothing to make readable; `tessera discard {} --yes` deletes it",
+            desk.session.locator
+        ))),
         Err(ClientError::Refused { message, .. }) if message.contains("still running") => Err(failed(format!(
             "{message}. A writer that has vanished is noticed within a minute; give the order again then"
         ))),

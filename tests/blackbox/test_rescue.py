@@ -70,6 +70,15 @@ def test_a_session_of_before_a_crash_is_finalized_with_its_prefix(own_server, na
         assert set(client.sequence(name)["topics"]) == {f"{name}/whole", f"{name}/broken"}
 
 
+def test_a_session_of_which_nothing_was_written_names_its_way_out(server, client, name):
+    client.create_sequence(name)
+    client.create_topic(client.create_session(name), f"{name}/never")
+    ended = order(server, "finalize", name, "--drop-unwritten")
+    assert ended.returncode == 1 and "tessera discard" in ended.stderr and "FailedPrecondition" not in ended.stderr, ended.stderr
+    way_out = ended.stderr.split("`tessera discard ")[1].split("`")[0].split()
+    assert order(server, "discard", *way_out).returncode == 0
+
+
 def test_a_session_that_is_written_is_left_alone(server, client, name):
     client.create_sequence(name)
     session = client.create_session(name)
