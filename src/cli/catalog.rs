@@ -15,6 +15,7 @@ pub fn rebuild(arguments: &RebuildArguments) -> Result<Outcome, Failure> {
     let config = config::load(&arguments.source)?.config;
     let plan = RebuildPlan { to: arguments.to.clone(), without_missing: arguments.without_missing };
     let rebuilt = futures::executor::block_on(daemon::rebuild(&config, &plan, &Host::default()))?;
+    output::tell_unlocked(&rebuilt.unlocked);
     let mut problems = Table::new(&["name", "part", "problem"]);
     for problem in &rebuilt.problems {
         problems.row(vec![problem.name.clone().into(), problem.part.clone().into(), problem.problem.clone().into()]);

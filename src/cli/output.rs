@@ -3,6 +3,7 @@
 use std::io;
 use std::io::IsTerminal;
 use std::io::Write;
+use std::path::PathBuf;
 
 use serde_json::Map;
 use serde_json::Value;
@@ -177,6 +178,16 @@ pub fn hertz(rate: Option<f64>) -> String {
 /// `1 chunk`, `2 chunks`.
 pub fn count(number: u64, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Says that nobody was kept out of these directories.
+pub fn tell_unlocked(unlocked: &[PathBuf]) {
+    for path in unlocked {
+        eprintln!(
+            "{} is on a read-only file system and not locked: nothing else may write to it meanwhile",
+            path.display()
+        );
+    }
 }
 
 #[cfg(test)]

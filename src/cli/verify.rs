@@ -49,6 +49,7 @@ pub fn run(arguments: &ConfigArguments) -> Result<Outcome, Failure> {
     let config = config::load(arguments)?.config;
     futures::executor::block_on(async {
         let rest = daemon::open_at_rest(&config).await?;
+        output::tell_unlocked(&rest.unlocked);
         let devices = open_devices(&rest.devices)?;
         verify_all(&rest, &devices).await
     })

@@ -8,6 +8,7 @@
 
 mod audit;
 mod devices;
+mod frozen;
 mod log;
 mod memory;
 mod mount;

@@ -207,7 +207,7 @@ pub fn check(host: &Host, paths: &[PathBuf]) -> Result<(), MountError> {
     find_catalog(&seen).map(drop)
 }
 
-fn see<L>(
+pub(super) fn see<L>(
     host: &Host,
     paths: &[PathBuf],
     take: &dyn Fn(&Path) -> Result<L, MountError>,
@@ -267,8 +267,8 @@ pub enum Presence {
 }
 
 /// Refuses directories with chunks of another catalog than the one that knows these devices.
-pub fn check_known(mounted: &[Mounted], known: &[(DeviceNumber, DeviceId)]) -> Result<(), MountError> {
-    let is_known = |m: &Mounted| known.iter().any(|(_, device)| m.device == Some(*device));
+pub fn check_known<L>(mounted: &[Seen<L>], known: &[(DeviceNumber, DeviceId)]) -> Result<(), MountError> {
+    let is_known = |m: &Seen<L>| known.iter().any(|(_, device)| m.device == Some(*device));
     let foreign = mounted.iter().find(|m| m.has_chunks && !is_known(m));
     match (foreign, mounted.first()) {
         (Some(foreign), Some(first)) => {

@@ -35,6 +35,7 @@ use crate::session::Restored;
 use crate::store;
 
 use super::devices;
+use super::frozen;
 use super::mount;
 use super::mount::MountError;
 use super::starts;
@@ -111,6 +112,8 @@ pub struct Rebuilt {
     pub problems: Vec<Problem>,
     /// Sessions and topics that were deleted and had files still: those are removed.
     pub purged: u64,
+    /// Data directories on a read-only file system, where nobody can be kept out.
+    pub unlocked: Vec<PathBuf>,
     /// Of the catalog that was there.
     pub old: Option<PathBuf>,
 }
@@ -128,9 +131,17 @@ pub struct Problem {
 /// [`RebuildError`]; the old catalog is in its place then, unless the crash table says otherwise.
 pub async fn rebuild(config: &Config, plan: &RebuildPlan, host: &Host) -> Result<Rebuilt, RebuildError> {
     // Held to the end: a server that runs has them.
-    let mounted = mount::mount(host, &config.storage.data_dirs)?;
-    let mut rebuilt = Rebuilt::default();
-    let found = Found::look(host, &mounted, plan, &mut rebuilt).await?;
+    let dirs = &config.storage.data_dirs;
+    let (mounted, watched) = match &plan.to {
+        None => (mount::mount(host, dirs)?, Vec::new()),
+        Some(_) => (Vec::new(), frozen::watch(host, dirs)?),
+    };
+    let mut rebuilt = Rebuilt { unlocked: frozen::unlocked(&watched), ..Rebuilt::default() };
+    let seen: Vec<(&Path, Option<DeviceId>)> = match &plan.to {
+        None => mounted.iter().map(|directory| (&*directory.path, directory.device)).collect(),
+        Some(_) => watched.iter().map(|directory| (&*directory.path, directory.device)).collect(),
+    };
+    let found = Found::look(host, &seen, plan, &mut rebuilt).await?;
     let Some(first) = found.places.first().map(|place| place.path.clone()) else { return Ok(rebuilt) };
 
     let target = match &plan.to {

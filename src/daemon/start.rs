@@ -36,6 +36,7 @@ use crate::store::Marks;
 use crate::store::RecoveryReport;
 
 use super::devices;
+use super::frozen;
 use super::memory;
 use super::memory::MemoryError;
 use super::mount;
@@ -264,25 +265,32 @@ fn seed(host: &Host) -> Result<[u8; 32], StartError> {
 }
 
 /// Opens a stopped server's directories for looking at them: locked, catalog open, nothing recovered, nothing made or changed
-/// but the locks.
+/// but the locks. Where a file system is read-only: without a lock, and with a copy of the catalog.
 ///
 /// # Errors
 /// [`StartError`]; also when a directory was never used.
 pub async fn open_at_rest(config: &Config) -> Result<AtRest, StartError> {
-    let mounted = mount::mount(&Host::default(), &config.storage.data_dirs)?;
+    let host = Host::default();
+    let mounted = frozen::watch(&host, &config.storage.data_dirs)?;
     let (file, presence) = mount::find_catalog(&mounted)?;
     if presence == Presence::Absent {
         let path = mounted.first().map(|m| m.path.clone()).unwrap_or_default();
         let cause = std::io::Error::other("no recording was ever stored here");
         return Err(MountError::Directory { path, cause }.into());
     }
+    let copy = match mounted.first() {
+        Some(first) if first.lock.is_none() => Some(frozen::Copy::make(&host, &file)?),
+        _ => None,
+    };
+    let file = copy.as_ref().map_or(file, frozen::Copy::file);
     let embedded = EmbeddedCatalog::open(&EmbeddedConfig::default(), &file)?;
     let open_store = embedded.open_store();
     let known = open_store.devices().await?;
     mount::check_known(&mounted, &known)?;
     let number = |id: DeviceId| known.iter().find(|(_, device)| *device == id).map(|(number, _)| *number);
     let devices = mounted.iter().filter_map(|m| Some((number(m.device?)?, m.path.clone()))).collect();
-    Ok(AtRest { embedded, open_store, devices, _locks: mounted.into_iter().map(|m| m.lock).collect() })
+    let (unlocked, locks) = (frozen::unlocked(&mounted), mounted.into_iter().filter_map(|m| m.lock).collect());
+    Ok(AtRest { embedded, open_store, devices, unlocked, _locks: locks, _copy: copy })
 }
 
 /// See [`open_at_rest`].
@@ -290,7 +298,11 @@ pub struct AtRest {
     pub embedded: EmbeddedCatalog,
     pub open_store: OpenStore,
     pub devices: Vec<(DeviceNumber, PathBuf)>,
+    /// Those on a read-only file system, where nobody can be kept out.
+    pub unlocked: Vec<PathBuf>,
     _locks: Vec<DirectoryLock>,
+    /// Goes last, when the catalog is closed.
+    _copy: Option<frozen::Copy>,
 }
 
 /// The slowest answer counts: one directory that refuses io_uring moves all to threads.

@@ -142,6 +142,19 @@ impl Host {
         fs::remove_file(path)
     }
 
+    /// A copy of a file, with its mode made ours: to be written, by its owner alone. Not synced.
+    pub fn copy_file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.ask(Operation::ReadSmall)?;
+        fs::copy(from, to)?;
+        fs::set_permissions(to, fs::Permissions::from_mode(0o600))
+    }
+
+    /// Removes a directory with everything in it.
+    pub fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        self.ask(Operation::Unlink)?;
+        fs::remove_dir_all(path)
+    }
+
     /// Gives a file or a directory another name, replacing a file there. Durable only after both directories are synced.
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.ask(Operation::Rename)?;

@@ -1,5 +1,6 @@
 """A catalog made again where it is not easy: several data directories, some of them missing, and hardly any room."""
 
+import os
 import shutil
 
 import pytest
@@ -9,7 +10,7 @@ from harness.cli import tessera
 from harness.codes import refused
 from harness.flight import Client
 from harness.server import Server
-from harness.volume import MIB, Volume
+from harness.volume import MIB, Volume, run
 
 TOPICS = 8
 
@@ -145,3 +146,28 @@ def test_a_catalog_in_the_way_is_left_alone(three, stray):
     ended = rebuild(places, "--to", places[0])
     assert ended.returncode == 1 and stray in ended.stderr and "another place" in ended.stderr, ended.stderr
     assert (places[0] / stray).read_text() == "somebody's"
+
+
+def test_a_read_only_disk_is_verified_and_its_catalog_rebuilt_elsewhere(tmp_path):
+    disk = Volume(64)
+    server = Server("frozen", data=disk.path / "data", config="[storage]\nsoft_mark_bytes = 1\nhard_mark_bytes = 1\nreserve_bytes = 0\n")
+    try:
+        server.start()
+        with Client(server.location) as client:
+            client.record_sequence("drive", {"a": [rows.counters(range(10))]})
+        server.stop()
+        run("mount", "-o", "remount,ro", str(disk.path))
+        for command in (("verify",), ("catalog", "rebuild", "--to", tmp_path / "new")):
+            ended = tessera(*command, "--data-dir", server.data, env={**os.environ, "TMPDIR": str(tmp_path)})
+            assert ended.returncode == 0 and "read-only file system and not locked" in ended.stderr, ended
+            assert "1 chunk" in ended.stderr, ended
+        assert [path.name for path in tmp_path.iterdir()] == ["new"], "no copy stays behind"
+        run("mount", "-o", "remount,rw", str(disk.path))
+        shutil.copytree(tmp_path / "new", server.data / "catalog", dirs_exist_ok=True)
+        server.start()
+        with Client(server.location) as client:
+            assert client.read("drive/a").num_rows == 10
+        server.stop()
+    finally:
+        server.remove()
+        disk.remove()

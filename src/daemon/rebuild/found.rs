@@ -85,11 +85,11 @@ pub(super) struct Remains {
 impl Found {
     pub async fn look(
         host: &Host,
-        mounted: &[mount::Mounted],
+        seen: &[(&Path, Option<DeviceId>)],
         plan: &RebuildPlan,
         rebuilt: &mut Rebuilt,
     ) -> Result<Self, RebuildError> {
-        let mut places = open(host, mounted)?;
+        let mut places = open(host, seen)?;
         let (mut tombstones, mut manifests, mut lost) = (Tombstones::default(), Vec::new(), Vec::new());
         if let Some(first) = places.first() {
             tombstones = store::stored_tombstones(&*first.device).await.map_err(wrap(&first.path))?;
@@ -246,13 +246,13 @@ impl Found {
     }
 }
 
-fn open(host: &Host, mounted: &[mount::Mounted]) -> Result<Vec<Place>, RebuildError> {
+fn open(host: &Host, seen: &[(&Path, Option<DeviceId>)]) -> Result<Vec<Place>, RebuildError> {
     let pool = |name, threads| BlockingPool::new(name, threads).map_err(wrap(Path::new("threads")));
     let (names, blocks) = (pool("names", 1)?, pool("blocks", 4)?);
     let mut places = Vec::new();
-    for (index, directory) in mounted.iter().enumerate() {
-        let path = directory.path.clone();
-        let id = directory.device.ok_or_else(|| RebuildError::NeverUsed(path.clone()))?;
+    for (index, (path, id)) in seen.iter().enumerate() {
+        let path = path.to_path_buf();
+        let id = id.ok_or_else(|| RebuildError::NeverUsed(path.clone()))?;
         for (what, name) in [("catalog", mount::catalog_file(&path)), ("manifests", path.join("manifests"))] {
             let has = match what {
                 "catalog" => host.exists(&name).unwrap_or(false),
