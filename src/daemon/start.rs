@@ -132,7 +132,7 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
     if !config.storage.replace_missing {
         mount::check_used(&mounted, &known)?;
     }
-    starts::check(host, &mounted, &open_store).await?;
+    starts::check(host, &mounted, &known, &open_store).await?;
     let boot = open_store.boot(seed(host)?, wall_ns()).await?;
     failpoint("recover: catalog booted");
     let this = (boot.incarnation, StartId::new(&ids));

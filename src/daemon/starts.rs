@@ -18,6 +18,7 @@
 //! | found                                              | means                                     | made of it             |
 //! |----------------------------------------------------|-------------------------------------------|------------------------|
 //! | no file                                            | never started by a version that writes it | goes on                |
+//! | a directory that the catalog does not know         | no chunks: it begins anew here            | goes on                |
 //! | a number up to the catalog's, with its id or none  | its own; or of before it was rebuilt      | goes on, away or not   |
 //! | a greater number                                   | the catalog is older: a backup, a copy    | refused, nothing done  |
 //! | the number of another id                           | a copy of the catalog wrote here          | refused, nothing done  |
@@ -33,6 +34,8 @@ use crate::catalog::CatalogError;
 use crate::catalog::KnownStart;
 use crate::catalog::OpenStore;
 use crate::io::Host;
+use crate::model::DeviceId;
+use crate::model::DeviceNumber;
 use crate::model::StartId;
 use crate::store;
 
@@ -68,8 +71,16 @@ pub fn read(host: &Host, path: &Path) -> Result<Option<Start>, MountError> {
 ///
 /// # Errors
 /// [`MountError::Older`], [`MountError::Forked`], and those of [`read`] and of the catalog.
-pub async fn check(host: &Host, mounted: &[Mounted], store: &OpenStore) -> Result<(), StartError> {
-    for directory in mounted {
+///
+/// * `known`: the data directories of the catalog. Another one has no chunks, or it was refused before this, and is taken as new.
+pub async fn check(
+    host: &Host,
+    mounted: &[Mounted],
+    known: &[(DeviceNumber, DeviceId)],
+    store: &OpenStore,
+) -> Result<(), StartError> {
+    let is_known = |directory: &&Mounted| known.iter().any(|(_, id)| directory.device == Some(*id));
+    for directory in mounted.iter().filter(is_known) {
         if let Some(start) = read(host, &directory.path)?
             && let Some(error) = judge(directory, mounted, start, store).await?
         {
