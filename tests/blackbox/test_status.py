@@ -49,16 +49,3 @@ def test_a_manifest_that_rots(own_server):
 def test_nothing_there(tmp_path):
     found = tessera("status", "--data-dir", str(tmp_path))
     assert found.returncode == 1 and "no data directory" in found.stderr, found
-
-
-def test_what_was_read_is_not_read_again_at_the_next_start(own_server):
-    with Client(own_server.location) as client:
-        client.record_sequence("drive", {"a": [rows.counters(range(100))]})
-    own_server.stop()
-    (own_server.data / "catalog" / "scrub.json").unlink(missing_ok=True)
-    own_server.start()
-    last = until(lambda: status(own_server)[1]["last_scrub"], "a whole pass")
-    assert last["chunks"] == 1, last
-    own_server.restart()
-    until(lambda: own_server.log().count("every file was looked at") > 1, "the look at all files")
-    assert status(own_server)[1]["last_scrub"] == last
