@@ -32,6 +32,7 @@ use crate::wire::InfoExtras;
 
 use super::arguments::ExportArguments;
 use super::arguments::ExportFormat;
+use super::field;
 use super::main::Failure;
 use super::main::Outcome;
 use super::main::wrong_usage;
@@ -105,7 +106,8 @@ fn say(text: &str) {
 fn look(client: &Client, locator: &Locator, range: TimeRange, selection: Option<&str>) -> Result<Info, Failure> {
     let mut info = client.info(locator, range)?;
     let Some(selection) = selection else { return Ok(info) };
-    let tag = query::parse_selection(selection.as_bytes())?.rows.map(|rows| rows.tag);
+    let rows = query::parse_selection(selection.as_bytes())?.rows;
+    let tag = rows.as_ref().map(|rows| rows.tag.clone());
     let mut others = Vec::new();
     info.endpoints.retain(|endpoint| {
         let fits = tag.as_ref().is_none_or(|tag| *tag == endpoint.topic.ontology_tag);
@@ -118,6 +120,9 @@ fn look(client: &Client, locator: &Locator, range: TimeRange, selection: Option<
         let (count, tag) = (output::count(others.len() as u64, "topic"), output::printable(&tag));
         say(&format!("{count} with another tag than {tag} left out: {}", others.join(", ")));
     }
+    if let Some(rows) = &rows {
+        refuse_unknown(client, &info, &query::columns(&rows.predicate))?;
+    }
     for endpoint in &mut info.endpoints {
         let locator = Locator::parse(endpoint.topic.resource_locator.trim_start_matches('/'))?;
         let extras = InfoExtras { selection: Some(selection.to_owned()), ..InfoExtras::default() };
@@ -126,6 +131,28 @@ fn look(client: &Client, locator: &Locator, range: TimeRange, selection: Option<
         }
     }
     Ok(info)
+}
+
+/// Refuses conditions on fields that no topic has, before anything that was exported earlier is taken for out of date.
+fn refuse_unknown(client: &Client, info: &Info, fields: &[Vec<String>]) -> Result<(), Failure> {
+    let mut missing: Vec<String> = fields.iter().map(|path| path.join(".")).collect();
+    for endpoint in &info.endpoints {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if let Locator::Topic(topic) = Locator::parse(endpoint.topic.resource_locator.trim_start_matches('/'))? {
+            let schema = client.schema(&topic)?;
+            missing.retain(|path| field::find(&schema, &field::steps(path)).is_none());
+        }
+    }
+    match (missing.as_slice(), info.endpoints.len()) {
+        ([], _) | (_, 0) => Ok(()),
+        (fields, topics) => {
+            let (fields, topics) = (output::printable(&fields.join(", ")), output::count(topics as u64, "topic"));
+            let why = format!("none of {topics} has the field {fields}: nothing is exported, and nothing removed");
+            Err(Failure { outcome: Outcome::Failed, message: why })
+        }
+    }
 }
 
 /// What to ask for beside the range, as the tickets carry it.

@@ -42,6 +42,15 @@ def test_an_export_without_a_match_leaves_no_older_file(recorded, tmp_path):
     assert "older" not in export(recorded, "drive/count", "--start", 5000, to=tmp_path).stderr
 
 
+def test_a_condition_on_a_field_that_nobody_has_removes_nothing(recorded, tmp_path):
+    export(recorded, "drive", to=tmp_path)
+    before = files(tmp_path)
+    for kind in ("parquet", "mcap"):
+        run = export(recorded, "drive/count", "--where", "Counter.valeu > 1", "--format", kind, to=tmp_path)
+        assert run.returncode == 1 and "none of 1 topic has the field valeu" in run.stderr and "nothing removed" in run.stderr, run.stderr
+    assert files(tmp_path) == before and len(before) == 3
+
+
 def test_topics_of_another_tag_are_left_out_with_a_line(recorded, tmp_path):
     run = export(recorded, "drive", "--where", "Counter.value between 90 and 109", to=tmp_path)
     assert [row["rows"] for row in cli.lines(run)] == [10, 10]
