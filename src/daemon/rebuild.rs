@@ -84,7 +84,7 @@ pub enum RebuildError {
     Manifest { path: PathBuf, cause: String },
     #[error("{} is there already: name another place", .0.display())]
     Exists(PathBuf),
-    #[error("the rebuilt catalog: {0}")]
+    #[error("the rebuilt catalog: {0}; when its disk is full, --to has it made in another place")]
     Catalog(#[from] CatalogError),
     #[error("the rebuilt catalog is not whole without {}; nothing was replaced", .0.display())]
     Log(PathBuf),
@@ -158,6 +158,9 @@ pub async fn rebuild(config: &Config, plan: &RebuildPlan, host: &Host) -> Result
         None => {
             mount::make_directory(host, &first.join(store::CATALOG_DIRECTORY))?;
             place::remove(host, &target)?;
+            // The reserve of the old one is for such a moment. The next start makes it again, where there is room.
+            let config = EmbeddedConfig { reserve_bytes: config.storage.reserve_bytes, ..EmbeddedConfig::default() };
+            let _ = EmbeddedCatalog::make_room(host, &config, &mount::catalog_file(&first));
         }
     }
     let made = make(host, &target, found, plan, &mut rebuilt).await;
