@@ -162,6 +162,7 @@ async fn many_patterns_over_large_metadata_find_the_same() {
         ["b"]
     );
     assert!(found(&retrieval, json!({"sequence": any("plum")})).await.is_empty());
+    drop(retrieval);
     house.stop();
 }
 
