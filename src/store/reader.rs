@@ -31,6 +31,8 @@ use crate::model::SessionId;
 use super::path;
 use super::path::Suffix;
 
+mod longer;
+
 /// Reads of one fetch that may be under way at once.
 const READS_IN_FLIGHT_MAX: usize = 8;
 
@@ -86,19 +88,6 @@ impl ChunkReader {
             read => read?,
         };
         Ok(Self { chunk, file, body_bytes: record.body_bytes, layout })
-    }
-
-    /// Whether something lies behind the end of the file.
-    ///
-    /// # Errors
-    /// [`FetchError::Io`].
-    pub async fn is_longer(&self, record: &ChunkRecord) -> Result<bool, FetchError> {
-        let block = BLOCK_SIZE as u64;
-        let (offset, len) = (record.file_bytes.saturating_sub(1) / block * block, 2 * BLOCK_SIZE);
-        match self.file.read_at(offset, len).await {
-            Ok(bytes) => Ok(offset + bytes.len() as u64 > record.file_bytes),
-            Err(error) => Err(FetchError::Io { chunk: self.chunk, offset, len, cause: error.to_string() }),
-        }
     }
 
     async fn read_layout(file: &dyn BlockFile, record: &ChunkRecord) -> Result<ChunkLayout, FetchError> {
