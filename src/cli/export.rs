@@ -106,7 +106,7 @@ fn say(text: &str) {
 fn look(client: &Client, locator: &Locator, range: TimeRange, selection: Option<&str>) -> Result<Info, Failure> {
     let mut info = client.info(locator, range)?;
     let Some(selection) = selection else { return Ok(info) };
-    let rows = query::parse_selection(selection.as_bytes())?.rows;
+    let query::Selection { columns, rows } = query::parse_selection(selection.as_bytes())?;
     let tag = rows.as_ref().map(|rows| rows.tag.clone());
     let mut others = Vec::new();
     info.endpoints.retain(|endpoint| {
@@ -120,9 +120,8 @@ fn look(client: &Client, locator: &Locator, range: TimeRange, selection: Option<
         let (count, tag) = (output::count(others.len() as u64, "topic"), output::printable(&tag));
         say(&format!("{count} with another tag than {tag} left out: {}", others.join(", ")));
     }
-    if let Some(rows) = &rows {
-        refuse_unknown(client, &info, &query::columns(&rows.predicate))?;
-    }
+    let of_rows = rows.iter().flat_map(|rows| query::columns(&rows.predicate));
+    refuse_unknown(client, &info, of_rows.chain(columns.unwrap_or_default()))?;
     for endpoint in &mut info.endpoints {
         let locator = Locator::parse(endpoint.topic.resource_locator.trim_start_matches('/'))?;
         let extras = InfoExtras { selection: Some(selection.to_owned()), ..InfoExtras::default() };
@@ -133,9 +132,9 @@ fn look(client: &Client, locator: &Locator, range: TimeRange, selection: Option<
     Ok(info)
 }
 
-/// Refuses conditions on fields that no topic has, before anything that was exported earlier is taken for out of date.
-fn refuse_unknown(client: &Client, info: &Info, fields: &[Vec<String>]) -> Result<(), Failure> {
-    let mut missing: Vec<String> = fields.iter().map(|path| path.join(".")).collect();
+/// Refuses fields that no topic has, before anything that was exported earlier is taken for out of date.
+fn refuse_unknown(client: &Client, info: &Info, fields: impl Iterator<Item = Vec<String>>) -> Result<(), Failure> {
+    let mut missing: Vec<String> = fields.map(|path| path.join(".")).collect();
     for endpoint in &info.endpoints {
         if missing.is_empty() {
             return Ok(());
