@@ -32,7 +32,8 @@ pub enum RetrievalError {
     Shard { topic: TopicName, cause: Box<ShardError> },
     /// A query does not leave out in silence what it cannot read.
     #[error(
-        "{cause}; the query cannot tell whether it matches: leave its sequence or topic out by name, or delete it          (`tessera verify` lists what is damaged)"
+        "{cause}; the query cannot tell whether it matches: leave its sequence or topic out by name, or delete it (`tessera \
+         verify` lists what is damaged)"
     )]
     Unreadable { cause: Box<Self> },
     /// What the catalog answered and no variant above says better.

@@ -38,6 +38,9 @@ const MARKS: usize = 256;
 /// What did not fit is tried again after so long: by then it may have been deleted.
 const TRY_AGAIN: Duration = Duration::from_secs(600);
 
+/// Before another try to take in what somebody's look keeps out: looks are many milliseconds.
+const PAUSE: Duration = Duration::from_millis(20);
+
 pub(super) struct Heads {
     intake: Mutex<Intake>,
     bytes_max: usize,
@@ -56,6 +59,8 @@ struct Intake {
 enum Standing {
     #[default]
     Behind,
+    /// It may lack what came since, for somebody looks into it. Told, never kept.
+    Busy,
     /// It had all there was, and took so many bytes when it first did.
     Whole { bytes: usize },
     /// It does not fit. It is tried again at this time, for much may be gone by then; `None`: never.
@@ -75,10 +80,13 @@ impl Heads {
     /// # Errors
     /// Of the catalog; what was taken in stays.
     pub(super) async fn make(&self, catalog: &dyn Catalog) -> Result<(), RetrievalError> {
-        while self.catch_up(catalog, 1).await?.0.is_behind() {
-            tokio::task::yield_now().await;
+        loop {
+            match self.catch_up(catalog, 1).await?.0 {
+                Standing::Behind => tokio::task::yield_now().await,
+                Standing::Busy => tokio::time::sleep(PAUSE).await,
+                Standing::Whole { .. } | Standing::TooLarge { .. } => return Ok(()),
+            }
         }
-        Ok(())
     }
 
     /// The index, with all that was in the catalog before this call; `None` where every sequence has to be looked at.
@@ -121,7 +129,7 @@ impl Heads {
                         }
                         Taken::In { .. } => {}
                         Taken::TooLarge => intake.give_up(self.bytes_max),
-                        Taken::Busy => break,
+                        Taken::Busy => return Ok((Standing::Busy, Arc::clone(&intake.index))),
                     }
                 }
             }
@@ -132,12 +140,6 @@ impl Heads {
             standing => standing,
         };
         Ok((standing, Arc::clone(&intake.index)))
-    }
-}
-
-impl Standing {
-    fn is_behind(self) -> bool {
-        self == Self::Behind
     }
 }
 

@@ -43,6 +43,11 @@ fn takes_long(conditions: &[Expression<HeadTest>], head: &Head) -> bool {
 
 fn condition_holds<'a>(desk: &'a Desk, condition: &'a Expression<HeadTest>, head: &'a Head<'_>) -> BoxFuture<'a, bool> {
     async move {
+        if !takes_long(slice::from_ref(condition), head) {
+            // Time limits are looked at where nothing is ready.
+            tokio::task::yield_now().await;
+            return query::holds(slice::from_ref(condition), head);
+        }
         match condition {
             Expression::All(parts) => {
                 for part in parts {
@@ -62,7 +67,6 @@ fn condition_holds<'a>(desk: &'a Desk, condition: &'a Expression<HeadTest>, head
             }
             Expression::Not(part) => !condition_holds(desk, part, head).await,
             Expression::Leaf(_) => {
-                // Time limits are looked at where nothing is ready.
                 tokio::task::yield_now().await;
                 let Ok(_turn) = desk.walking.acquire().await else { return false };
                 let evaluate = || query::holds(slice::from_ref(condition), head);

@@ -143,7 +143,11 @@ impl Executor {
             match wait.recv_timeout(PACE) {
                 Ok(()) => return Ok(executor),
                 // It may sleep with its main future to run, and until that runs there is no pulse.
-                Err(RecvTimeoutError::Timeout) => nudge(&executor.thread).map_err(spawn)?,
+                Err(RecvTimeoutError::Timeout) => match nudge(&executor.thread) {
+                    // One that has ended cannot be, and tells why when it is asked again.
+                    Err(cause) if !executor.is_finished() => return Err(spawn(cause)),
+                    _ => {}
+                },
                 // The sender went without a word: the thread is ending, with the reason. Should it have ended well after all,
                 // there is nothing to watch.
                 Err(RecvTimeoutError::Disconnected) => {

@@ -64,7 +64,8 @@ pub enum ShardError {
     #[error("{readers} readers are open, at most {max}: close one, or try again")]
     TooManyReaders { readers: usize, max: usize },
     #[error(
-        "no memory for one more reader: it needs {bytes} bytes, {readers} readers share {total} and all are read, or not left          alone for {stalled} ms (memory.read_stall_ms): close one, or raise memory.read_bytes"
+        "no memory for one more reader: it needs {bytes} bytes, {readers} readers share {total} and all are read, or not left \
+         alone for {stalled} ms (memory.read_stall_ms): close one, or raise memory.read_bytes"
     )]
     ReadMemory { bytes: usize, readers: usize, total: usize, stalled: u64 },
     #[error("data directory number {} is not mounted: start the server with every --data-dir it had", .0.0)]

@@ -208,7 +208,7 @@ impl PutStream {
             Deadline::Idle => return Ok(self.receive.data().await),
             Deadline::Message { until, .. } => timeout_at(*until, self.receive.data()).await.map_err(stalled)?,
             Deadline::FirstMessage { until, place } => tokio::select! {
-                biased; // who speaks keeps its place
+                biased; // what has come counts before the place is lost
                 data = timeout_at(*until, self.receive.data()) => data.map_err(silent)?,
                 max = place.lost() => return Err(ReceiveError::GaveWay { max }),
             },

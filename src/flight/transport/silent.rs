@@ -1,4 +1,4 @@
-//! Puts of which no message has come yet. Windows are promised to them, and nobody knows yet whether they may record.
+//! Puts whose first message has not come whole yet. Windows are promised to them, and nobody knows yet whether they may record.
 //!
 //! There is room for so many of them, over all connections; one more takes the place of the one that has been silent for the
 //! longest. Writers send their first message at once, so who holds streams open without a word loses these, and turns nobody
