@@ -249,6 +249,8 @@ pub enum KnownStart {
     Own,
     /// Its own last one lies before it: this catalog is older than the directory.
     Later { last: u64 },
+    /// Its own, and the directory names a later moment of it: this catalog was copied while that start ran.
+    Behind,
     /// Another one than its own of that number: a copy of this catalog made it.
     Foreign,
 }

@@ -61,6 +61,18 @@ pub enum MountError {
     )]
     Older { path: PathBuf, first: PathBuf, number: u64, last: u64 },
     #[error(
+        "the catalog in {} is older than the files in {}: it was copied while start {number} ran, which went on to record there; {}. \
+         Nothing was changed",
+        first.display(), path.display(), newer()
+    )]
+    Behind { path: PathBuf, first: PathBuf, number: u64 },
+    #[error(
+        "the catalog in {} is older than the files: sequence {sequence} has a session open there which {} makes final, with chunks that \
+         the catalog does not know. It is a copy that was made before; {}. Nothing was changed",
+        first.display(), path.display(), newer()
+    )]
+    Unfinal { path: PathBuf, first: PathBuf, sequence: String },
+    #[error(
         "the catalog in {} is not the one that recorded last in {}: start {number} was another one there. One of them is a copy \
          of the other, and both were used; {}. Nothing was changed",
         first.display(), path.display(), newer()

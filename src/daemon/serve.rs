@@ -39,6 +39,7 @@ use super::socket;
 use super::start;
 use super::start::StartError;
 use super::start::Storage;
+use super::starts::Moments;
 use super::stop;
 use super::watch;
 
@@ -88,11 +89,13 @@ pub fn serve(mut config: Config) -> Result<(), ServeError> {
     // Before the line that scripts wait for. Until here a signal ends the process: nothing is lost by it.
     let over = stop::on_signals(stop).map_err(ServeError::Signal)?;
     announce_ready(&config, &open.listener);
-    let Remains { executors, embedded, locks, .. } = runtime.block_on(run(config, open, stopping));
+    let Remains { executors, embedded, locks, moments, .. } = runtime.block_on(run(config, open, stopping));
     // What still runs on the control plane holds handles of the shards: end it first. Then the shards commit what they are
-    // sealing, so the catalog closes after them, and the directories are free last of all.
+    // sealing, so the catalog closes after them, with a last moment noted, and the directories are free last of all.
     runtime.shutdown_timeout(Duration::from_secs(5));
     let joined: Vec<_> = executors.into_iter().map(Executor::join).collect();
+    futures::executor::block_on(moments.end());
+    drop(moments);
     embedded.close();
     drop(locks);
     drop(over);
@@ -140,12 +143,14 @@ struct Remains {
     locks: Arc<Vec<DirectoryLock>>,
     directories: Vec<(DeviceNumber, PathBuf)>,
     catalog_file: KnownFile,
+    moments: Arc<Moments>,
 }
 
 async fn open(config: &Config) -> Result<Open, ServeError> {
     // First of all, so that a wrong or taken address is told before anything is opened; clients wait until we accept.
     let listener = socket::bind(&config.server).await?;
-    let storage = start::open_storage(config, &Host::default()).await?;
+    let host = Host::default();
+    let storage = start::open_storage(config, &host).await?;
     storage.embedded.on_poison(|cause: &str| {
         tracing::error!(cause, "the catalog failed to store a change: stopping, so that nothing false is answered");
         process::exit(EXIT_CATALOG);
@@ -163,6 +168,7 @@ async fn open(config: &Config) -> Result<Open, ServeError> {
         locks,
         directories,
         catalog_file,
+        start,
         ..
     } = storage;
     let (orders, limits) = (OrderSealer::new(ticket_key), config.sessions.clone());
@@ -181,7 +187,9 @@ async fn open(config: &Config) -> Result<Open, ServeError> {
     let desk = Desk::new(sessions.clone(), retrieval.clone(), TicketSealer::new(ticket_key), handlers);
     shards.relieve_when_short(desk.written_out());
     sessions.recover().await?;
-    let remains = Remains { executors, embedded, locks: Arc::new(locks), directories, catalog_file };
+    let locks = Arc::new(locks);
+    let moments = Arc::new(Moments { host, store: open_store.clone(), start, locks: Arc::clone(&locks) });
+    let remains = Remains { executors, embedded, locks, directories, catalog_file, moments };
     Ok(Open { listener, sessions, desk, budget, audited: (open_store, shards), retrieval, scrub, remains })
 }
 
@@ -191,6 +199,7 @@ async fn run(config: Config, open: Open, stopping: Receiver<Stop>) -> Remains {
     let (looked_at, locks) = (shards.clone(), Arc::clone(&remains.locks));
     let (catalog_file, directories) = (remains.catalog_file.clone(), std::mem::take(&mut remains.directories));
     let look = tokio::spawn(async move { watch::run(looked_at, &locks, directories, &catalog_file).await });
+    let moments = tokio::spawn(Arc::clone(&remains.moments).run());
     let audit = tokio::spawn(audit::run(open_store, shards));
     let scrub = tokio::spawn(scrub.run());
     let preparing = tokio::spawn(async move {
@@ -212,7 +221,7 @@ async fn run(config: Config, open: Open, stopping: Receiver<Stop>) -> Remains {
             process::exit(EXIT_SHARD);
         }
     }
-    for task in [sweep, look, audit, scrub, preparing, sealing] {
+    for task in [sweep, look, moments, audit, scrub, preparing, sealing] {
         task.abort();
         let _ = task.await;
     }
@@ -251,7 +260,7 @@ fn announce_storage(storage: &Storage) {
     }
     let report = &storage.report;
     tracing::info!(
-        start = storage.incarnation,
+        start = storage.start.number,
         milliseconds = storage.recovery_ms,
         shards = storage.executors.len(),
         renamed = report.renamed,

@@ -44,6 +44,7 @@ use super::mount::MountError;
 use super::mount::Mounted;
 use super::mount::Presence;
 use super::starts;
+use super::starts::Start;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -73,7 +74,7 @@ pub struct Storage {
     pub ids: Arc<IdSource>,
     pub budget: Budget,
     pub ticket_key: [u8; 32],
-    pub incarnation: u64,
+    pub start: Start,
     pub backend: Backend,
     pub report: RecoveryReport,
     pub recovery_ms: u128,
@@ -135,8 +136,9 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
     starts::check(host, &mounted, &known, &open_store).await?;
     let boot = open_store.boot(seed(host)?, wall_ns()).await?;
     failpoint("recover: catalog booted");
-    let this = (boot.incarnation, StartId::new(&ids));
-    open_store.name_start(this.0, this.1).await?;
+    let id = StartId::new(&ids);
+    open_store.name_start(boot.incarnation, id).await?;
+    let this = Start { number: boot.incarnation, id, moment: open_store.count_moment().await? };
     let mut devices: Vec<(DeviceNumber, PathBuf)> = Vec::with_capacity(mounted.len());
     for directory in &mounted {
         let device = match directory.device {
@@ -183,7 +185,7 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
         ids,
         budget,
         ticket_key: boot.ticket_key,
-        incarnation: boot.incarnation,
+        start: this,
         backend: setup.backend,
         directories: setup.devices,
         report,

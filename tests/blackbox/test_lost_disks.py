@@ -330,6 +330,40 @@ def test_an_older_catalog_is_refused_before_it_removes_anything(name, back):
         server.remove()
 
 
+@pytest.mark.parametrize("back", ["newest", "rebuilt"])
+@pytest.mark.parametrize("end", ["stop", "kill", "a moment later"])
+def test_a_catalog_that_was_copied_while_the_server_ran_is_refused(end, back):
+    server = Server("older-hot")
+    try:
+        server.start()
+        with Client(server.location) as client:
+            client.create_sequence("two")
+            session = client.create_session("two")
+            client.record(session, "two/a", [rows.counters(range(10))])
+            shutil.copytree(server.data / "catalog", server.directory / "copy")
+            client.record(session, "two/b", [rows.counters(range(20))])
+            client.finalize(session)
+        if end == "a moment later":
+            until(lambda: server.moment() > 1, "a moment of this start")
+        server.stop() if end == "stop" else server.kill()
+        (server.data / "catalog").rename(server.directory / "newest")
+        shutil.copytree(server.directory / "copy", server.data / "catalog")
+        before = names(server.data)
+        # Killed within a moment, what was made final since tells it.
+        refused_as(server, "two has a session open there which" if end == "kill" else "was copied while start 1 ran")
+        assert names(server.data) == before
+        shutil.rmtree(server.data / "catalog")
+        if back == "newest":
+            (server.directory / "newest").rename(server.data / "catalog")
+        else:
+            assert rebuild(server.data).returncode == 0
+        server.start()
+        with Client(server.location) as client:
+            assert client.read("two/a").num_rows == 10 and client.read("two/b").num_rows == 20
+    finally:
+        server.remove()
+
+
 @pytest.mark.parametrize("starts", [0, 1], ids=["an older one", "one with as many starts"])
 def test_a_copy_that_was_used_is_told_from_its_original(house, starts):
     original, copy, second = house.data, house.directory / "copy", house.directory / "B"

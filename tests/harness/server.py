@@ -166,6 +166,10 @@ class Server:
     def descriptors(self):
         return len(list(pathlib.Path(f"/proc/{self.pid}/fd").iterdir()))
 
+    def moment(self):
+        """The last moment of a start that the data directory names."""
+        return int((self.data / "START").read_text().split()[-1])
+
     def files(self, pattern="*.parquet"):
         """The paths below the data directory whose names match. The server may remove directories while we look:
         `os.walk` passes over them, `Path.rglob` raises."""

@@ -49,12 +49,23 @@ pub fn name_start(work: &mut Work<'_>, incarnation: u64, id: StartId) -> Outcome
     let incarnation = i64::try_from(incarnation).unwrap_or(i64::MAX);
     let mut insert = work.connection.prepare_cached("INSERT INTO start (incarnation, id) VALUES (?1, ?2)")?;
     insert.execute(params![incarnation, id.0.as_bytes()])?;
-    let mut forget = work.connection.prepare_cached("DELETE FROM start WHERE incarnation <= ?1")?;
-    forget.execute([incarnation.saturating_sub(STARTS_KEPT)])?;
+    for forget in ["DELETE FROM start WHERE incarnation <= ?1", "DELETE FROM moment WHERE incarnation <= ?1"] {
+        work.connection.prepare_cached(forget)?.execute([incarnation.saturating_sub(STARTS_KEPT)])?;
+    }
     Ok(())
 }
 
-pub fn known_start(connection: &Connection, incarnation: u64, id: StartId) -> Outcome<KnownStart> {
+/// Counts a moment of the running start.
+pub fn count_moment(work: &mut Work<'_>) -> Outcome<u64> {
+    let mut upsert = work.connection.prepare_cached(
+        "INSERT INTO moment (incarnation, count) SELECT incarnation, 1 FROM server WHERE true
+         ON CONFLICT (incarnation) DO UPDATE SET count = count + 1 RETURNING count",
+    )?;
+    let count: i64 = upsert.query_row([], |row| row.get("count"))?;
+    Ok(count.unsigned_abs())
+}
+
+pub fn known_start(connection: &Connection, incarnation: u64, id: StartId, moment: u64) -> Outcome<KnownStart> {
     let last =
         connection.prepare_cached("SELECT incarnation FROM server")?.query_row([], |row| row.get(0)).optional()?;
     let last = last.map_or(0, i64::unsigned_abs);
@@ -63,10 +74,14 @@ pub fn known_start(connection: &Connection, incarnation: u64, id: StartId) -> Ou
     }
     let mut select = connection.prepare_cached("SELECT id FROM start WHERE incarnation = ?1")?;
     let own: Option<[u8; 16]> = select.query_row([incarnation as i64], |row| row.get(0)).optional()?;
-    match own.is_none_or(|own| own == *id.0.as_bytes()) {
-        true => Ok(KnownStart::Own),
-        false => Ok(KnownStart::Foreign),
-    }
+    let mut select = connection.prepare_cached("SELECT count FROM moment WHERE incarnation = ?1")?;
+    let counted: Option<i64> = select.query_row([incarnation as i64], |row| row.get("count")).optional()?;
+    Ok(match own {
+        None => KnownStart::Own,
+        Some(own) if own != *id.0.as_bytes() => KnownStart::Foreign,
+        Some(_) if counted.map_or(0, i64::unsigned_abs) < moment => KnownStart::Behind,
+        Some(_) => KnownStart::Own,
+    })
 }
 
 /// The key of a file that another process may have open. Changes nothing.

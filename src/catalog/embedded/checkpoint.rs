@@ -31,6 +31,8 @@ pub struct Checkpoint {
 struct State {
     /// Changed since the last checkpoint.
     rows: u64,
+    /// Changed ever.
+    total: u64,
     closed: bool,
     /// Whether the last checkpoint, at the end, moved all of the log into the file.
     whole: Option<Result<(), CatalogError>>,
@@ -45,9 +47,14 @@ impl Checkpoint {
     pub fn note(&self, rows: u64) {
         let mut state = self.lock();
         state.rows = state.rows.saturating_add(rows);
+        state.total = state.total.saturating_add(rows);
         if state.rows >= LOG_ROWS_MAX {
             self.wake.notify_one();
         }
+    }
+
+    pub fn changes(&self) -> u64 {
+        self.lock().total
     }
 
     pub fn close(&self) {

@@ -155,6 +155,11 @@ impl Engine {
         })
     }
 
+    /// Rows that were changed since the file was opened.
+    pub fn changes(&self) -> u64 {
+        self.checkpoint.changes()
+    }
+
     pub fn on_poison(&self, callback: Box<dyn Fn(&str) + Send + Sync>) {
         self.poison.on_set(callback);
     }

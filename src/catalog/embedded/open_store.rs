@@ -54,9 +54,22 @@ impl OpenStore {
         self.engine.write_as(Need::Deleting, 0, move |work| boot::name_start(work, incarnation, id))
     }
 
-    /// Whether a start that a data directory names is one of this catalog. Before [`Self::boot`], which counts one more.
-    pub fn known_start(&self, incarnation: u64, id: StartId) -> Fut<'_, KnownStart> {
-        self.engine.read(move |connection| boot::known_start(connection, incarnation, id))
+    /// Counts a moment of this start, 1 for the first. Before any data directory names it.
+    pub fn count_moment(&self) -> Fut<'_, u64> {
+        self.engine.write_as(Need::Deleting, 0, boot::count_moment)
+    }
+
+    /// How many rows were changed since the file was opened; [`Self::count_moment`] itself changes one.
+    pub fn changes(&self) -> u64 {
+        self.engine.changes()
+    }
+
+    /// Whether a start that a data directory names is one of this catalog, and no moment of it is later than this catalog
+    /// knows. Before [`Self::boot`], which counts one more.
+    ///
+    /// * `moment`: 0 where none is named.
+    pub fn known_start(&self, incarnation: u64, id: StartId, moment: u64) -> Fut<'_, KnownStart> {
+        self.engine.read(move |connection| boot::known_start(connection, incarnation, id, moment))
     }
 
     /// Sees to it that there is a little room on the catalog's disk, by giving up the first part of the reserve if need be.

@@ -79,6 +79,7 @@ CREATE INDEX notification_topic ON notification (topic) WHERE topic IS NOT NULL;
 const ADDED: &str = "
 CREATE INDEX IF NOT EXISTS session_open ON session (row) WHERE state = 0 AND deleted = 0;
 CREATE TABLE IF NOT EXISTS start (incarnation INTEGER PRIMARY KEY, id BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS moment (incarnation INTEGER PRIMARY KEY, count INTEGER NOT NULL) STRICT;
 ";
 
 /// Which thread a connection belongs to.
@@ -143,7 +144,7 @@ fn prepare(connection: &mut Connection) -> Result<(), CatalogError> {
     match (application, found, tables) {
         (APPLICATION_ID, LAYOUT, _) => {
             // Files that were made without get it here. It changes no layout: whoever does not know an index keeps it up, and
-            // starts that are not in the table say nothing.
+            // starts and moments that are not in their tables say nothing.
             transaction.execute_batch(ADDED).map_err(store)?;
             transaction.commit().map_err(store)
         }

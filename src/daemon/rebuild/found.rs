@@ -98,7 +98,7 @@ impl Found {
         let mut devices = named(host, &places)?;
         let mut incarnation = 0;
         for place in &places {
-            incarnation = incarnation.max(starts::read(host, &place.path)?.map_or(0, |(number, _)| number));
+            incarnation = incarnation.max(starts::read(host, &place.path)?.map_or(0, |start| start.number));
         }
         number(&mut places, &manifests, &devices).await?;
         let known: BTreeSet<DeviceNumber> = places.iter().map(|place| place.number).collect();
