@@ -5,7 +5,6 @@
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
-use std::process;
 
 use crate::io::DirectoryLock;
 use crate::io::Host;
@@ -53,10 +52,18 @@ impl Copy {
     /// * `file`: the catalog's.
     ///
     /// # Errors
-    /// [`MountError::Directory`].
+    /// [`MountError::NoCopy`].
     pub fn make(host: &Host, file: &Path) -> Result<Self, MountError> {
-        let directory = std::env::temp_dir().join(format!("tessera-{}", process::id()));
-        let wrap = |cause| MountError::Directory { path: directory.clone(), cause };
+        let place = std::env::temp_dir();
+        let wrap = |cause| MountError::NoCopy { path: place.clone(), cause };
+        // Nobody else has this name, nor did a look that was killed leave it.
+        let name = host
+            .seed()
+            .map_err(wrap)?
+            .iter()
+            .take(8)
+            .fold("tessera-".to_owned(), |name, byte| format!("{name}{byte:02x}"));
+        let directory = place.join(name);
         host.make_directory(&directory).map_err(wrap)?;
         let made = Self { host: host.clone(), directory: directory.clone() };
         for part in PARTS {

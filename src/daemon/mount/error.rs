@@ -22,6 +22,11 @@ pub enum MountError {
     )]
     DevicesFile(PathBuf),
     #[error(
+        "a catalog on a read-only file system is copied to be looked at, and {} takes no copy: {cause}; the variable TMPDIR names \
+         another place", path.display()
+    )]
+    NoCopy { path: PathBuf, cause: io::Error },
+    #[error(
         "data directory {}: its START file is damaged: remove it, when the catalog is the one that recorded here last",
         .0.display()
     )]
