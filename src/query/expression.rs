@@ -7,13 +7,15 @@
 //!
 //! A field is `Tag.path`, `sequence.…` or `topic.…` with `name`, `created`, `metadata.path`, of topics also `tag` and `format`.
 //! After it: `= != < <= > >= value`, `like "glob"`, `in (value, …)`, `between value and value`, `outside value and value`,
-//! `exists`, `missing`. A quote inside a text is written twice. These are joined by `and`, `or`, `not` and parentheses. What stands with `and` about one tag must hold
-//! on one row.
+//! `exists`, `missing`. A quote inside a text is written twice. These are joined by `and`, `or`, `not` and parentheses. What stands
+//! with `and` about one tag must hold on one row, also where one side of it is `(… or …)` about several things.
 
-use serde_json::Map;
+mod parts;
+
 use serde_json::Value;
 use serde_json::json;
 
+use self::parts::Parts;
 use super::token::Token;
 use super::token::tokens;
 
@@ -34,6 +36,16 @@ pub enum ExpressionError {
     Length { len: usize },
     #[error("nested more than {DEPTH_MAX} deep")]
     Depth,
+    #[error(
+        "conditions on {tag} stand beside a `not (…)` that is about {tag} and other things: it is not said what must hold on one row; \
+         write `not` before each condition"
+    )]
+    Rows { tag: String },
+    #[error(
+        "`or` inside `and` makes more than {} alternatives of this: ask for some of them at a time",
+        parts::ALTERNATIVES_MAX
+    )]
+    Alternatives,
 }
 
 /// The body of the action `query`.
@@ -47,148 +59,9 @@ pub fn translate(text: &str) -> Result<Value, ExpressionError> {
     let mut parser = Parser { tokens: tokens(text)?, at: 0, end: text.chars().count() };
     let parts = parser.any(DEPTH_MAX)?;
     match parser.tokens.get(parser.at) {
-        None => Ok(parts.json()),
+        None => parts.json(),
         Some(_) => Err(parser.expected("and, or, or the end")),
     }
-}
-
-/// Conjuncts, by the scope they belong to.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Parts {
-    sequence: Vec<(String, Value)>,
-    topic: Vec<(String, Value)>,
-    /// With its tag in front.
-    ontology: Vec<(String, String, Value)>,
-    /// Whole queries.
-    rest: Vec<Value>,
-}
-
-/// What a whole expression is about, when that is one thing.
-enum Scope {
-    Sequence,
-    Topic,
-    Tag(String),
-    Several,
-}
-
-impl Parts {
-    fn scope(&self) -> Scope {
-        let mut tags = self.ontology.iter().map(|(tag, ..)| tag);
-        let first = tags.next();
-        match (self.sequence.is_empty(), self.topic.is_empty(), first, self.rest.is_empty()) {
-            (false, true, None, true) => Scope::Sequence,
-            (true, false, None, true) => Scope::Topic,
-            (true, true, Some(tag), true) if tags.all(|other| other == tag) => Scope::Tag(tag.clone()),
-            _ => Scope::Several,
-        }
-    }
-
-    /// Something about all of `parts`, under one key: inside their scope if they share one, around them if not.
-    fn under(key: &str, parts: Vec<Parts>, make: impl Fn(Vec<Value>) -> Value) -> Parts {
-        let same = |a: &Scope, b: &Scope| match (a, b) {
-            (Scope::Sequence, Scope::Sequence) | (Scope::Topic, Scope::Topic) => true,
-            (Scope::Tag(a), Scope::Tag(b)) => a == b,
-            _ => false,
-        };
-        let mut scopes = parts.iter().map(Parts::scope);
-        let first = scopes.next().unwrap_or(Scope::Several);
-        let mut out = Parts::default();
-        if !scopes.all(|scope| same(&first, &scope)) {
-            out.rest.push(json!({key: make(parts.iter().map(Parts::json).collect())}));
-            return out;
-        }
-        let scoped = |of: fn(&Parts) -> Value| make(parts.iter().map(of).collect());
-        match first {
-            Scope::Sequence => out.sequence.push((key.to_owned(), scoped(|part| object(&part.sequence)))),
-            Scope::Topic => out.topic.push((key.to_owned(), scoped(|part| object(&part.topic)))),
-            Scope::Tag(tag) => out.ontology.push((tag, key.to_owned(), scoped(Parts::rows))),
-            Scope::Several => out.rest.push(json!({key: make(parts.iter().map(Parts::json).collect())})),
-        }
-        out
-    }
-
-    fn rows(&self) -> Value {
-        object(&self.ontology.iter().map(|(_, key, value)| (key.clone(), value.clone())).collect::<Vec<_>>())
-    }
-
-    fn json(&self) -> Value {
-        let mut out = Map::new();
-        if !self.sequence.is_empty() {
-            out.insert("sequence".to_owned(), object(&self.sequence));
-        }
-        if !self.topic.is_empty() {
-            out.insert("topic".to_owned(), object(&self.topic));
-        }
-        // Joins inside a scope are about one tag: several of them become queries of their own.
-        let mut rest = self.rest.clone();
-        let mut tags: Vec<&String> = self.ontology.iter().map(|(tag, ..)| tag).collect();
-        tags.sort_unstable();
-        tags.dedup();
-        let plain = self.ontology.iter().all(|(_, key, _)| !key.starts_with('$'));
-        if plain || tags.len() == 1 {
-            if !self.ontology.is_empty() {
-                out.insert("ontology".to_owned(), self.rows());
-            }
-        } else {
-            for tag in tags {
-                let own = |(own, ..): &&(String, String, Value)| own == tag;
-                let part = Parts { ontology: self.ontology.iter().filter(own).cloned().collect(), ..Parts::default() };
-                rest.push(part.json());
-            }
-        }
-        match (rest.len(), out.is_empty(), rest.pop()) {
-            (1, true, Some(only)) => return only,
-            (_, _, Some(last)) => {
-                rest.push(last);
-                out.insert("$and".to_owned(), rest.into());
-            }
-            (_, _, None) => {}
-        }
-        Value::Object(out)
-    }
-}
-
-/// Conditions as members of one object; a key that comes twice has both under `$and`. Metadata goes one level down.
-fn object(members: &[(String, Value)]) -> Value {
-    let mut out: Map<String, Value> = Map::new();
-    let mut metadata: Vec<(String, Value)> = Vec::new();
-    for (key, value) in members {
-        if let Some(path) = key.strip_prefix("metadata.") {
-            metadata.push((path.to_owned(), value.clone()));
-            continue;
-        }
-        let joined = match (out.remove(key), key.starts_with('$')) {
-            (None, _) => value.clone(),
-            (Some(first), false) => {
-                // However many: side by side, not one inside the other.
-                let mut all = match first.get("$and").and_then(Value::as_array) {
-                    Some(all) => all.clone(),
-                    None => vec![first],
-                };
-                all.push(value.clone());
-                json!({"$and": all})
-            }
-            // `$or` beside `$or`: each becomes an object of its own.
-            (Some(first), true) => {
-                let both = json!([{key.as_str(): first}, {key.as_str(): value}]);
-                match out.remove("$and") {
-                    Some(Value::Array(mut all)) => {
-                        all.extend(both.as_array().cloned().unwrap_or_default());
-                        out.insert("$and".to_owned(), all.into());
-                    }
-                    _ => {
-                        out.insert("$and".to_owned(), both);
-                    }
-                }
-                continue;
-            }
-        };
-        out.insert(key.clone(), joined);
-    }
-    if !metadata.is_empty() {
-        out.insert("user_metadata".to_owned(), object(&metadata));
-    }
-    Value::Object(out)
 }
 
 struct Parser {
@@ -206,18 +79,14 @@ impl Parser {
         }
         match parts.len() {
             1 => Ok(parts.remove(0)),
-            _ => Ok(Parts::under("$or", parts, Value::Array)),
+            _ => Ok(Parts::either(parts)),
         }
     }
 
     fn all(&mut self, depth: usize) -> Result<Parts, ExpressionError> {
         let mut all = self.one(depth)?;
         while self.word("and") {
-            let Parts { sequence, topic, ontology, rest } = self.one(depth)?;
-            all.sequence.extend(sequence);
-            all.topic.extend(topic);
-            all.ontology.extend(ontology);
-            all.rest.extend(rest);
+            all.extend(self.one(depth)?);
         }
         Ok(all)
     }
@@ -226,7 +95,7 @@ impl Parser {
         if self.word("not") {
             let depth = depth.checked_sub(1).ok_or(ExpressionError::Depth)?;
             let inner = self.one(depth)?;
-            return Ok(Parts::under("$not", vec![inner], |mut parts| parts.pop().unwrap_or_default()));
+            return inner.negated();
         }
         if self.sign("(") {
             let inner = self.any(depth)?;

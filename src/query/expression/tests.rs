@@ -29,7 +29,14 @@ fn expressions_are_the_wire_s_json() {
         ),
         (
             "(A.x=1 or B.x=1) and A.y outside 1 and 2",
-            json!({"ontology": {"A.y": {"$outside": [1, 2]}}, "$and": [{"$or": [{"ontology": {"A.x": {"$eq": 1}}}, {"ontology": {"B.x": {"$eq": 1}}}]}]}),
+            json!({"$or": [
+                {"ontology": {"A.y": {"$outside": [1, 2]}, "A.x": {"$eq": 1}}},
+                {"ontology": {"A.y": {"$outside": [1, 2]}, "B.x": {"$eq": 1}}},
+            ]}),
+        ),
+        (
+            "C.y = 1 and (A.x=1 or sequence.name = 's')",
+            json!({"ontology": {"C.y": {"$eq": 1}}, "$and": [{"$or": [{"ontology": {"A.x": {"$eq": 1}}}, {"sequence": {"name": {"$eq": "s"}}}]}]}),
         ),
     ];
     for (text, expected) in cases {
@@ -42,6 +49,34 @@ fn expressions_are_the_wire_s_json() {
     {
         parse(translate(text).unwrap().to_string().as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
     }
+}
+
+/// A choice between several things keeps what stands beside it on one row with what it says of the same tag.
+#[test]
+fn conditions_on_one_tag_share_a_row_also_in_a_choice() {
+    let text = "A.x > 1 and (A.y < 2 or sequence.name = 's') and (topic.name = 't' or (A.z = 3 and B.x = 1))";
+    let (x, y, z, b) = (json!({"$gt": 1}), json!({"$lt": 2}), json!({"$eq": 3}), json!({"$eq": 1}));
+    let (s, t) = (json!({"name": {"$eq": "s"}}), json!({"name": {"$eq": "t"}}));
+    let expected = json!({"$or": [
+        {"ontology": {"A.x": x, "A.y": y}, "topic": t},
+        {"ontology": {"A.x": x, "A.y": y, "A.z": z, "B.x": b}},
+        {"ontology": {"A.x": x}, "sequence": s, "topic": t},
+        {"ontology": {"A.x": x, "A.z": z, "B.x": b}, "sequence": s},
+    ]});
+    assert_eq!(translate(text).unwrap(), expected);
+    parse(expected.to_string().as_bytes()).unwrap();
+    let text = "not (A.y < 2 or sequence.name = 's') and A.x > 1";
+    assert_eq!(translate(text), Err(ExpressionError::Rows { tag: "A".to_owned() }));
+    translate("not (A.y < 2 or sequence.name = 's') and B.x > 1").unwrap();
+    let many =
+        |count: usize| (0..count).map(|n| format!("(A.x = {n} or topic.name = 't')")).collect::<Vec<_>>().join(" and ");
+    // Where only the last of them can be about A, it stays a choice.
+    assert_eq!(translate(&many(6)).unwrap()["$or"].as_array().unwrap().len(), 63);
+    for count in [7, 1700] {
+        assert_eq!(translate(&many(count)), Err(ExpressionError::Alternatives), "{count}");
+    }
+    let apart: Vec<_> = (0..1000).map(|n| format!("(A{n}.x = 1 or topic.name = 't')")).collect();
+    translate(&apart.join(" and ")).unwrap();
 }
 
 #[test]
