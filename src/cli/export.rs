@@ -27,6 +27,7 @@ use crate::client::Endpoint;
 use crate::client::Info;
 use crate::model::Locator;
 use crate::model::TimeRange;
+use crate::model::TopicName;
 use crate::query;
 use crate::wire::InfoExtras;
 
@@ -101,8 +102,8 @@ fn say(text: &str) {
     let _ = writeln!(io::stderr(), "tessera: {text}");
 }
 
-/// What there is to export: topics with tickets for the rows that are asked for. Those of another tag than the condition's are
-/// left out, with a line.
+/// What there is to export: topics with tickets for the rows that are asked for. Those of another tag than the condition's, and
+/// those without a column that is asked for, are left out, with a line.
 fn look(client: &Client, locator: &Locator, range: TimeRange, selection: Option<&str>) -> Result<Info, Failure> {
     let mut info = client.info(locator, range)?;
     let Some(selection) = selection else { return Ok(info) };
@@ -120,8 +121,10 @@ fn look(client: &Client, locator: &Locator, range: TimeRange, selection: Option<
         let (count, tag) = (output::count(others.len() as u64, "topic"), output::printable(&tag));
         say(&format!("{count} with another tag than {tag} left out: {}", others.join(", ")));
     }
-    let of_rows = rows.iter().flat_map(|rows| query::columns(&rows.predicate));
-    refuse_unknown(client, &info, of_rows.chain(columns.unwrap_or_default()))?;
+    let of_rows: Vec<String> =
+        rows.iter().flat_map(|rows| query::columns(&rows.predicate)).map(|path| path.join(".")).collect();
+    let columns: Vec<String> = columns.into_iter().flatten().map(|path| path.join(".")).collect();
+    leave_out_unfit(client, &mut info, &of_rows, &columns)?;
     for endpoint in &mut info.endpoints {
         let locator = Locator::parse(endpoint.topic.resource_locator.trim_start_matches('/'))?;
         let extras = InfoExtras { selection: Some(selection.to_owned()), ..InfoExtras::default() };
@@ -132,26 +135,39 @@ fn look(client: &Client, locator: &Locator, range: TimeRange, selection: Option<
     Ok(info)
 }
 
-/// Refuses fields that no topic has, before anything that was exported earlier is taken for out of date.
-fn refuse_unknown(client: &Client, info: &Info, fields: impl Iterator<Item = Vec<String>>) -> Result<(), Failure> {
-    let mut missing: Vec<String> = fields.map(|path| path.join(".")).collect();
-    for endpoint in &info.endpoints {
-        if missing.is_empty() {
-            return Ok(());
+/// Leaves out topics without one of `columns`. Refuses fields that no topic has, before anything that was exported earlier is
+/// taken for out of date.
+fn leave_out_unfit(client: &Client, info: &mut Info, of_rows: &[String], columns: &[String]) -> Result<(), Failure> {
+    let topics = info.endpoints.len() as u64;
+    let mut missing: Vec<&String> = of_rows.iter().chain(columns).collect();
+    let (mut fit, mut unfit) = (Vec::new(), Vec::new());
+    for endpoint in std::mem::take(&mut info.endpoints) {
+        let name = endpoint.topic.resource_locator.trim_start_matches('/').to_owned();
+        // Of conditions alone it matters whether somebody has the field.
+        if columns.is_empty() && missing.is_empty() {
+            fit.push(endpoint);
+            continue;
         }
-        if let Locator::Topic(topic) = Locator::parse(endpoint.topic.resource_locator.trim_start_matches('/'))? {
-            let schema = client.schema(&topic)?;
-            missing.retain(|path| field::find(&schema, &field::steps(path)).is_none());
+        let schema = client.schema(&TopicName::parse(&name)?)?;
+        let has = |path: &str| field::find(&schema, &field::steps(path)).is_some();
+        missing.retain(|path| !has(path));
+        match columns.iter().all(|path| has(path)) {
+            true => fit.push(endpoint),
+            false => unfit.push(output::printable(&name)),
         }
     }
-    match (missing.as_slice(), info.endpoints.len()) {
-        ([], _) | (_, 0) => Ok(()),
-        (fields, topics) => {
-            let (fields, topics) = (output::printable(&fields.join(", ")), output::count(topics as u64, "topic"));
-            let why = format!("none of {topics} has the field {fields}: nothing is exported, and nothing removed");
-            Err(Failure { outcome: Outcome::Failed, message: why })
-        }
+    if !missing.is_empty() && topics > 0 {
+        let fields: Vec<&str> = missing.into_iter().map(String::as_str).collect();
+        let (fields, topics) = (output::printable(&fields.join(", ")), output::count(topics, "topic"));
+        let why = format!("none of {topics} has the field {fields}: nothing is exported, and nothing removed");
+        return Err(Failure { outcome: Outcome::Failed, message: why });
     }
+    if !unfit.is_empty() {
+        let (count, columns) = (output::count(unfit.len() as u64, "topic"), output::printable(&columns.join(", ")));
+        say(&format!("{count} without {columns} left out: {}", unfit.join(", ")));
+    }
+    info.endpoints = fit;
+    Ok(())
 }
 
 /// What to ask for beside the range, as the tickets carry it.

@@ -61,6 +61,15 @@ def test_topics_of_another_tag_are_left_out_with_a_line(recorded, tmp_path):
     assert pq.read_table(tmp_path / "drive/more.parquet").column("value").to_pylist() == list(range(100, 110))
 
 
+def test_topics_without_a_column_are_left_out_with_a_line(recorded, tmp_path):
+    export(recorded, "drive", to=tmp_path)
+    run = export(recorded, "drive", "--column", "value", to=tmp_path)
+    assert [row["rows"] for row in cli.lines(run)] == [100, 100]
+    assert "1 topic without value left out: drive/camera" in run.stderr and "older" not in run.stderr, run.stderr
+    assert len(files(tmp_path)) == 3
+    assert pq.read_table(tmp_path / "drive/more.parquet").column_names == ["timestamp_ns", "value"]
+
+
 def test_columns_with_a_dictionary_have_their_values(server, tmp_path):
     words = pa.DictionaryArray.from_arrays(pa.array([0, 1, None, 0], pa.int8()), ["a", "b"])
     levels = pa.DictionaryArray.from_arrays(pa.array([1, 0, None, 1], pa.int32()), ["low", "high"], ordered=True)
