@@ -76,9 +76,11 @@ fn each_sequence(client: &Client, mut visit: impl FnMut(String, Info)) -> Result
 }
 
 fn sequences(client: &Client) -> Result<Table, Failure> {
-    let mut table = Table::new(&["sequence", "created", "sessions", "topics", "rows", "size", "open"]);
+    let mut table = Table::new(&["sequence", "created", "sessions", "topics", "rows", "size", "interrupted", "open"]);
     each_sequence(client, |name, info| {
         let total = Sums::of(info.endpoints.iter().map(|e| &e.topic.data_info));
+        let cut = info.endpoints.iter().filter(|e| e.topic.interrupted == Some(true)).count();
+        let cut_said = if cut == 0 { "-".to_owned() } else { output::count(cut as u64, "topic") };
         let (created, sessions) = info.sequence.map_or((0, Vec::new()), |s| (s.created_at_ns, s.sessions));
         let open: Vec<_> = sessions.iter().filter(|s| !s.locked).collect();
         let so_far = Sums::of(open.iter().flat_map(|s| s.open_topics.iter().flatten()).map(|topic| &topic.data));
@@ -99,6 +101,7 @@ fn sequences(client: &Client) -> Result<Table, Failure> {
             Cell::number(info.endpoints.len().to_string(), info.endpoints.len()),
             Cell::number(total.rows.to_string(), total.rows),
             Cell::number(output::bytes(total.bytes), total.bytes),
+            Cell::both(cut_said, cut),
             Cell::both(said, open),
         ]);
     })?;

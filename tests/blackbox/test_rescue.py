@@ -59,15 +59,20 @@ def test_a_session_of_before_a_crash_is_finalized_with_its_prefix(own_server, na
         session = client.create_session(name)
         client.record(session, f"{name}/whole", [rows.counters(range(100))])
         schema = rows.counters(range(1)).schema
-        client.begin_put(f"{name}/broken", client.create_topic(session, f"{name}/broken"), schema)
+        writer = client.begin_put(f"{name}/broken", client.create_topic(session, f"{name}/broken"), schema)
         client.create_topic(session, f"{name}/never")
+        states = lambda: [t["state"] for t in lines(tessera("ls", name, "--server", own_server.location))]  # noqa: E731
+        until(lambda: "receiving" in states(), "a DoPut that runs", 30)
         own_server.crash()
+        del writer
     ended = order(own_server, "finalize", name)
     assert ended.returncode == 1 and f"{name}/never" in ended.stderr and "--drop-unwritten" in ended.stderr
     ended = order(own_server, "finalize", name, "--drop-unwritten")
     assert ended.returncode == 0, ended.stderr
     with Client(own_server.location) as client:
         assert set(client.sequence(name)["topics"]) == {f"{name}/whole", f"{name}/broken"}
+    (listed,) = lines(tessera("ls", "--server", own_server.location))
+    assert listed["interrupted"] == 1 and "1 topic" in screen("ls", "--server", own_server.location)
 
 
 def test_a_session_of_which_nothing_was_written_names_its_way_out(server, client, name):
