@@ -50,7 +50,7 @@ impl<'a> Body<'a> {
     }
 
     fn split(what: &'static str, bytes: &'a [u8]) -> Result<Self, WireError> {
-        let members = serde_json::from_slice(bytes).map_err(|e| WireError::Json { what, cause: cause(&e) })?;
+        let members = serde_json::from_slice(bytes).map_err(|e| WireError::Json { what, cause: cause(&e, bytes) })?;
         Ok(Self { what, members })
     }
 
@@ -92,7 +92,7 @@ impl<'a> Body<'a> {
         if !raw.starts_with('"') {
             return Err(WireError::Type { key, expected: "text", found: kind(raw) });
         }
-        serde_json::from_str(raw).map_err(|e| WireError::Json { what: self.what, cause: cause(&e) })
+        serde_json::from_str(raw).map_err(|e| WireError::Json { what: self.what, cause: cause(&e, raw.as_bytes()) })
     }
 
     /// `None` when the key is absent or null.
@@ -171,8 +171,14 @@ fn kind(raw: &str) -> &'static str {
 
 /// The parser's message. It names kinds and places, and the value only where a number or a text stands in place of an
 /// object, which is where no token can be.
-fn cause(error: &serde_json::Error) -> String {
-    error.to_string().chars().take(200).collect()
+fn cause(error: &serde_json::Error, text: &[u8]) -> String {
+    // Python's `json` writes these, and one line.
+    let at = error.column().saturating_sub(1);
+    let found = text.get(at..).filter(|_| error.line() == 1).unwrap_or_default();
+    match ["NaN", "Infinity"].into_iter().find(|word| found.starts_with(word.as_bytes())) {
+        Some(word) => format!("{word} at column {}: JSON has no such number, send null or a text", error.column()),
+        None => error.to_string().chars().take(200).collect(),
+    }
 }
 
 /// Length, depth, number of values and length of texts. Lenient about everything else: what is no JSON, the parser says.

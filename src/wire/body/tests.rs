@@ -29,6 +29,20 @@ fn every_limit_is_exact_and_named() {
 }
 
 #[test]
+fn numbers_that_json_does_not_have_are_named() {
+    for (text, word, column) in [
+        (r#"{"user_metadata": {"a": NaN}}"#, "NaN", 25),
+        (r#"{"user_metadata": {"a": [1, Infinity]}}"#, "Infinity", 29),
+        (r#"{"user_metadata": {"a": -Infinity}}"#, "Infinity", 26),
+        (r#"{"a": NaN}"#, "NaN", 7),
+    ] {
+        let cause = format!("{word} at column {column}: JSON has no such number, send null or a text");
+        assert_eq!(refuse(text), WireError::Json { what: "action body", cause }, "{text}");
+    }
+    assert!(!refuse(r#"{"a": Nan}"#).to_string().contains("no such number"));
+}
+
+#[test]
 fn deep_brackets_never_reach_the_parser() {
     assert!(matches!(refuse(&"[".repeat(1 << 20)), WireError::Depth { .. }));
     assert!(matches!(refuse(&"{\"a\":".repeat(1 << 17)), WireError::Depth { .. }));
