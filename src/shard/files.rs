@@ -1,6 +1,9 @@
 //! What is done to the data directories besides writing and reading chunks.
 
+use std::rc::Rc;
 use std::time::Duration;
+
+use futures::TryFutureExt;
 
 use crate::catalog::CatalogError;
 use crate::catalog::Tombstone;
@@ -20,6 +23,10 @@ use super::worker::ShardContext;
 
 /// How long a disk may take to say how much room it has: an answer to a client may wait for it.
 const PATIENCE: Duration = Duration::from_millis(250);
+
+/// How long files may take to be removed before those on other disks are seen to, and how long what hung before may take.
+const REMOVAL: Duration = Duration::from_secs(5);
+const REMOVAL_LEFT: Duration = Duration::from_millis(20);
 
 /// How a data directory stands to its marks.
 #[derive(Clone, Debug)]
@@ -84,8 +91,8 @@ pub fn together(shards: Vec<Vec<Room>>) -> Vec<Room> {
     rooms
 }
 
-/// Removes what can be reached, and then what says that it was deleted. With files on a device that is not mounted it fails all the same, so that the tombstone
-/// stays until they are gone too.
+/// Removes what can be reached, and then what says that it was deleted. With files on a device that is not mounted, or whose disk
+/// hangs, it fails all the same, so that the tombstone stays until they are gone too.
 pub async fn purge(context: &ShardContext, tombstone: &Tombstone) -> Result<(), ShardError> {
     let of_session;
     let records = match &tombstone.topic {
@@ -99,16 +106,21 @@ pub async fn purge(context: &ShardContext, tombstone: &Tombstone) -> Result<(), 
             &of_session
         }
     };
-    for (number, directory) in &context.directories {
-        let removed = match &tombstone.topic {
-            None => store::remove_session(directory, tombstone.session).await,
-            Some(_) => {
-                let chunks: Vec<_> = records.iter().filter(|r| r.device == *number).map(|r| r.chunk).collect();
-                store::remove_chunks(directory, tombstone.session, &chunks).await
+    let removals = context.directories.iter().map(|(number, directory)| {
+        let (own, session, is_topic) = (Rc::clone(directory), tombstone.session, tombstone.topic.is_some());
+        let chunks: Vec<_> = records.iter().filter(|r| r.device == *number).map(|r| r.chunk).collect();
+        let removal = async move {
+            match is_topic {
+                true => store::remove_chunks(&own, session, &chunks).await,
+                false => store::remove_session(&own, session).await,
             }
         };
-        removed.map_err(|e| context.io_error(*number, &e))?;
-    }
+        let (patience, earlier) = (context.clock.sleep(REMOVAL), context.clock.sleep(REMOVAL_LEFT));
+        let removed = directory.remove_within(removal, patience, earlier);
+        removed.map_err(|error| context.io_error(*number, &error))
+    });
+    // All of them, whatever one says: the others free their room.
+    futures::future::join_all(removals).await.into_iter().collect::<Result<(), _>>()?;
     match records.iter().find(|record| !context.directories.contains_key(&record.device)) {
         Some(record) => Err(ShardError::DeviceMissing(record.device)),
         None => forget(context, tombstone).await,

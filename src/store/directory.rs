@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::TryFutureExt;
+use futures::channel::oneshot;
 use futures::future::Either;
 use futures::future::LocalBoxFuture;
 use futures::future::Shared;
@@ -30,6 +31,9 @@ use super::touched;
 /// What a disk is asked once for all who want to know.
 type Question = Shared<LocalBoxFuture<'static, Result<Space, Arc<io::Error>>>>;
 
+/// What will have come of a removal that is under way.
+type Removal = Shared<oneshot::Receiver<Result<(), Arc<io::Error>>>>;
+
 /// One data directory as its shard sees it.
 pub struct Directory {
     pub device: Rc<dyn BlockDevice>,
@@ -43,6 +47,8 @@ pub struct Directory {
     /// What was last measured, and the question that is under way.
     space: Cell<Option<Space>>,
     asked: RefCell<Option<Question>>,
+    /// The removal that is under way.
+    removing: RefCell<Option<Removal>>,
     /// Session directories this shard knows to be durable.
     made: RefCell<HashSet<SessionId>>,
 }
@@ -63,7 +69,8 @@ impl Directory {
     pub fn new(device: Rc<dyn BlockDevice>, pool: BlockPool, tasks: TaskSet, short: Rc<dyn Fn()>) -> Self {
         let (marks, shortage) = (Marks::default(), Cell::default());
         let (space, asked, made) = (Cell::default(), RefCell::default(), RefCell::default());
-        Self { device, pool, tasks, short, marks, shortage, space, asked, made }
+        let removing = RefCell::default();
+        Self { device, pool, tasks, short, marks, shortage, space, asked, removing, made }
     }
 
     /// The same, with marks of its own.
@@ -106,6 +113,52 @@ impl Directory {
                 Some(space) => Ok(Measured { space, is_late: true }),
                 None => Err(io::Error::new(io::ErrorKind::TimedOut, "the disk does not answer")),
             },
+        }
+    }
+
+    /// Removes files, for those who remove on other disks too. There is one removal under way at most: while a disk hangs, those
+    /// that come later are told so.
+    ///
+    /// * `patience`: ends when the removal is left to itself.
+    /// * `earlier`: ends when the one that was left to itself must be over.
+    ///
+    /// # Errors
+    /// Whatever the device says; `TimedOut` when the removal, or the one before it, is not over.
+    pub async fn remove_within(
+        &self,
+        removal: impl Future<Output = io::Result<()>> + 'static,
+        patience: impl Future<Output = ()>,
+        earlier: impl Future<Output = ()>,
+    ) -> io::Result<()> {
+        let left = self.removing.borrow().clone();
+        if let Some(left) = left {
+            // What came of it is of no matter here: who wanted it comes again.
+            let _ = self.end_of(left, earlier).await?;
+        }
+        let (done, own) = oneshot::channel();
+        self.tasks.push("removal", async move {
+            // Nobody may wait for it any more.
+            let _ = done.send(removal.await.map_err(Arc::new));
+        });
+        let own = own.shared();
+        *self.removing.borrow_mut() = Some(own.clone());
+        self.end_of(own, patience).await?.map_err(|error| io::Error::new(error.kind(), error.to_string()))
+    }
+
+    /// What came of a removal.
+    async fn end_of(
+        &self,
+        removal: Removal,
+        patience: impl Future<Output = ()>,
+    ) -> io::Result<Result<(), Arc<io::Error>>> {
+        match futures::future::select(removal.clone(), std::pin::pin!(patience)).await {
+            Either::Left((answer, _)) => {
+                self.removing.borrow_mut().take_if(|now| now.ptr_eq(&removal));
+                answer.map_err(|_| io::Error::other("the removal ended early"))
+            }
+            Either::Right(_) => {
+                Err(io::Error::new(io::ErrorKind::TimedOut, "the disk hangs: what is removed on it is not gone yet"))
+            }
         }
     }
 

@@ -92,6 +92,11 @@ def test_a_second_disk_that_hangs_holds_up_its_own_streams_alone(own_disks):
         healthy, sick = (sorted(on_device(server, number)) for number in (0, 1))
         assert len(healthy) >= 10 and len(sick) >= 10, (healthy, sick)
         client.put(healthy[0], tokens[healthy[0]], rows.COUNTER, [rows.counters(range(5))])
+        for n in range(3):
+            client.record_sequence(f"gone{n}", {f"t{n}": [rows.counters(range(9))] for n in range(12)})
+        sessions = [s["locator"].split(":")[1] for n in range(3) for s in client.sequence(f"gone{n}")["sessions"]]
+        left = lambda place: sum(len(list((place / "chunks" / name).glob("*"))) for name in sessions)  # noqa: E731
+        assert left(server.data) > 3 and left(disk.path / "data") > 3
         ends = []
 
         def put(name):
@@ -108,10 +113,14 @@ def test_a_second_disk_that_hangs_holds_up_its_own_streams_alone(own_disks):
             other.record(other.create_session("meanwhile"), "meanwhile/a", [rows.counters(range(9))])
             for name in healthy[1:4]:
                 other.put(name, tokens[name], rows.COUNTER, [rows.counters(range(7))])
-            assert not ends, "the other disk did not hang"
+            for n in range(3):
+                other.delete_sequence(f"gone{n}")
+            until(lambda: left(server.data) == 0, "the room of what was deleted, on the disk that answers", 60)
+            assert not ends and left(disk.path / "data") > 3, "the other disk did not hang"
         for thread in threads:
             thread.join(60)
         assert len(ends) == 10
+        until(lambda: left(disk.path / "data") == 0, "the room of what was deleted, on the other", 90)
     server.stop()
 
 
