@@ -75,7 +75,8 @@ pub async fn run(open_store: OpenStore, shards: Shards) {
             foreign = report.foreign,
             twice = report.twice.len(),
             missing = report.missing.len(),
-            wrong_length = report.wrong_length.len() + report.longer.len(),
+            wrong_length = report.wrong_length.len(),
+            longer = report.longer.len(),
             "every file was looked at"
         ),
         Err(ShardError::Stopped) => {}

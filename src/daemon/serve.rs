@@ -269,7 +269,8 @@ fn announce_storage(storage: &Storage) {
         foreign = report.foreign,
         twice = report.twice.len(),
         missing = report.missing.len(),
-        wrong_length = report.wrong_length.len() + report.longer.len(),
+        wrong_length = report.wrong_length.len(),
+        longer = report.longer.len(),
         "recovered"
     );
 }
