@@ -48,10 +48,17 @@ pub fn finalize(arguments: &FinalizeArguments) -> Result<Outcome, Failure> {
             "{said}: none of its topics was written, so there is nothing to make readable; `tessera discard {} --yes` deletes it",
             desk.session.locator
         ))),
-        Err(ClientError::Refused { message, .. }) if message.contains("still running") => Err(failed(format!(
+        Err(error) => Err(refused(error)),
+    }
+}
+
+/// What to do about a writer that is there, or seems to be.
+fn refused(error: ClientError) -> Failure {
+    match error {
+        ClientError::Refused { message, .. } if message.contains("still running") => failed(format!(
             "{message}. A writer that has vanished is noticed within a minute; give the order again then"
-        ))),
-        Err(error) => Err(error.into()),
+        )),
+        error => error.into(),
     }
 }
 
@@ -61,7 +68,7 @@ pub fn discard(arguments: &DiscardArguments) -> Result<Outcome, Failure> {
     if !arguments.yes {
         return Err(failed(format!("this would delete {said}, for good: say --yes to do it")));
     }
-    desk.give(OrderVerb::Discard)?;
+    desk.give(OrderVerb::Discard).map_err(refused)?;
     println!("deleted {said}");
     Ok(Outcome::Done)
 }

@@ -17,6 +17,7 @@ use crate::catalog::Entity;
 use crate::model::Order;
 use crate::model::OrderVerb;
 use crate::model::Refusal;
+use crate::model::SessionId;
 use crate::model::SessionState;
 use crate::model::SessionView;
 use crate::model::TopicState;
@@ -26,7 +27,8 @@ impl Sessions {
     ///
     /// # Errors
     /// [`SessionError::Order`] when it is not sealed for this server or has expired: nothing was looked at then. Else as
-    /// [`Self::finalize`] and [`Self::delete_session`]; [`SessionError::Refused`] for a discard of a final session.
+    /// [`Self::finalize`] and [`Self::delete_session`]; [`SessionError::Refused`] for a discard of a final session, or of
+    /// one that is being written.
     pub async fn obey(&self, order: Order, seal: &[u8; 32]) -> Result<(), SessionError> {
         self.desk.orders.check(&order, seal, self.desk.now()).map_err(SessionError::Order)?;
         tracing::info!(session = %order.session, verb = ?order.verb, "an order of the operator");
@@ -50,8 +52,17 @@ impl Desk {
         if session.head.state == SessionState::Final {
             return Err(CatalogError::refused(Entity::Session, id, Refusal::SessionFinal).into());
         }
+        // Its writer is there: what it records cannot be had again.
+        self.refuse_receiving(id)?;
         self.catalog.delete_session(id).await?;
         self.bury(&[id]).await
+    }
+
+    fn refuse_receiving(&self, session: SessionId) -> Result<(), SessionError> {
+        match self.registry.runs(Puts::Session(session)) {
+            true => Err(CatalogError::refused(Entity::Session, session, Refusal::TopicReceiving).into()),
+            false => Ok(()),
+        }
     }
 
     /// Nothing is deleted unless what stays can be finalized.
@@ -59,10 +70,8 @@ impl Desk {
         if session.head.state == SessionState::Final {
             return Ok(());
         }
+        self.refuse_receiving(session.head.id)?;
         let id = session.head.id;
-        if self.registry.runs(Puts::Session(id)) {
-            return Err(CatalogError::refused(Entity::Session, id, Refusal::TopicReceiving).into());
-        }
         let unwritten = session.topics.extract_if(.., |topic| topic.head.state == TopicState::Created);
         let unwritten: Vec<_> = unwritten.map(|topic| topic.head).collect();
         may_finalize(&session)?;

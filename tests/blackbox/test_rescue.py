@@ -93,8 +93,8 @@ def test_a_session_that_is_written_is_left_alone(server, client, name):
     writer = client.begin_put(f"{name}/t", token, batch.schema)
     states = lambda: [t["state"] for t in lines(tessera("ls", name, "--server", server.location))]  # noqa: E731
     until(lambda: "receiving" in states(), "a DoPut that runs", 30)
-    for arguments in ([], ["--drop-unwritten"]):
-        ended = order(server, "finalize", name, *arguments)
+    for command in (["finalize"], ["finalize", "--drop-unwritten"], ["discard", "--yes"]):
+        ended = order(server, command[0], name, *command[1:])
         assert ended.returncode == 1 and "DoPut" in ended.stderr, ended.stderr
     writer.write_batch(batch)
     writer.done_writing()
