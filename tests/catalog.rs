@@ -60,6 +60,7 @@ macro_rules! suite {
             notifications::targets_are_kept_apart_and_bounded, notifications::long_messages_are_cut,
             durability::everything_is_there_after_reopening, durability::a_start_interrupts_what_was_received,
             durability::a_put_goes_on_without_a_start, durability::starts_are_counted_and_the_key_stays, durability::starts_of_another_catalog_are_told,
+            durability::moments_that_a_copy_lacks_are_told,
             durability::data_directories_keep_their_numbers,
             groups::a_refused_call_leaves_its_neighbours, groups::dropping_an_answer_does_not_cancel,
             model::any_history_matches_the_model,

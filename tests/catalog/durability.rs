@@ -116,7 +116,7 @@ pub fn starts_are_counted_and_the_key_stays(make: Make) {
 pub fn starts_of_another_catalog_are_told(make: Make) {
     let mut stage = Stage::new(make);
     let ids: Vec<_> = (0..3).map(|_| StartId::new(&stage.ids)).collect();
-    let known = |stage: &Stage, number, id| wait(stage.open().known_start(number, id)).unwrap();
+    let known = |stage: &Stage, number, id| wait(stage.open().known_start(number, id, 0)).unwrap();
     assert_eq!(known(&stage, 1, ids[0]), KnownStart::Later { last: 0 }, "never booted");
     // The third start ended before it named itself.
     for (number, id) in [(1, Some(ids[0])), (2, Some(ids[1])), (3, None)] {
@@ -135,6 +135,26 @@ pub fn starts_of_another_catalog_are_told(make: Make) {
     ] {
         assert_eq!(known(&stage, number, id), expected, "{number}");
     }
+}
+
+/// Goal: a catalog that was copied while a start ran knows less of it than the files do; of other starts it says nothing.
+pub fn moments_that_a_copy_lacks_are_told(make: Make) {
+    let mut stage = Stage::new(make);
+    let ids: Vec<_> = (0..3).map(|_| StartId::new(&stage.ids)).collect();
+    for (number, moments) in [(1, 3), (2, 1), (3, 0)] {
+        wait(stage.open().boot([5; 32], 1)).unwrap();
+        wait(stage.open().name_start(number, ids[number as usize - 1])).unwrap();
+        for count in 1..=moments {
+            assert_eq!(wait(stage.open().count_moment()), Ok(count));
+        }
+        stage.reopen();
+    }
+    let known = |number: u64, moment| wait(stage.open().known_start(number, ids[number as usize - 1], moment)).unwrap();
+    for (number, counted) in [(1, 3), (2, 1), (3, 0)] {
+        assert_eq!((known(number, 0), known(number, counted)), (KnownStart::Own, KnownStart::Own), "{number}");
+        assert_eq!(known(number, counted + 1), KnownStart::Behind, "{number}");
+    }
+    assert_eq!(wait(stage.open().known_start(1, ids[1], 1)).unwrap(), KnownStart::Foreign);
 }
 
 pub fn data_directories_keep_their_numbers(make: Make) {

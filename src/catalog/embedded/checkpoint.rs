@@ -107,8 +107,7 @@ impl Checkpoint {
         if state.closed {
             return Wake::Closed;
         }
-        let written = state.rows > 0;
-        *state = State::default();
+        let written = std::mem::take(&mut state.rows) > 0;
         Wake::Due { written }
     }
 
@@ -145,6 +144,21 @@ fn checkpoint(connection: &Connection, sql: &str, poison: &Poison, room: &Room) 
         Err(error) => {
             poison.set(&format!("checkpoint of the catalog failed: {error}"));
             Err(answer(&error))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_changed_ever_outlives_the_checkpoints() {
+        let checkpoint = Checkpoint::new(1);
+        for (rows, total) in [(5, 5), (0, 5), (2, 7)] {
+            checkpoint.note(rows);
+            assert!(matches!(checkpoint.wait(), Wake::Due { written } if written == (rows > 0)));
+            assert_eq!(checkpoint.changes(), total);
         }
     }
 }
