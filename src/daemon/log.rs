@@ -5,9 +5,17 @@
 use std::borrow::Cow;
 use std::io;
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::panic;
 use std::panic::PanicHookInfo;
+use std::sync::Mutex;
+use std::sync::OnceLock;
+use std::sync::PoisonError;
 
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::event::Timespec;
+use rustix::event::poll;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::LogConfig;
@@ -42,10 +50,14 @@ pub fn start(config: &LogConfig) -> Result<(), LogError> {
         LogFormat::Json => builder.json().try_init(),
     };
     if started.is_ok() {
+        let _ = FORMAT.set(config.format);
         panic::set_hook(Box::new(log_panic));
     }
     Ok(())
 }
+
+/// What the events look like, for what is written beside them.
+static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
 /// A panic is an event like any other: one line, in the form that was asked for.
 fn log_panic(info: &PanicHookInfo<'_>) {
@@ -55,18 +67,73 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     tracing::error!(thread = thread.name().unwrap_or_default(), place, what, "panicked: a bug");
 }
 
-/// Standard error, one whole event at a time. An event that cannot be written is lost: recording goes on without its log.
+/// Standard error, one whole event at a time. An event that cannot be written, or that nobody reads, is lost: recording goes on
+/// without its log.
 struct Escaped;
 
 impl Write for Escaped {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        let _ = io::stderr().lock().write_all(escape(&String::from_utf8_lossy(event)).as_bytes());
+        let mut reader = READER.lock().unwrap_or_else(PoisonError::into_inner);
+        reader.hand(escape(&String::from_utf8_lossy(event)).as_bytes(), &mut io::stderr().lock());
         Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// How long an event waits for a pipe that is full. Whoever reads then has fallen behind by 64 KiB.
+const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+
+/// What a pipe takes without blocking once it is ready.
+const PIECE: usize = 4096;
+
+static READER: Mutex<Reader> = Mutex::new(Reader { lost: 0, is_cut: false });
+
+/// Whoever reads the log. One that stops reading must stop nothing else: not the order that is logged, nor the stop itself.
+struct Reader {
+    /// Events since it last read.
+    lost: u64,
+    /// Whether the last one ends in its middle.
+    is_cut: bool,
+}
+
+impl Reader {
+    fn hand(&mut self, event: &[u8], out: &mut (impl Write + AsFd)) {
+        // Each event of a reader that is late would wait again.
+        if !is_ready(out, if self.lost == 0 { &PATIENCE } else { &AT_ONCE }) {
+            self.lost += 1;
+            return;
+        }
+        let lost = std::mem::take(&mut self.lost);
+        if lost > 0 {
+            let end = if std::mem::take(&mut self.is_cut) { "\n" } else { "" };
+            let told = match FORMAT.get() {
+                Some(LogFormat::Json) => {
+                    format!("{end}{{\"level\":\"WARN\",\"fields\":{{\"message\":\"{UNREAD}\",\"lost\":{lost}}}}}\n")
+                }
+                Some(LogFormat::Plain) | None => format!("{end} WARN {UNREAD} lost={lost}\n"),
+            };
+            let _ = out.write_all(told.as_bytes());
+        }
+        for piece in event.chunks(PIECE) {
+            if !is_ready(out, &PATIENCE) {
+                (self.lost, self.is_cut) = (self.lost + 1, true);
+                return;
+            }
+            let _ = out.write_all(piece);
+        }
+    }
+}
+
+const UNREAD: &str = "nobody read the log: events are missing here";
+
+/// Whether it takes a piece now, or within `patience`. What cannot be asked is.
+fn is_ready(out: &impl AsFd, patience: &Timespec) -> bool {
+    let mut asked = [PollFd::new(out, PollFlags::OUT)];
+    poll(&mut asked, Some(patience)).map_or(true, |ready| ready > 0)
 }
 
 /// The event with everything that ends a line, moves a cursor or turns text around written out, in the way of JSON, which is
@@ -98,6 +165,32 @@ fn hidden(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Goal: a reader that stops costs the events it does not read, and never more than a moment; then it is told.
+    #[test]
+    fn a_reader_that_stops_holds_up_nobody() {
+        let (from, to) = rustix::pipe::pipe().unwrap();
+        let (mut from, mut to) = (std::fs::File::from(from), std::fs::File::from(to));
+        let mut reader = Reader { lost: 0, is_cut: false };
+        let event = format!("{}\n", "x".repeat(999));
+        // Far more than a pipe holds: 16 pages.
+        (0..1000).for_each(|_| reader.hand(event.as_bytes(), &mut to));
+        assert!((900..1000).contains(&reader.lost), "{}", reader.lost);
+        let lost = reader.lost;
+        let mut read = vec![0; 64 << 10];
+        let mut seen = Vec::new();
+        while seen.len() < event.len() * (1000 - lost as usize) {
+            let len = io::Read::read(&mut from, &mut read).unwrap();
+            seen.extend_from_slice(&read[..len]);
+        }
+        reader.hand(b"again\n", &mut to);
+        drop(to);
+        io::Read::read_to_end(&mut from, &mut seen).unwrap();
+        let text = String::from_utf8(seen).unwrap();
+        let last: Vec<_> = text.lines().rev().take(2).collect();
+        assert_eq!((last[0], reader.lost), ("again", 0));
+        assert!(last[1].contains(&format!("lost={lost}")), "{}", last[1]);
+    }
 
     #[test]
     fn an_event_is_one_line_that_moves_nothing() {

@@ -1,11 +1,12 @@
 //! The way out: signals, and an end to waiting.
 //!
-//! The first SIGTERM or SIGINT drains. A second one, or a drain that is not over in time, ends the process as a crash would:
+//! The first SIGTERM, SIGINT or SIGHUP drains. A second one, or a drain that is not over in time, ends the process as a crash would:
 //! what was acknowledged is on disk at any moment. All this runs on a thread of its own, which outlives the control plane and
 //! needs no shard.
 
 use std::future::Future;
 use std::io;
+use std::path::Path;
 use std::process;
 use std::thread;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use tokio::sync::oneshot;
 use tokio::sync::watch;
 
 use crate::flight::Stop;
+use crate::io::Host;
 use crate::io::now;
 
 /// How long running calls may go on after the first signal, and how long the whole stop may take.
@@ -31,6 +33,15 @@ const _: () = assert!(DRAIN.as_secs() < STOP.as_secs(), "the shards need time of
 /// Held until the stop is over.
 pub struct Stopping {
     _over: oneshot::Sender<()>,
+}
+
+/// Whether this process was started with SIGHUP ignored.
+fn ignores_hangup() -> bool {
+    let status = Host::default().read_small(Path::new("/proc/self/status"), 1 << 16).unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // The first signal has the lowest bit.
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 /// How waiting ended.
@@ -50,20 +61,31 @@ pub fn on_signals(stop: watch::Sender<Stop>) -> io::Result<Stopping> {
     let entered = runtime.enter();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // Of a terminal that was closed; whoever started us with it ignored (nohup) wants us to stay.
+    let mut hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
     drop(entered);
     let (over, ended) = oneshot::channel();
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        let mut signals = async || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
+        let mut signals = async || {
+            let hangup = async {
+                match &mut hangup {
+                    Some(hangup) => hangup.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {}, _ = hangup => {} }
+        };
         let end = runtime.block_on(async {
             let mut ended = ended;
             tokio::select! { () = signals() => {}, _ = &mut ended => return End::Over }
+            // First of all: whoever reads the log may not.
+            let _ = stop.send(Stop::Drain { until: now() + DRAIN });
             let (calls_s, puts_s) = (DRAIN.as_secs(), DRAIN_PUTS.as_secs());
             tracing::info!(
                 calls_s,
                 puts_s,
                 "draining: no new calls; running ones may end, puts are then sealed as they are"
             );
-            let _ = stop.send(Stop::Drain { until: now() + DRAIN });
             wait(signals(), ended, STOP).await
         });
         match end {

@@ -1,9 +1,11 @@
 """A log that cannot be written: recording goes on without it."""
 
+import contextlib
 import os
 import subprocess
 
 from harness import rows
+from harness.cli import tessera
 from harness.flight import Client
 from harness.server import Server
 from harness.server import binary
@@ -43,4 +45,33 @@ def test_a_log_that_nobody_reads_any_more_stops_nothing():
         # The drain logs too.
         record_and_stop(server, "drive")
     finally:
+        server.remove()
+
+
+def fill(pipe):
+    """All that a pipe takes without a reader, of a descriptor of our own: the server's keeps blocking."""
+    own = os.open(f"/proc/self/fd/{pipe}", os.O_WRONLY | os.O_NONBLOCK)
+    for size in (4096, 1):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(own, b"x" * size)
+    os.close(own)
+
+
+def test_a_log_whose_reader_stalls_stops_nothing():
+    server = Server("log")
+    reader, writer = os.pipe()
+    try:
+        launch(server, writer)
+        fill(writer)
+        with Client(server.location) as client:
+            client.create_sequence("open")
+            client.record(client.create_session("open"), "open/a", [rows.counters(range(10))])
+        # The order is logged before it is carried out.
+        place = ["--data-dir", server.data, "--server", server.location]
+        assert tessera("finalize", "open", *place).returncode == 0
+        record_and_stop(server, "drive")
+    finally:
+        os.close(reader)
+        os.close(writer)
         server.remove()

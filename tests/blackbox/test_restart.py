@@ -84,6 +84,31 @@ def test_a_put_that_ran_is_interrupted(own_server, end):
         assert len(client.notifications("drive/a")) == (0 if acknowledged else 1)
 
 
+@pytest.mark.parametrize("under", [[], ["nohup"]], ids=["plain", "nohup"])
+def test_a_hangup_drains_unless_it_was_to_be_ignored(own_server, under):
+    own_server.stop()
+    own_server.under = under
+    own_server.start()
+    with Client(own_server.location) as client:
+        client.create_sequence("drive")
+        session = client.create_session("drive")
+        token = client.create_topic(session, "drive/a")
+        writer = client.begin_put("drive/a", token, rows.COUNTER)
+        writer.write_batch(rows.counters([1, 2]))
+        until(lambda: put_runs(client, session), "the put has begun")
+        own_server.process.send_signal(signal.SIGHUP)
+        if under:
+            writer.done_writing()
+            writer.close()
+            client.finalize(session)
+            assert client.read("drive/a").num_rows == 2 and own_server.process.poll() is None
+            return
+        until(lambda: "draining" in own_server.log(), "word of the drain")
+        writer.done_writing()
+        writer.close()
+    assert own_server.process.wait(60) == 0
+
+
 @pytest.mark.parametrize("end", ENDS)
 def test_a_ticket_is_good_after_it(own_server, end):
     with Client(own_server.location) as client:
