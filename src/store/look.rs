@@ -2,6 +2,10 @@
 
 use std::io;
 
+use futures::StreamExt;
+use futures::TryStreamExt;
+use futures::stream;
+
 use crate::catalog::CatalogError;
 use crate::catalog::FileCursor;
 use crate::catalog::OpenStore;
@@ -20,6 +24,9 @@ use super::recovery::Moment;
 use super::report::RecoveryReport;
 use super::touched;
 
+/// Sessions that a start looks at side by side.
+const LOOKS_AT_ONCE: usize = 16;
+
 #[derive(Debug, thiserror::Error)]
 pub enum LookError {
     #[error(transparent)]
@@ -32,7 +39,7 @@ pub enum LookError {
 /// being written. Before anything writes into it.
 ///
 /// Costs a listing of names for each of those sessions, and their records where one of their files is a `.part`; nothing for
-/// what was finalized. One listing is held at a time, and records come in pages.
+/// what was finalized. A few listings are held at a time, and records come in pages.
 ///
 /// # Errors
 /// [`LookError`]; nothing is half-done that another run would not finish.
@@ -47,9 +54,14 @@ pub async fn recover(
         None => (touched::stored(device).await?.0, Depth::Whole),
     };
     let mut report = RecoveryReport::default();
-    for session in sessions {
+    let looks = sessions.into_iter().map(|session| async move {
         let found = look(device, number, open, session, depth, Moment::Start).await?;
         found.tell(session);
+        Ok::<_, LookError>(found)
+    });
+    // Side by side: a sync of a directory takes milliseconds, and the disk takes several at once.
+    let mut looks = stream::iter(looks).buffer_unordered(LOOKS_AT_ONCE);
+    while let Some(found) = looks.try_next().await? {
         report.add(found);
     }
     if depth == Depth::Whole {
