@@ -38,7 +38,7 @@ pub enum Command {
     Notifications(NotificationsArguments),
     /// Finalize a session whose writer is gone: what it made durable becomes readable
     Finalize(FinalizeArguments),
-    /// Delete an open session whose writer is gone, with everything in it
+    /// Delete an open session whose writer is gone, with everything in it, and its sequence when it has no other
     Discard(DiscardArguments),
     /// Say whether a server runs on these data directories, and what reading all that is stored again last found
     Status(ConfigArguments),

@@ -95,7 +95,9 @@ pub fn check(config: &Config) -> Result<(), CheckError> {
     at_least("memory.blocks_per_shard", blocks, least, why)?;
     let (target, rows) = (config.reading.target_message_bytes as u64, config.reading.batch_rows_max as u64);
     at_least("reading.target_message_bytes", target, 64 << 10, "smaller batches cost more than they carry")?;
-    at_least("reading.batch_rows_max", rows, 1, "a batch has a row")
+    at_least("reading.batch_rows_max", rows, 1, "a batch has a row")?;
+    at_least("reading.query_seconds_max", config.reading.query_seconds_max.into(), 1, "or every query fails")?;
+    at_least("reading.query_topics_max", config.reading.query_topics_max as u64, 1, "or every query fails")
 }
 
 /// A list of `level` and `target=level`. A bare word that is no level would be taken for a target, and nothing be logged.
@@ -118,7 +120,9 @@ mod tests {
         let mut unlimited = Config::default();
         unlimited.chunk.bytes_max = 0;
         assert!(check(&unlimited).is_ok());
-        let broken: [fn(&mut Config); 12] = [
+        let broken: [fn(&mut Config); 14] = [
+            |c| c.reading.query_seconds_max = 0,
+            |c| c.reading.query_topics_max = 0,
             |c| {
                 c.storage.data_dirs = (0..5).map(|n| n.to_string().into()).collect();
                 c.memory.blocks_per_shard = 39;

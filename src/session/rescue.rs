@@ -14,6 +14,7 @@ use super::sessions::Sessions;
 use super::sweep::to_the_end;
 use crate::catalog::CatalogError;
 use crate::catalog::Entity;
+use crate::catalog::Visibility;
 use crate::model::Order;
 use crate::model::OrderVerb;
 use crate::model::Refusal;
@@ -34,12 +35,14 @@ impl Sessions {
         tracing::info!(session = %order.session, verb = ?order.verb, "an order of the operator");
         let desk = Arc::clone(&self.desk);
         to_the_end(async move {
+            if order.verb == OrderVerb::Discard {
+                return desk.discard(order.session).await;
+            }
             let _passage = desk.gates.pass(Gate::Session(order.session)).await;
             let session = desk.catalog.session(order.session).await?;
-            match order.verb {
-                OrderVerb::Discard => desk.discard(&session).await,
-                OrderVerb::Finalize => desk.finalize(session.head).await.map(drop),
-                OrderVerb::FinalizeWritten => desk.finalize_written(session).await,
+            match order.verb == OrderVerb::FinalizeWritten {
+                true => desk.finalize_written(session).await,
+                false => desk.finalize(session.head).await.map(drop),
             }
         })
         .await
@@ -47,15 +50,25 @@ impl Sessions {
 }
 
 impl Desk {
-    async fn discard(&self, session: &SessionView) -> Result<(), SessionError> {
-        let id = session.head.id;
-        if session.head.state == SessionState::Final {
+    /// With its last session a sequence goes too: its name would be taken by nothing.
+    async fn discard(&self, id: SessionId) -> Result<(), SessionError> {
+        let name = self.catalog.session(id).await?.head.sequence_name;
+        // In this order, as a delete of the sequence takes them; no session of it begins meanwhile.
+        let _sequence = self.gates.pass(Gate::Sequence(name.clone())).await;
+        let _session = self.gates.pass(Gate::Session(id)).await;
+        if self.catalog.session(id).await?.head.state == SessionState::Final {
             return Err(CatalogError::refused(Entity::Session, id, Refusal::SessionFinal).into());
         }
         // Its writer is there: what it records cannot be had again.
         self.refuse_receiving(id)?;
         self.catalog.delete_session(id).await?;
-        self.bury(&[id]).await
+        let buried = self.bury(&[id]).await;
+        match self.catalog.sequence(&name, Visibility::All).await {
+            Ok(left) if left.sessions.is_empty() => self.catalog.delete_sequence(left.head.id).await?,
+            Ok(_) | Err(CatalogError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        buried
     }
 
     fn refuse_receiving(&self, session: SessionId) -> Result<(), SessionError> {

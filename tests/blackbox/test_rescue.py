@@ -102,13 +102,24 @@ def test_a_session_that_is_written_is_left_alone(server, client, name):
     assert "later" in str(lines(tessera("ls", name, "--server", server.location)))
 
 
+def recorded(client, name, topic):
+    session = client.create_session(name)
+    client.record(session, f"{name}/{topic}", [rows.counters(range(3))])
+    return session
+
+
 def test_discard_deletes_an_open_session_only(server, client, name):
     locator = abandon(server, name)
     ended = order(server, "discard", name)
     assert ended.returncode == 1 and locator in ended.stderr and "--yes" in ended.stderr
     assert len(client.sequence(name)["sessions"]) == 1
     assert order(server, "discard", locator, "--yes").returncode == 0
-    assert client.sequence(name)["sessions"] == []
+    # Its name is free; not so beside another session.
+    client.create_sequence(name)
+    client.finalize(recorded(client, name, "kept"))
+    recorded(client, name, "gone")
+    assert order(server, "discard", name, "--yes").returncode == 0
+    assert set(client.sequence(name)["topics"]) == {f"{name}/kept"}
     client.record_sequence(f"{name}_final", {"t": [rows.counters(range(3))]})
     assert order(server, "discard", f"{name}_final", "--yes").returncode == 1
     assert client.topic(f"{name}_final/t")["locked"]
