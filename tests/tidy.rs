@@ -40,6 +40,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("arrow_flight", &["flight", "client"]),
     ("parquet", &["chunk"]),
     ("rusqlite", &["catalog/embedded"]),
+    ("scylla", &["catalog/scylla"]),
     ("tokio", &["flight", "session/sweep", "shard/handle", "retrieval", "catalog", "daemon", "client", "bench"]),
     ("crossbeam", &["runtime", "io"]),
     ("twox_hash", &["io/checksum"]),
