@@ -9,6 +9,7 @@ mod embedded;
 mod error;
 mod field;
 mod file;
+mod judge;
 mod key;
 mod prune;
 mod record;

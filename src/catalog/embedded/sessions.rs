@@ -16,11 +16,11 @@ use super::writer::Work;
 use crate::catalog::CatalogError;
 use crate::catalog::Entity;
 use crate::catalog::NewSession;
+use crate::catalog::judge::judge;
 use crate::model::SequenceId;
 use crate::model::SequenceName;
 use crate::model::SessionHead;
 use crate::model::SessionId;
-use crate::model::SessionMove;
 use crate::model::SessionState;
 use crate::model::TokenDigest;
 use crate::model::TopicState;
@@ -108,14 +108,7 @@ pub fn finalize(work: &mut Work<'_>, id: SessionId, completed_at_ns: i64) -> Out
     let Found { row, mut head, .. } = find(work.connection, id)?;
     let topics = topics::states(work.connection, row)?;
     let before = head.state;
-    head.state = before.after(SessionMove::Finalize, topics.iter().map(|topic| topic.state)).map_err(|refusal| {
-        // The table judges them together; alone, the first that it refuses is the one to name.
-        let alone = |state| SessionState::Open.after(SessionMove::Finalize, [state]).is_err();
-        match topics.iter().find(|topic| alone(topic.state)) {
-            Some(topic) => CatalogError::refused(Entity::Topic, &topic.name, refusal),
-            None => CatalogError::refused(Entity::Session, id, refusal),
-        }
-    })?;
+    head.state = judge(&head, topics.iter().map(|topic| (&topic.name, topic.state)))?;
     if before == head.state {
         return Ok(head);
     }
