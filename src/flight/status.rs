@@ -243,6 +243,7 @@ impl Answerable for RetrievalError {
         match self {
             Self::NotFound { .. } => Code::NotFound,
             Self::NotFinalized { .. } => Code::FailedPrecondition,
+            Self::Elsewhere { .. } => Code::Unavailable,
             Self::TooManySegments { .. } | Self::TooManyTopics { .. } => Code::ResourceExhausted,
             Self::QueryTime { .. } => Code::DeadlineExceeded,
             Self::ForeignTag { .. } | Self::NoColumn { .. } => Code::InvalidArgument,

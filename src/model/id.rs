@@ -57,6 +57,10 @@ id!(
     ChunkId
 );
 id!(
+    /// A server of a fleet: the id of its first data directory.
+    NodeId
+);
+id!(
     /// A data directory, written into it when it is first used.
     DeviceId
 );

@@ -29,6 +29,7 @@ pub use found::SearchCost;
 pub use id::ChunkId;
 pub use id::DeviceId;
 pub use id::IdSource;
+pub use id::NodeId;
 pub use id::SequenceId;
 pub use id::SessionId;
 pub use id::StartId;

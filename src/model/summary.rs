@@ -1,6 +1,7 @@
 //! What the catalog tells about sequences, sessions and topics.
 
 use super::DeviceNumber;
+use super::NodeId;
 use super::OntologyTag;
 use super::SequenceId;
 use super::SequenceName;
@@ -84,6 +85,8 @@ pub struct TopicView {
     /// The schema message of the DoPut as it came over the wire (IPC flatbuffer); `None` before the first put.
     pub schema: Option<Vec<u8>>,
     pub totals: TopicTotals,
+    /// Who has its files; `None`: this server.
+    pub node: Option<NodeId>,
 }
 
 impl TopicView {

@@ -2,6 +2,7 @@
 
 use crate::catalog::CatalogError;
 use crate::catalog::Entity;
+use crate::model::NodeId;
 use crate::model::TopicName;
 use crate::shard::ShardError;
 
@@ -15,6 +16,9 @@ pub enum RetrievalError {
          gone by `tessera finalize`)"
     )]
     NotFinalized { topic: TopicName },
+    /// Its files lie on another server of the fleet.
+    #[error("the rows of topic {topic} lie on node {node}: ask that server for them")]
+    Elsewhere { topic: TopicName, node: NodeId },
     /// A plan must fit into memory.
     #[error("topic {topic} has more than {max} segments in the time range: ask for less of it at once")]
     TooManySegments { topic: TopicName, max: usize },

@@ -97,7 +97,7 @@ async fn window(desk: &Desk, view: TopicView, range: TimeRange) -> Result<Window
     if plan.segments.is_empty() {
         return Ok(covered);
     }
-    let cut = desk.shards.window(plan.request(&desk.config)).await;
+    let cut = desk.shards.window(plan.request(&desk.config)?).await;
     let cut = cut.map_err(|cause| RetrievalError::Shard { topic: name, cause: Box::new(cause) })?;
     Ok(plan::add(covered, cut))
 }

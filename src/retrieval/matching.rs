@@ -78,7 +78,7 @@ impl Matches {
             Some(predicate) => Plan::matching(&*desk.catalog, view, range, Arc::clone(predicate)).await?,
             None => Plan::make(&*desk.catalog, view, range).await?,
         };
-        let mut request = plan.request(&desk.config);
+        let mut request = plan.request(&desk.config)?;
         if request.segments.is_empty() {
             return none(topic);
         }

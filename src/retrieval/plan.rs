@@ -102,9 +102,14 @@ impl Plan {
         })
     }
 
-    pub(super) fn request(self, config: &RetrievalConfig) -> ReadRequest {
+    /// # Errors
+    /// [`RetrievalError::Elsewhere`] when there is something to read and it lies on another server.
+    pub(super) fn request(self, config: &RetrievalConfig) -> Result<ReadRequest, RetrievalError> {
         let head = self.view.head;
-        ReadRequest {
+        if let Some(node) = self.view.node.filter(|_| !self.segments.is_empty()) {
+            return Err(RetrievalError::Elsewhere { topic: head.name, node });
+        }
+        Ok(ReadRequest {
             topic: head.id,
             session: head.session,
             name: head.name,
@@ -113,7 +118,7 @@ impl Plan {
             batch_bytes: config.target_message_bytes,
             batch_rows: config.batch_rows_max,
             filter: None,
-        }
+        })
     }
 }
 

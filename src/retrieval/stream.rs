@@ -248,13 +248,13 @@ impl Retrieval {
         let name = view.head.name.clone();
         let (request, schema) = match selection {
             Selection { columns: None, rows: None } => {
-                (Plan::make(&**catalog, view.clone(), range).await?.request(config), schema)
+                (Plan::make(&**catalog, view.clone(), range).await?.request(config)?, schema)
             }
             selection => {
                 let stored = plain(&schema);
                 let (filter, schema) = selected(&self.desk, &view, &schema, selection)?;
                 let plan = plan::for_filter(&**catalog, view.clone(), range, &filter, &stored).await?;
-                let mut request = plan.request(config);
+                let mut request = plan.request(config)?;
                 request.filter = Some(Arc::new(filter));
                 (request, schema)
             }

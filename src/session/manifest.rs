@@ -245,7 +245,7 @@ struct Format {
 
 impl Topic {
     fn new(view: &TopicView, chunks: Vec<Chunk>) -> Result<Self, SessionError> {
-        let TopicView { head, schema, totals } = view;
+        let TopicView { head, schema, totals, node: _ } = view;
         let state = match head.state {
             TopicState::Complete => "complete",
             TopicState::Interrupted => "interrupted",

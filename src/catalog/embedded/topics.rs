@@ -274,5 +274,9 @@ fn found(row: &Row<'_>) -> Outcome<Found> {
         bounds: bounds(row)?,
     };
     let session_state = state(row, "session_state", SessionState::from_number)?;
-    Ok(Found { row: row.get("row")?, session_state, view: TopicView { head, schema: row.get("schema")?, totals } })
+    Ok(Found {
+        row: row.get("row")?,
+        session_state,
+        view: TopicView { head, schema: row.get("schema")?, totals, node: None },
+    })
 }

@@ -29,7 +29,7 @@ fn topic(totals: TopicTotals) -> TopicView {
         created_at_ns: 1_795_185_257_311_446_015,
         completed_at_ns: Some(1_795_185_257_495_606_154),
     };
-    TopicView { head, schema: None, totals }
+    TopicView { head, schema: None, totals, node: None }
 }
 
 fn sequence(topics: Vec<TopicView>) -> SequenceView {
