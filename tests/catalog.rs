@@ -3,6 +3,9 @@
 //! Goal: a second back end passes the same suite, unchanged. Method: every test takes a [`stage::Make`], which opens the
 //! catalog that belongs to a directory, and opens the same one again after it was dropped.
 
+#[cfg(feature = "scylla")]
+#[path = "catalog/cluster.rs"]
+mod cluster;
 #[path = "catalog/deletion.rs"]
 mod deletion;
 #[path = "catalog/durability.rs"]
@@ -11,6 +14,9 @@ mod durability;
 mod files;
 #[path = "catalog/finalize.rs"]
 mod finalize;
+#[cfg(feature = "scylla")]
+#[path = "catalog/fleet.rs"]
+mod fleet;
 #[path = "catalog/groups.rs"]
 mod groups;
 #[path = "catalog/kill.rs"]
@@ -34,8 +40,8 @@ mod states;
 
 /// One test per line and back end: `room::behaviour`.
 macro_rules! suite {
-    ($backend:ident, $make:path) => {
-        suite! { $backend, $make;
+    ($backend:ident, $make:path, $is_there:expr) => {
+        suite! { $backend, $make, $is_there;
             names::one_of_64_racers_gets_a_sequence_name, names::one_of_64_racers_gets_a_topic_path,
             names::every_create_can_be_repeated, names::an_id_names_one_thing, names::tokens_find_what_they_prove,
             names::a_topic_outside_its_sequence_is_refused, names::nothing_is_made_inside_nothing,
@@ -48,8 +54,7 @@ macro_rules! suite {
             paging::sequences_page_at_any_size, paging::changes_between_pages_skip_and_repeat_nothing,
             paging::segments_page_at_any_size, paging::a_range_leaves_out_segments_and_nothing_else,
             searching::contents_are_final_topics_alone, searching::segments_that_cannot_match_are_left_out,
-            searching::a_question_over_many_chunks_reads_few, searching::heads_tell_of_everything_once,
-            searching::contents_of_numbers_are_those_of_names, searching::pages_end_where_metadata_is_large,
+            searching::a_question_over_many_chunks_reads_few, searching::pages_end_where_metadata_is_large,
             paging::the_open_tail_is_the_last_segment, paging::foreign_cursors_are_refused,
             deletion::a_deleted_session_frees_its_names_at_once, deletion::a_deleted_sequence_takes_open_sessions_along,
             deletion::a_deleted_topic_leaves_its_neighbours, deletion::nothing_resurrects,
@@ -66,11 +71,17 @@ macro_rules! suite {
             model::any_history_matches_the_model,
         }
     };
-    ($backend:ident, $make:path; $($room:ident :: $test:ident),* $(,)?) => {
+    ($backend:ident, $make:path, $is_there:expr; $($room:ident :: $test:ident),* $(,)?) => {
         mod $backend {
-            $(#[test] fn $test() { crate::$room::$test($make) })*
+            $(#[test] fn $test() { if $is_there { crate::$room::$test($make) } })*
         }
     };
 }
 
-suite!(embedded, crate::stage::embedded);
+suite!(embedded, crate::stage::embedded, true);
+// Only a catalog of its own numbers its sequences.
+suite!(numbered, crate::stage::embedded, true;
+    searching::heads_tell_of_everything_once, searching::contents_of_numbers_are_those_of_names,
+    searching::numbered_pages_end_where_metadata_is_large);
+#[cfg(feature = "scylla")]
+suite!(scylla, crate::stage::scylla, crate::cluster::is_there());

@@ -171,6 +171,8 @@ pub struct HeadMark {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum HeadPage {
+    /// This catalog keeps no order of creation over all its sequences: ask it for `contents`.
+    Unnumbered,
     /// A number of the mark has been given up, and may be another's: what is behind it cannot be told. Ask with an earlier one.
     Gone { sequence: bool, topic: bool },
     Heads {

@@ -13,8 +13,15 @@ mod judge;
 mod key;
 mod prune;
 mod record;
+#[cfg(feature = "scylla")]
+mod scylla;
 mod segment;
+mod url;
 
+#[cfg(feature = "scylla")]
+pub use self::scylla::Replication;
+#[cfg(feature = "scylla")]
+pub use self::scylla::ScyllaCatalog;
 pub use api::Boot;
 pub use api::Catalog;
 pub use api::Fut;
@@ -59,3 +66,4 @@ pub use segment::SegmentError;
 pub use segment::ZoneMap;
 pub use segment::decode_directory;
 pub use segment::encode_directory;
+pub use url::ClusterUrl;

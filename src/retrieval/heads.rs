@@ -115,6 +115,8 @@ impl Heads {
             let after = HeadMark { sequence: intake.sequences.back().copied(), topic: intake.topics.back().copied() };
             match catalog.heads(after, PAGE).await? {
                 HeadPage::Gone { sequence, topic } => intake.step_back(sequence, topic),
+                // Nothing can be kept up to date: every sequence is looked at.
+                HeadPage::Unnumbered => intake.standing = Standing::TooLarge { again: None },
                 HeadPage::Heads { sequences, topics, more } => {
                     let taken = take_in(&intake.index, &sequences, &topics, self.bytes_max);
                     if !matches!(taken, Taken::Busy) {

@@ -50,6 +50,12 @@ pub fn embedded(directory: &Path) -> Subject {
     Subject { open: catalog.open_store(), catalog: Arc::new(catalog) }
 }
 
+/// A node of a shared catalog, with a keyspace of its own.
+#[cfg(feature = "scylla")]
+pub fn scylla(directory: &Path) -> Subject {
+    crate::cluster::make(directory)
+}
+
 pub struct Stage {
     make: Make,
     path: PathBuf,
@@ -57,6 +63,16 @@ pub struct Stage {
     /// Removed at the end, behind the catalog, when it is ours.
     _directory: Option<TempDir>,
     pub ids: IdSource,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.subject = None;
+        #[cfg(feature = "scylla")]
+        if self._directory.is_some() {
+            crate::cluster::forget(&self.path);
+        }
+    }
 }
 
 /// Waits for an answer.
@@ -78,9 +94,14 @@ impl Stage {
         Self { make, path, _directory: None, subject, ids: IdSource::from_seed([1; 32]) }
     }
 
+    /// Drops the catalog.
+    pub fn close(&mut self) {
+        self.subject = None;
+    }
+
     /// Drops the catalog and opens it again.
     pub fn reopen(&mut self) {
-        self.subject = None;
+        self.close();
         self.subject = Some((self.make)(&self.path));
     }
 

@@ -57,7 +57,7 @@ use crate::model::TopicView;
 /// One SQLite file. Cheap to clone; it is closed when the last clone and the last [`OpenStore`] of it are gone.
 #[derive(Clone)]
 pub struct EmbeddedCatalog {
-    engine: Arc<Engine>,
+    pub(super) engine: Arc<Engine>,
 }
 
 impl EmbeddedCatalog {

@@ -36,6 +36,8 @@ mod schema;
 mod segments;
 mod sequences;
 mod sessions;
+#[cfg(feature = "scylla")]
+mod shared;
 mod tail;
 mod topics;
 mod views;
@@ -45,3 +47,5 @@ pub use catalog::EmbeddedCatalog;
 pub use config::Admission;
 pub use config::EmbeddedConfig;
 pub use open_store::OpenStore;
+#[cfg(feature = "scylla")]
+pub use shared::Buried;

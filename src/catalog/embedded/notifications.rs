@@ -3,6 +3,8 @@
 use rusqlite::Connection;
 use rusqlite::params;
 
+#[cfg(feature = "scylla")]
+use super::convert::uuid;
 use super::fault::Outcome;
 use super::sequences;
 use super::topics;
@@ -10,6 +12,12 @@ use super::writer::Work;
 use crate::catalog::CatalogError;
 use crate::model::Notification;
 use crate::model::NotificationTarget;
+#[cfg(feature = "scylla")]
+use crate::model::SessionId;
+#[cfg(feature = "scylla")]
+use crate::model::TopicId;
+#[cfg(feature = "scylla")]
+use crate::model::TopicState;
 
 /// The rows a notification hangs on; one of them.
 struct Target {
@@ -57,13 +65,36 @@ pub fn purge(work: &mut Work<'_>, target: &NotificationTarget) -> Outcome<()> {
 
 /// What finalize tells about an interrupted topic. Above the limit per target too: it is one, and nobody repeats it.
 pub fn interrupted(work: &Work<'_>, topic: i64, now_ns: i64) -> Outcome<()> {
-    let mut select = work.connection.prepare_cached("SELECT why, rows, completed_at FROM topic WHERE row = ?1")?;
+    let notification = interruption(work.connection, topic, now_ns)?;
+    insert(work, Target { sequence: None, topic: Some(topic) }, notification)
+}
+
+fn interruption(connection: &Connection, topic: i64, now_ns: i64) -> Outcome<Notification> {
+    let mut select = connection.prepare_cached("SELECT why, rows, completed_at FROM topic WHERE row = ?1")?;
     let (why, rows, at): (Option<String>, i64, Option<i64>) =
         select.query_row([topic], |row| Ok((row.get("why")?, row.get("rows")?, row.get("completed_at")?)))?;
     let why = why.unwrap_or_else(|| "for an unknown reason".to_owned());
     let message = format!("recording was interrupted, the first {rows} rows are kept: {why}");
-    let notification = Notification { message, created_at_ns: at.unwrap_or(now_ns) };
-    insert(work, Target { sequence: None, topic: Some(topic) }, notification)
+    Ok(Notification { message, created_at_ns: at.unwrap_or(now_ns) })
+}
+
+/// The same of all interrupted topics of a session, for a catalog that keeps notifications itself.
+#[cfg(feature = "scylla")]
+pub fn interruptions(
+    connection: &Connection,
+    session: SessionId,
+    now_ns: i64,
+) -> Outcome<Vec<(TopicId, Notification)>> {
+    let mut select = connection.prepare_cached(
+        "SELECT t.row AS row, t.id AS id FROM topic t JOIN session s ON s.row = t.session
+         WHERE s.id = ?1 AND t.state = ?2 AND t.deleted = 0 ORDER BY t.row",
+    )?;
+    let mut rows = select.query(params![session.0.as_bytes(), TopicState::Interrupted as i64])?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        all.push((TopicId(uuid(row, "id")?), interruption(connection, row.get("row")?, now_ns)?));
+    }
+    Ok(all)
 }
 
 /// The part of a message that is kept, in whole characters.

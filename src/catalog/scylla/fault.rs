@@ -1,0 +1,46 @@
+//! What an error of the driver means to the caller.
+
+use std::fmt::Display;
+
+use scylla::errors::DbError;
+use scylla::errors::ExecutionError;
+use scylla::errors::RequestAttemptError;
+
+use crate::catalog::CatalogError;
+
+/// Of a statement that may be repeated: nothing is known to be wrong, the caller may try again. Also when a node does not know
+/// a table: it may only be behind the others.
+pub fn fault(error: &ExecutionError) -> CatalogError {
+    CatalogError::Unavailable { cause: format!("the shared catalog: {error}") }
+}
+
+/// Of a row that is not what we wrote.
+pub fn damaged(place: impl Display, error: impl Display) -> CatalogError {
+    CatalogError::corrupt(format_args!("the shared catalog, {place}"), error)
+}
+
+/// While connecting, preparing or making tables.
+pub fn schema_fault(error: &dyn std::error::Error) -> CatalogError {
+    CatalogError::Unavailable { cause: format!("the shared catalog: {error}") }
+}
+
+/// Whether a conditional statement that ended so surely did not run: the coordinator said that it did not begin.
+pub fn did_not_run(error: &ExecutionError) -> bool {
+    use RequestAttemptError as A;
+    match error {
+        ExecutionError::BadQuery(_) | ExecutionError::EmptyPlan | ExecutionError::ConnectionPoolError(_) => true,
+        ExecutionError::LastAttemptError(A::DbError(cause, _)) => matches!(
+            cause,
+            DbError::Invalid
+                | DbError::SyntaxError
+                | DbError::Unauthorized
+                | DbError::Unavailable { .. }
+                | DbError::Overloaded
+                | DbError::IsBootstrapping
+        ),
+        ExecutionError::LastAttemptError(
+            A::SerializationError(_) | A::CqlRequestSerialization(_) | A::UnableToAllocStreamId,
+        ) => true,
+        _ => false,
+    }
+}

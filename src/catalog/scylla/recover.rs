@@ -1,0 +1,56 @@
+//! What a start does: brings the own store in line with the shared catalog, which decides. Costs what is open here, and what was
+//! deleted since.
+
+use super::cluster::Certainty;
+use super::heads::Head;
+use super::heads::Life;
+use super::heads::SequenceState;
+use super::node::Node;
+use super::published;
+use super::purge;
+use super::sessions;
+use super::topics;
+use crate::catalog::Catalog;
+use crate::catalog::CatalogError;
+use crate::catalog::OpenSession;
+
+/// Open sessions that are asked for at a time.
+const PAGE: u32 = 256;
+
+pub async fn recover(node: &Node) -> Result<(), CatalogError> {
+    purge::take_note(node).await?;
+    let mut after = 0;
+    loop {
+        let page = node.open.open_sessions(after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.number;
+        for session in &page {
+            settle(node, session).await?;
+        }
+    }
+}
+
+async fn settle(node: &Node, session: &OpenSession) -> Result<(), CatalogError> {
+    let head = Head::read(&node.cluster, session.sequence, Certainty::Settled).await?;
+    let head = head.filter(|head| head.state == SequenceState::Live);
+    let row = head.as_ref().and_then(|head| head.live_session(session.id));
+    match row {
+        None => sessions::bury(node, session.id).await,
+        Some(row) if row.life == Life::Final => {
+            let completed_at_ns = row.completed_at_ns.unwrap_or(row.created_at_ns);
+            node.local.finalize(session.id, completed_at_ns).await.map(drop)
+        }
+        Some(_) => remove_unnamed(node, session).await,
+    }
+}
+
+/// Topics whose name the shared catalog does not have for them: nobody was told of them, or their delete was cut off.
+async fn remove_unnamed(node: &Node, session: &OpenSession) -> Result<(), CatalogError> {
+    let names = published::names(node, session.sequence).await?;
+    for topic in node.local.session(session.id).await?.topics {
+        if !names.iter().any(|(_, name)| name.topic_id == topic.head.id.0) {
+            topics::remove(node, topic.head.id).await?;
+        }
+    }
+    Ok(())
+}

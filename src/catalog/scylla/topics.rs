@@ -1,0 +1,219 @@
+//! Topics of open sessions. Their records lie in this node's own store; shared are only their names, because a sequence has
+//! each name once, whichever node records it.
+//!
+//! A name belongs to a topic as long as that one's session lives. So deleting a session frees its names with the one statement
+//! that deletes it, and whoever comes next takes such a name over.
+//!
+//! The store says yes first. A crash before the shared catalog has the name leaves a topic that nobody was told of: the next
+//! start deletes it, as it does one whose name was given up before the store knew.
+
+use scylla::DeserializeRow;
+use uuid::Uuid;
+
+use super::cluster::Certainty;
+use super::cluster::Conditional;
+use super::cluster::Rounds;
+use super::fault::damaged;
+use super::heads::Head;
+use super::heads::SequenceState;
+use super::node::Node;
+use super::sessions;
+use crate::catalog::Catalog;
+use crate::catalog::CatalogError;
+use crate::catalog::Entity;
+use crate::catalog::NewTopic;
+use crate::catalog::Visibility;
+use crate::model::DeviceNumber;
+use crate::model::NodeId;
+use crate::model::OntologyTag;
+use crate::model::SequenceId;
+use crate::model::SequenceName;
+use crate::model::SerializationFormat;
+use crate::model::SessionId;
+use crate::model::SessionState;
+use crate::model::ShardIndex;
+use crate::model::TopicHead;
+use crate::model::TopicId;
+use crate::model::TopicMove;
+use crate::model::TopicName;
+use crate::model::TopicState;
+use crate::model::TopicTotals;
+use crate::model::TopicView;
+use crate::model::UserMetadata;
+
+/// Who has a topic's name.
+#[derive(Debug, DeserializeRow)]
+pub struct NameRow {
+    pub topic_id: Uuid,
+    pub topic_session: Uuid,
+    pub tag: String,
+    pub format: String,
+    pub topic_created: i64,
+}
+
+/// What keeps a name from a topic.
+enum Obstacle {
+    Taken(TopicId),
+    SessionGone,
+}
+
+pub async fn create(node: &Node, new: &NewTopic) -> Result<TopicHead, CatalogError> {
+    let created = match node.local.create_topic(new.clone()).await {
+        Err(CatalogError::AlreadyExists { id, .. }) if id != new.id.0 && clear_stale(node, TopicId(id)).await? => {
+            node.local.create_topic(new.clone()).await?
+        }
+        other => other?,
+    };
+    let sequence = node.local.session_head(new.session).await?.sequence;
+    match take_name(node, sequence, &created).await? {
+        None => Ok(created),
+        Some(obstacle) => {
+            remove(node, new.id).await?;
+            Err(match obstacle {
+                Obstacle::Taken(id) => {
+                    CatalogError::AlreadyExists { what: Entity::Topic, name: new.name.to_string(), id: id.0 }
+                }
+                Obstacle::SessionGone => {
+                    sessions::bury(node, new.session).await?;
+                    CatalogError::not_found(Entity::Session, new.session)
+                }
+            })
+        }
+    }
+}
+
+/// Takes a topic out of the way that only the own store takes for alive: its session was deleted by another node, or its create
+/// never came to have the name. Returns whether it was one.
+async fn clear_stale(node: &Node, holder: TopicId) -> Result<bool, CatalogError> {
+    let head = node.local.topic_by_id(holder, Visibility::All).await?.head;
+    let sequence = match node.session(head.session).await {
+        Err(CatalogError::NotFound { .. }) => return sessions::bury(node, head.session).await.map(|()| true),
+        other => other?.0.id,
+    };
+    let (cluster, values) = (&node.cluster, (sequence.0, head.name.path.as_str()));
+    let found: Option<NameRow> = cluster.row(&cluster.statements.name_read, values, Certainty::Settled).await?;
+    match found {
+        Some(found) if found.topic_id == holder.0 => Ok(false),
+        Some(_) | None => remove(node, holder).await.map(|()| true),
+    }
+}
+
+/// Gives a topic its name in the shared catalog, if no other topic has it.
+async fn take_name(node: &Node, sequence: SequenceId, topic: &TopicHead) -> Result<Option<Obstacle>, CatalogError> {
+    let cluster = &node.cluster;
+    let path = topic.name.path.as_str();
+    let mut rounds = Rounds::of("creating a topic");
+    loop {
+        let certainty = rounds.certainty();
+        let found: Option<NameRow> = cluster.row(&cluster.statements.name_read, (sequence.0, path), certainty).await?;
+        if found.as_ref().is_some_and(|found| found.topic_id == topic.id.0) {
+            return Ok(None);
+        }
+        // Behind the name, so that its session is at least as old as what is seen of it.
+        let head = Head::read(cluster, sequence, certainty).await?;
+        let head = head.filter(|head| head.state == SequenceState::Live);
+        let Some(head) = head.filter(|head| head.live_session(topic.session).is_some()) else {
+            return Ok(Some(Obstacle::SessionGone));
+        };
+        if let Some(found) = &found
+            && head.live_session(SessionId(found.topic_session)).is_some()
+        {
+            return Ok(Some(Obstacle::Taken(TopicId(found.topic_id))));
+        }
+        let values = (
+            topic.id.0,
+            topic.session.0,
+            topic.tag.as_str(),
+            topic.format.as_str(),
+            topic.created_at_ns,
+            sequence.0,
+            path,
+            found.map(|found| found.topic_id),
+        );
+        match cluster.try_to(&cluster.statements.name_take, values).await? {
+            Conditional::Applied => return Ok(None),
+            other => rounds.again(&other).await?,
+        }
+    }
+}
+
+/// Deletes one topic of an open session of this node. Its name is free when this answers.
+pub async fn delete(node: &Node, id: TopicId) -> Result<(), CatalogError> {
+    let view = match node.local.topic_by_id(id, Visibility::All).await {
+        Err(error @ CatalogError::NotFound { .. }) => {
+            // Of another node: what is open there is deleted there.
+            let place = node.topic(id).await.map_err(|_| error)?;
+            return Err(refused_final(&place.head.name, id));
+        }
+        other => other?,
+    };
+    let mut turn = node.lanes.enter(&view.head.name.sequence);
+    turn.begin().await;
+    let session = node.local.session_head(view.head.session).await?;
+    let step = view.head.state.after(TopicMove::Delete, session.state);
+    step.map_err(|refusal| CatalogError::refused(Entity::Topic, &view.head.name, refusal))?;
+    drop_name(node, session.sequence, view.head.name.path.as_str(), id).await?;
+    node.local.delete_topic(id).await
+}
+
+/// Gives up a name, if it is still this topic's.
+pub async fn drop_name(node: &Node, sequence: SequenceId, path: &str, id: TopicId) -> Result<(), CatalogError> {
+    let cluster = &node.cluster;
+    let mut rounds = Rounds::of("freeing the name of a topic");
+    loop {
+        let values = (sequence.0, path);
+        let found: Option<NameRow> = cluster.row(&cluster.statements.name_read, values, rounds.certainty()).await?;
+        if found.is_none_or(|found| found.topic_id != id.0) {
+            return Ok(());
+        }
+        match cluster.try_to(&cluster.statements.name_drop, (sequence.0, path, id.0)).await? {
+            Conditional::Applied => return Ok(()),
+            other => rounds.again(&other).await?,
+        }
+    }
+}
+
+/// Deletes a topic from the own store alone. Harmless to repeat.
+pub async fn remove(node: &Node, id: TopicId) -> Result<(), CatalogError> {
+    match node.local.delete_topic(id).await {
+        Ok(()) | Err(CatalogError::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The topic of a name, and whose it is. `NotFound` when no live session has it.
+pub async fn by_name(node: &Node, head: &Head, name: &TopicName) -> Result<(NameRow, SessionId), CatalogError> {
+    let none = || CatalogError::not_found(Entity::Topic, name);
+    let (cluster, values) = (&node.cluster, (head.id.0, name.path.as_str()));
+    let row: Option<NameRow> = cluster.row(&cluster.statements.name_read, values, Certainty::Answered).await?;
+    let row = row.ok_or_else(none)?;
+    let session = SessionId(row.topic_session);
+    Ok((row, session))
+}
+
+/// What is known here of a topic that another node is recording: that it is there.
+pub fn elsewhere(name: TopicName, row: &NameRow, node: Uuid) -> Result<TopicView, CatalogError> {
+    let place = || format!("topic {}", row.topic_id);
+    let head = TopicHead {
+        id: TopicId(row.topic_id),
+        session: SessionId(row.topic_session),
+        name,
+        tag: OntologyTag::parse(&row.tag).map_err(|error| damaged(place(), error))?,
+        format: SerializationFormat::parse(&row.format).map_err(|error| damaged(place(), error))?,
+        metadata: UserMetadata::empty(),
+        state: TopicState::Created,
+        shard: ShardIndex(0),
+        device: DeviceNumber(0),
+        created_at_ns: row.topic_created,
+        completed_at_ns: None,
+    };
+    Ok(TopicView { head, schema: None, totals: TopicTotals::default(), node: Some(NodeId(node)) })
+}
+
+fn refused_final(sequence: &SequenceName, id: TopicId) -> CatalogError {
+    let name = format!("{sequence}, topic {id}");
+    match TopicState::Complete.after(TopicMove::Delete, SessionState::Final) {
+        Err(refusal) => CatalogError::refused(Entity::Topic, name, refusal),
+        Ok(_) => CatalogError::not_found(Entity::Topic, name),
+    }
+}

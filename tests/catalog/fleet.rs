@@ -1,0 +1,211 @@
+//! Two nodes on one shared catalog, each with a store of its own.
+
+use tempfile::TempDir;
+use tessera::catalog::CatalogError;
+use tessera::catalog::Visibility;
+use tessera::model::Notification;
+use tessera::model::NotificationTarget;
+use tessera::model::SessionState;
+use tessera::model::TimeRange;
+use tessera::model::TopicId;
+
+use crate::cluster;
+use crate::stage::Make;
+use crate::stage::Stage;
+use crate::stage::assert_not_found;
+use crate::stage::sequence_name;
+use crate::stage::topic_name;
+use crate::stage::wait;
+
+/// The keyspace of the first one. Its directory lies in that one's, so both go together.
+fn second(directory: &std::path::Path) -> crate::stage::Subject {
+    cluster::node(&cluster::keyspace(directory.parent().unwrap()), directory)
+}
+
+struct Fleet {
+    a: Stage,
+    b: Stage,
+    _directory: TempDir,
+}
+
+fn fleet() -> Fleet {
+    let directory = tempfile::tempdir().unwrap();
+    let beside = directory.path().join("b");
+    std::fs::create_dir(&beside).unwrap();
+    let a = Stage::within(cluster::make as Make, directory.path());
+    let mut b = Stage::within(second as Make, &beside);
+    b.ids = tessera::model::IdSource::from_seed([2; 32]);
+    Fleet { a, b, _directory: directory }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        cluster::forget(self._directory.path());
+    }
+}
+
+fn names(stage: &Stage) -> Vec<String> {
+    wait(stage.catalog().sequences(None, 100)).unwrap().items.iter().map(|head| head.name.to_string()).collect()
+}
+
+#[test]
+fn a_name_goes_to_one_of_two_nodes() {
+    if !cluster::is_there() {
+        return;
+    }
+    let fleet = fleet();
+    let both = [&fleet.a, &fleet.b];
+    for round in 0..10 {
+        let name = format!("drive-{round}");
+        let calls: Vec<_> =
+            (0..16).map(|n| both[n % 2].catalog().create_sequence(both[n % 2].new_sequence(&name))).collect();
+        let answers: Vec<_> = calls.into_iter().map(wait).collect();
+        let winner: Vec<_> = answers.iter().flatten().map(|head| head.id).collect();
+        assert_eq!(winner.len(), 1, "{answers:?}");
+        let told = |answer: &Result<_, _>| match answer {
+            Ok(_) => true,
+            Err(CatalogError::AlreadyExists { id, .. }) => *id == winner[0].0,
+            Err(_) => false,
+        };
+        assert!(answers.iter().all(told), "{answers:?}");
+        // The same for a path, each node in a session of its own.
+        let sessions = both.map(|stage| stage.session(&name));
+        let calls: Vec<_> = (0..16)
+            .map(|n| both[n % 2].catalog().create_topic(both[n % 2].new_topic(&sessions[n % 2], "camera/front")))
+            .collect();
+        let answers: Vec<_> = calls.into_iter().map(wait).collect();
+        let winner: Vec<_> = answers.iter().flatten().map(|head| head.id).collect();
+        assert_eq!(winner.len(), 1, "{answers:?}");
+        assert!(answers.iter().all(|a| matches!(a, Ok(_) | Err(CatalogError::AlreadyExists { .. }))), "{answers:?}");
+        for stage in both {
+            let seen = wait(stage.catalog().topic(&topic_name(&name, "camera/front"), Visibility::All)).unwrap();
+            assert_eq!(seen.head.id, winner[0]);
+        }
+    }
+    assert_eq!(names(&fleet.a), names(&fleet.b));
+    assert_eq!(names(&fleet.a).len(), 10);
+}
+
+#[test]
+fn what_one_node_finalizes_the_other_reads() {
+    if !cluster::is_there() {
+        return;
+    }
+    let Fleet { a, b, .. } = &fleet();
+    a.sequence("drive");
+    let (session, open) = (a.session("drive"), b.session("drive"));
+    let records = a.records(300);
+    let topic = a.written(&session, "imu", records.clone());
+    let hidden = b.written(&open, "gps", b.records(1));
+    for visibility in [Visibility::Final, Visibility::All] {
+        let view = wait(b.catalog().sequence(&sequence_name("drive"), visibility)).unwrap();
+        let topics: Vec<_> = view.sessions.iter().map(|session| session.topics.len()).collect();
+        // Of another node's open session it is known what is in it, and no more.
+        assert_eq!(topics, if visibility == Visibility::All { [1, 1] } else { [0, 0] });
+        assert_eq!(view.sessions[0].head.id, session.id, "in the order of their creation");
+    }
+    assert_not_found(wait(b.catalog().topic(&topic.name, Visibility::Final)));
+    assert_not_found(wait(b.catalog().topic_by_id(topic.id, Visibility::All)));
+    wait(a.catalog().finalize(session.id, 500)).unwrap();
+    let target = NotificationTarget::Topic(topic.name.clone());
+    wait(b.catalog().notify(&target, Notification { message: "from b".to_owned(), created_at_ns: 1 })).unwrap();
+    assert_eq!(wait(a.catalog().notifications(&target)).unwrap().len(), 1);
+    let [of_a, of_b] = [(a, false), (b, true)].map(|(stage, elsewhere)| {
+        let mut view = wait(stage.catalog().topic(&topic.name, Visibility::Final)).unwrap();
+        assert_eq!(wait(stage.catalog().topic_by_id(topic.id, Visibility::Final)), Ok(view.clone()));
+        assert_eq!(view.node.take().is_some(), elsewhere, "who has the files");
+        let segments = wait(stage.catalog().segments(topic.id, TimeRange::ALL, None, 9)).unwrap();
+        let chunks: Vec<_> =
+            segments.items.iter().flat_map(|segment| wait(stage.catalog().directory(segment.key)).unwrap()).collect();
+        assert_eq!(chunks, records);
+        let mut contents = wait(stage.catalog().contents(None, 9)).unwrap();
+        contents.items[0].topics[0].node = None;
+        let mut whole = wait(stage.catalog().session(session.id)).unwrap();
+        whole.topics[0].node = None;
+        (view, segments, contents, whole)
+    });
+    assert_eq!(of_a, of_b);
+    assert_eq!((of_a.0.totals.chunks, of_a.3.head.state), (300, SessionState::Final));
+    assert_not_found(wait(a.catalog().topic_by_id(hidden.id, Visibility::Final)));
+}
+
+#[test]
+fn what_one_node_deletes_the_other_purges() {
+    if !cluster::is_there() {
+        return;
+    }
+    let mut fleet = fleet();
+    let Fleet { a, b, .. } = &mut fleet;
+    a.sequence("drive");
+    let (session, open) = (a.session("drive"), a.session("drive"));
+    let topic = a.written(&session, "imu", a.records(2));
+    a.written(&open, "gps", a.records(3));
+    wait(a.catalog().finalize(session.id, 500)).unwrap();
+    wait(b.catalog().delete_session(session.id)).unwrap();
+    assert_not_found(wait(b.catalog().delete_session(session.id)));
+    for stage in [&*a, &*b] {
+        assert_not_found(wait(stage.catalog().topic(&topic.name, Visibility::All)));
+        assert_not_found(wait(stage.catalog().segments(topic.id, TimeRange::ALL, None, 9)));
+    }
+    // Its name is free for both at once, also where the old one's files still lie.
+    let third = a.session("drive");
+    let again = a.written(&third, "imu", a.records(1));
+    assert_ne!(again.id, topic.id);
+    assert!(wait(b.catalog().tombstones(0, 9)).unwrap().is_empty(), "the files lie with the other one");
+    let buried = wait(a.catalog().tombstones(0, 9)).unwrap();
+    assert_eq!(buried.iter().map(|tombstone| tombstone.session).collect::<Vec<_>>(), [session.id]);
+    wait(a.catalog().purged(buried[0].number)).unwrap();
+    assert!(wait(a.catalog().tombstones(0, 9)).unwrap().is_empty());
+
+    // A whole sequence, while its node is down. The name goes to a new one at once.
+    let old = wait(b.catalog().sequence(&sequence_name("drive"), Visibility::All)).unwrap();
+    wait(b.catalog().delete_sequence(old.head.id)).unwrap();
+    assert_eq!(names(a), Vec::<String>::new());
+    let new = b.sequence("drive");
+    a.reopen();
+    assert_eq!(wait(a.open().sessions()), Ok(Vec::new()), "a start buries what others deleted");
+    let mine = a.session("drive");
+    assert_eq!(mine.sequence, new.id, "the own store follows");
+    a.written(&mine, "imu", a.records(1));
+    wait(a.catalog().finalize(mine.id, 600)).unwrap();
+    for tombstone in wait(a.catalog().tombstones(0, 9)).unwrap() {
+        wait(a.catalog().purged(tombstone.number)).unwrap();
+    }
+    let seen = wait(b.catalog().topic(&topic_name("drive", "imu"), Visibility::Final)).unwrap();
+    assert_eq!((seen.totals.chunks, seen.head.session), (1, mine.id));
+}
+
+/// Goal: what a node did not come to tell its own store, its next start does.
+/// Method: another process of the same node, with a copy of its store, does what the first one then does not know of.
+#[test]
+fn a_start_follows_the_shared_catalog() {
+    if !cluster::is_there() {
+        return;
+    }
+    let mut fleet = fleet();
+    let Fleet { a, _directory, .. } = &mut fleet;
+    a.sequence("drive");
+    let (done, dropped) = (a.session("drive"), a.session("drive"));
+    a.written(&done, "imu", a.records(3));
+    let topic = a.written(&dropped, "gps", a.records(1));
+    let lost = a.topic(&dropped, "lost");
+    let directory = _directory.path();
+    let copy = directory.join("copy");
+    std::fs::create_dir(&copy).unwrap();
+    a.close();
+    for file in ["catalog.sqlite", "node"] {
+        std::fs::copy(directory.join(file), copy.join(file)).unwrap();
+    }
+    let twin = Stage::within(second as Make, &copy);
+    wait(twin.catalog().finalize(done.id, 500)).unwrap();
+    wait(twin.catalog().delete_topic(lost.id)).unwrap();
+    wait(twin.catalog().session(dropped.id)).unwrap();
+    drop(twin);
+    a.reopen();
+    let view = wait(a.catalog().session(done.id)).unwrap();
+    assert_eq!((view.head.state, view.head.completed_at_ns), (SessionState::Final, Some(500)));
+    assert_eq!(wait(a.catalog().finalize(done.id, 777)).unwrap().completed_at_ns, Some(500));
+    assert_eq!(wait(a.open().open_sessions(0, 9)).unwrap().len(), 1);
+    let left = wait(a.catalog().session(dropped.id)).unwrap().topics;
+    assert_eq!(left.iter().map(|topic| topic.head.id).collect::<Vec<TopicId>>(), [topic.id]);
+}
