@@ -5,6 +5,7 @@
 //! they say is durable. Times are arguments; nothing here reads a clock, a file by itself, or a random number.
 
 mod api;
+mod config;
 mod embedded;
 mod error;
 mod field;
@@ -38,6 +39,7 @@ pub use api::SequenceContents;
 pub use api::Tombstone;
 pub use api::TopicMark;
 pub use api::Visibility;
+pub use config::CatalogConfig;
 pub use embedded::Admission;
 pub use embedded::EmbeddedCatalog;
 pub use embedded::EmbeddedConfig;

@@ -44,7 +44,7 @@ pub enum Command {
     Status(ConfigArguments),
     /// Check every chunk of a stopped server's data directories against the catalog and its checksums
     Verify(ConfigArguments),
-    /// Look after the catalog of a stopped server
+    /// Make a lost catalog again; make or check one that several servers share
     #[command(subcommand)]
     Catalog(CatalogCommand),
     /// Measure what this machine records and reads back, next to the floors of the same run
@@ -55,6 +55,19 @@ pub enum Command {
 pub enum CatalogCommand {
     /// Make a lost or damaged catalog again, from the files in the data directories alone
     Rebuild(RebuildArguments),
+    /// Make the keyspace and tables of a shared catalog, as far as they are missing. Once, not by two at a time
+    Init(InitArguments),
+    /// Say whether a shared catalog can be used, down to every statement
+    Check(ConfigArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct InitArguments {
+    #[command(flatten)]
+    pub source: ConfigArguments,
+    /// Copies of every row [default: 3, or as many as there are nodes]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=7))]
+    pub copies: Option<u8>,
 }
 
 #[derive(Debug, Args)]
@@ -86,6 +99,9 @@ pub struct ConfigArguments {
     /// Data directory, once per device; the first holds the catalog [default: ./tessera-data]
     #[arg(long = "data-dir", value_name = "DIR")]
     pub data_dirs: Vec<PathBuf>,
+    /// Catalog shared by several servers: scylla://HOST[:PORT],.../KEYSPACE [default: a file in the first data directory]
+    #[arg(long, value_name = "URL")]
+    pub catalog: Option<String>,
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = "TESSERA_CONFIG")]
     pub config: Option<PathBuf>,

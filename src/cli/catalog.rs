@@ -1,9 +1,17 @@
-//! `tessera catalog rebuild`: a lost catalog from the files alone.
+//! `tessera catalog rebuild`: a lost catalog from the files alone. `init` and `check`: one that several servers share.
 
+use crate::catalog::CatalogError;
+use crate::catalog::ClusterUrl;
+#[cfg(feature = "scylla")]
+use crate::catalog::Replication;
+#[cfg(feature = "scylla")]
+use crate::catalog::ScyllaCatalog;
 use crate::daemon;
 use crate::daemon::RebuildPlan;
 use crate::io::Host;
 
+use super::arguments::ConfigArguments;
+use super::arguments::InitArguments;
 use super::arguments::RebuildArguments;
 use super::config;
 use super::main::Failure;
@@ -48,4 +56,39 @@ pub fn rebuild(arguments: &RebuildArguments) -> Result<Outcome, Failure> {
         );
     }
     Ok(if rebuilt.problems.is_empty() { Outcome::Done } else { Outcome::Found })
+}
+
+/// The shared catalog that these arguments name.
+fn shared(arguments: &ConfigArguments) -> Result<ClusterUrl, Failure> {
+    let url = config::load(arguments)?.config.catalog.cluster()?;
+    let none =
+        || CatalogError::Invalid { field: "catalog", why: "name one: --catalog scylla://HOST/KEYSPACE".to_owned() };
+    Ok(url.ok_or_else(none)?)
+}
+
+#[cfg(feature = "scylla")]
+pub fn init(arguments: &InitArguments) -> Result<Outcome, Failure> {
+    let url = shared(&arguments.source)?;
+    futures::executor::block_on(ScyllaCatalog::init(&url, Replication { copies: arguments.copies }))?;
+    println!("{url} is a catalog");
+    Ok(Outcome::Done)
+}
+
+#[cfg(feature = "scylla")]
+pub fn check(arguments: &ConfigArguments) -> Result<Outcome, Failure> {
+    let url = shared(arguments)?;
+    futures::executor::block_on(ScyllaCatalog::check(&url))?;
+    println!("{url} is a catalog that this program can use");
+    Ok(Outcome::Done)
+}
+
+#[cfg(not(feature = "scylla"))]
+pub fn init(arguments: &InitArguments) -> Result<Outcome, Failure> {
+    check(&arguments.source)
+}
+
+#[cfg(not(feature = "scylla"))]
+pub fn check(arguments: &ConfigArguments) -> Result<Outcome, Failure> {
+    shared(arguments)?;
+    Err(daemon::SharedError::NotBuilt.into())
 }

@@ -26,6 +26,10 @@ pub fn load(arguments: &ConfigArguments) -> Result<Loaded, LoadError> {
         let (key, value) = ("storage.data_dirs".to_owned(), Value::Array(paths.collect()));
         flags.push(Override { key, value, origin: Origin::Flag("--data-dir") });
     }
+    if let Some(url) = &arguments.catalog {
+        let (key, value) = ("catalog.url".to_owned(), Value::String(url.clone()));
+        flags.push(Override { key, value, origin: Origin::Flag("--catalog") });
+    }
     let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
     Loaded::load(arguments.config.as_deref(), variables, flags)
 }

@@ -114,6 +114,8 @@ pub fn main() -> ExitCode {
         Command::Finalize(arguments) => rescue::finalize(arguments),
         Command::Discard(arguments) => rescue::discard(arguments),
         Command::Catalog(CatalogCommand::Rebuild(arguments)) => catalog::rebuild(arguments),
+        Command::Catalog(CatalogCommand::Init(arguments)) => catalog::init(arguments),
+        Command::Catalog(CatalogCommand::Check(arguments)) => catalog::check(arguments),
         Command::Status(arguments) => status::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),

@@ -89,8 +89,12 @@ impl Desk {
             (Locator::Session { sequence, session }, None) => (sequence, Some(session.0.as_simple().to_string())),
             _ => return Err(Failure::usage("name a sequence, and with --session one of its sessions")),
         };
-        let source =
-            ConfigArguments { listen: None, data_dirs: arguments.data_dirs.clone(), config: arguments.config.clone() };
+        let source = ConfigArguments {
+            listen: None,
+            data_dirs: arguments.data_dirs.clone(),
+            catalog: None,
+            config: arguments.config.clone(),
+        };
         let sealer = daemon::order_sealer(&config::load(&source)?.config)?;
         let client = connect(&arguments.server).map_err(|failure| match failure.outcome {
             Outcome::Unreachable => {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::catalog::CatalogError;
 use crate::flight::ConfigError;
 
 use super::compose::Config;
@@ -36,6 +37,8 @@ pub enum CheckError {
         "log.level is {level:?}: use error, warn, info, debug or trace, alone or per target as in info,tessera::shard=debug"
     )]
     LogLevel { level: String },
+    #[error("catalog.url: {0}")]
+    Catalog(CatalogError),
     #[error("storage.data_dirs is empty: name at least one directory")]
     NoDirectory,
 }
@@ -44,6 +47,7 @@ pub enum CheckError {
 /// [`CheckError`] naming the key, its value and the rule.
 pub fn check(config: &Config) -> Result<(), CheckError> {
     config.connections.check()?;
+    config.catalog.cluster().map_err(CheckError::Catalog)?;
     if config.storage.data_dirs.is_empty() {
         return Err(CheckError::NoDirectory);
     }
@@ -120,7 +124,7 @@ mod tests {
         let mut unlimited = Config::default();
         unlimited.chunk.bytes_max = 0;
         assert!(check(&unlimited).is_ok());
-        let broken: [fn(&mut Config); 14] = [
+        let broken: [fn(&mut Config); 15] = [
             |c| c.reading.query_seconds_max = 0,
             |c| c.reading.query_topics_max = 0,
             |c| {
@@ -129,6 +133,7 @@ mod tests {
             },
             |c| (c.storage.soft_mark_bytes, c.storage.hard_mark_bytes) = (1 << 20, 2 << 20),
             |c| c.chunk.bytes_max = 1,
+            |c| c.catalog.url = Some("db1/fleet".to_owned()),
             |c| c.sessions.puts_max = 0,
             |c| c.connections.stall_ms = 0,
             |c| c.log.level = "loud".to_owned(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::catalog::CatalogConfig;
 use crate::flight::ListenConfig;
 use crate::flight::TransportConfig;
 use crate::io::BackendChoice;
@@ -20,6 +21,7 @@ use crate::wire::SessionAnswer;
 pub struct Config {
     pub server: ListenConfig,
     pub storage: StorageConfig,
+    pub catalog: CatalogConfig,
     pub connections: TransportConfig,
     pub scrub: ScrubConfig,
     pub memory: MemoryConfig,

@@ -43,6 +43,8 @@ use super::mount;
 use super::mount::MountError;
 use super::mount::Mounted;
 use super::mount::Presence;
+use super::shared;
+use super::shared::SharedError;
 use super::starts;
 use super::starts::Start;
 
@@ -60,6 +62,8 @@ pub enum StartError {
     Probe(#[from] ProbeError),
     #[error("catalog: {0}")]
     Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Shared(#[from] SharedError),
     #[error(transparent)]
     Shard(#[from] ShardError),
 }
@@ -140,11 +144,13 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
     open_store.name_start(boot.incarnation, id).await?;
     let this = Start { number: boot.incarnation, id, moment: open_store.count_moment().await? };
     let mut devices: Vec<(DeviceNumber, PathBuf)> = Vec::with_capacity(mounted.len());
+    let mut node = None;
     for directory in &mounted {
         let device = match directory.device {
             Some(device) => device,
             None => mount::write_device(host, &directory.path, &ids)?,
         };
+        node = node.or(Some(device));
         devices.push((open_store.device(device).await?, directory.path.clone()));
     }
     let paths: Vec<PathBuf> = mounted.iter().map(|m| m.path.clone()).collect();
@@ -153,7 +159,9 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
     starts::write(host, paths.iter().map(PathBuf::as_path), this)?;
     failpoint("recover: start named");
     tell_left_out(&open_store, &devices).await?;
-    let catalog: Arc<dyn Catalog> = Arc::new(embedded.clone());
+    let Some(node) = node else { unreachable!("mount refuses an empty list") };
+    let place = file.parent().unwrap_or(&file);
+    let catalog = shared::open(config, host, place, (&embedded, node), &ids).await?;
     let budget = Budget::new(usize::try_from(config.memory.receive_bytes).unwrap_or(usize::MAX));
     let mut setup = ShardSetup {
         backend,

@@ -1,0 +1,150 @@
+"""Servers whose catalog is in a keyspace of a CQL cluster (`--catalog scylla://…`)."""
+
+import os
+import uuid
+
+import pytest
+
+from harness import cql, rows
+from harness.cli import lines, tessera
+from harness.codes import refused
+from harness.flight import Client
+from harness.server import Server
+from harness.waiting import until
+
+if not cql.address():
+    assert os.environ.get("CI") != "true", "in CI nothing is skipped: set TESSERA_TEST_CQL"
+    pytest.skip("no CQL server: TESSERA_TEST_CQL is not set (tests/run sets it)", allow_module_level=True)
+
+
+class Fleet:
+    """Servers on one new keyspace."""
+
+    def __init__(self):
+        self.url = cql.keyspace()
+        self.servers = []
+
+    def server(self, name):
+        running = Server(name, options=["--catalog", self.url])
+        self.servers.append(running)
+        return running.start()
+
+    def end(self):
+        for running in self.servers:
+            running.stop()
+
+
+@pytest.fixture
+def fleet():
+    made = Fleet()
+    try:
+        yield made
+        made.end()
+    finally:
+        for running in made.servers:
+            running.remove()
+
+
+def query(client, text, within=None):
+    arguments = ["query", text, "--server", client]
+    return lines(tessera(*arguments, *(["--in", within] if within else [])))
+
+
+@pytest.mark.parametrize("end", ["restart", "crash"])
+def test_record_read_find_delete_over_a_restart(fleet, end):
+    one = fleet.server("one")
+    with Client(one.location) as client:
+        client.record_sequence("drive", {"imu": [rows.imu(range(100))], "none": [rows.counters([])],
+                                         "camera": [rows.blobs(range(20), 200_000)]}, {"driver": "Ada"})
+        session = client.create_session("drive")
+        client.record(session, "drive/open", [rows.counters(range(10))])
+        gone = client.create_session("drive")
+        client.record(gone, "drive/gone", [rows.counters(range(10))])
+        client.finalize(gone)
+        client.delete_session(gone)
+        before = client.sequence("drive", 5, 50), client.read("drive/imu"), client.read("drive/camera")
+        found = query(one.location, 'sequence.metadata.driver = "Ada" and Counter.acceleration.x >= 20')
+        assert found
+        getattr(one, end)()
+        after = client.sequence("drive", 5, 50), client.read("drive/imu"), client.read("drive/camera")
+        assert before == after
+        assert query(one.location, 'sequence.metadata.driver = "Ada" and Counter.acceleration.x >= 20') == found
+        with refused("NOT_FOUND"):
+            client.read("drive/gone")
+        client.record(session, "drive/gone", [rows.counters(range(3))])
+        client.finalize(session)
+        assert client.read("drive/open").num_rows == 10 and client.read("drive/gone").num_rows == 3
+        client.delete_sequence("drive")
+        with refused("NOT_FOUND"):
+            client.sequence("drive")
+        chunks = one.data / "chunks"
+        until(lambda: not list(chunks.rglob("*.parquet")), "the purge of all chunks", 60)
+        client.record_sequence("drive", {"imu": [rows.imu(range(7))]})
+        assert client.read("drive/imu").num_rows == 7
+    one.stop()
+    assert tessera("verify", "--data-dir", one.data).returncode == 0
+
+
+def test_two_servers_share_names_and_each_keeps_its_rows(fleet):
+    one, two = fleet.server("one"), fleet.server("two")
+    with Client(one.location) as a, Client(two.location) as b:
+        a.record_sequence("drive", {"imu": [rows.imu(range(100))]})
+        with refused("ALREADY_EXISTS"):
+            b.create_sequence("drive")
+        session = b.create_session("drive")
+        with refused("ALREADY_EXISTS"):
+            b.create_topic(session, "drive/imu")
+        b.record(session, "drive/labels", [rows.counters(range(5))])
+        b.finalize(session)
+        for client in (a, b):
+            assert sorted(client.sequence("drive")["topics"]) == ["drive/imu", "drive/labels"]
+        assert b.read("drive/labels").num_rows == 5 and a.read("drive/imu").num_rows == 100
+        # The rows of another server are refused, by the name of who has them, and nothing else suffers.
+        with refused("UNAVAILABLE") as error:
+            a.read("drive/labels")
+        assert "node" in error.text, error.text
+        b.delete_sequence("drive")
+        with refused("NOT_FOUND"):
+            a.sequence("drive")
+        until(lambda: not list((two.data / "chunks").rglob("*.parquet")), "the purge of its own chunks", 60)
+        a.create_sequence("drive")
+
+
+def test_a_directory_belongs_to_one_catalog(fleet):
+    one = fleet.server("one")
+    with Client(one.location) as client:
+        client.record_sequence("drive", {"imu": [rows.imu(range(5))]})
+    one.stop()
+    other = cql.keyspace()
+    for options, told in ([], "--catalog"), (["--catalog", other], "another shared catalog"):
+        ended = tessera("serve", "--listen", "127.0.0.1:0", "--data-dir", one.data, *options)
+        assert ended.returncode == 1 and told in ended.stderr, ended.stderr
+    with Client(one.start().location) as client:
+        assert client.read("drive/imu").num_rows == 5
+    own = Server("own")
+    try:
+        with Client(own.start().location) as client:
+            client.record_sequence("drive", {"imu": [rows.imu(range(5))]})
+        own.stop()
+        ended = tessera("serve", "--listen", "127.0.0.1:0", "--data-dir", own.data, "--catalog", other)
+        assert ended.returncode == 1 and "its own catalog" in ended.stderr, ended.stderr
+        with Client(own.start().location) as client:
+            assert client.read("drive/imu").num_rows == 5
+        own.stop()
+    finally:
+        own.remove()
+
+
+def test_the_command_line_makes_and_checks_it():
+    url = cql.keyspace()
+    for command in "init", "check":
+        ended = tessera("catalog", command, "--catalog", url)
+        assert ended.returncode == 0, ended.stderr
+    absent = f"scylla://{cql.address()}/absent_{uuid.uuid4().hex}"
+    ended = tessera("catalog", "check", "--catalog", absent)
+    assert ended.returncode == 1 and "tessera catalog init" in ended.stderr, ended.stderr
+    for wrong in "scylla://", "http://x/y":
+        ended = tessera("catalog", "check", "--catalog", wrong)
+        assert ended.returncode == 1 and "scylla://HOST" in ended.stderr, ended.stderr
+    shown = tessera("config", "explain", "--catalog", "scylla://ann:secret@db1/fleet")
+    assert "ann@db1:9042" in shown.stdout and "secret" not in shown.stdout, shown.stdout
