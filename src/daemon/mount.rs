@@ -210,6 +210,8 @@ fn foreign_entry(host: &Host, path: &Path) -> io::Result<Option<String>> {
             "DEVICES.tmp",
             store::START_FILE,
             "START.tmp",
+            store::SHARED_FILE,
+            "SHARED.tmp",
             "probe.part",
             "lost+found",
         ]

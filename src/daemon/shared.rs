@@ -1,13 +1,19 @@
-//! Which catalog a data directory belongs to. What is recorded under a shared catalog has its names there: a start without it, or
-//! with another one, would give them away twice, and is refused.
+//! Which catalog data directories belong to. What is recorded under a shared catalog has its names there: a start without it, or
+//! with another one, would give them away twice, and would take what the other one does not know for deleted. So a file `SHARED` in
+//! each directory says it, durable before anything is recorded, and a start is refused before it changes anything.
 //!
-//! | the first directory's mark  | a shared catalog is named | and then                                         |
+//! | the directories' marks      | a shared catalog is named | and then                                         |
 //! |-----------------------------|---------------------------|--------------------------------------------------|
 //! | none                        | no                        | its own catalog                                  |
-//! | none, nothing recorded      | yes                       | marked, before anything is recorded              |
+//! | none, nothing recorded      | yes                       | marked                                           |
 //! | none, something recorded    | yes                       | refused                                          |
-//! | of that one                 | yes                       | it goes on                                       |
-//! | of another one, or of one   | yes, or no                | refused                                          |
+//! | of that one                 | yes                       | it goes on; a directory without one is marked    |
+//! | of another one, or of two   | yes, or no                | refused                                          |
+//!
+//! ```text
+//! 0192f3a4-b5c6-4d7e-8f90-a1b2c3d4e5f6
+//! scylla://db1:9042,db2:9042/fleet
+//! ```
 
 use std::io;
 use std::path::Path;
@@ -26,9 +32,7 @@ use crate::config::Config;
 use crate::io::Host;
 use crate::model::DeviceId;
 use crate::model::IdSource;
-
-/// In the catalog's directory.
-const MARK_FILE: &str = "SHARED";
+use crate::store;
 
 /// Bytes of a mark that somebody edited and that can still be meant.
 const MARK_LEN_MAX: u64 = 4096;
@@ -37,10 +41,15 @@ const MARK_LEN_MAX: u64 = 4096;
 pub enum SharedError {
     #[error("{}: {cause}", path.display())]
     Mark { path: PathBuf, cause: io::Error },
-    #[error("{} is damaged: its first line should be the id of a shared catalog", .0.display())]
+    #[error(
+        "{} is damaged: copy it from another data directory of this server; its first line is what `tessera catalog check` says of \
+         the shared catalog",
+        .0.display()
+    )]
     Damaged(PathBuf),
     #[error(
-        "what is recorded in {} has its names in a shared catalog: name it with --catalog (it was {was})", directory.display()
+        "what is recorded in {} has its names in a shared catalog: name it with --catalog (it was {was}). Nothing was changed",
+        directory.display()
     )]
     Needed { directory: PathBuf, was: String },
     #[error(
@@ -48,6 +57,11 @@ pub enum SharedError {
         directory.display()
     )]
     Another { directory: PathBuf, was: String, now: String },
+    #[error(
+        "data directories {} and {} belong to different shared catalogs: name those that belong together. Nothing was changed",
+        a.display(), b.display()
+    )]
+    Mixed { a: PathBuf, b: PathBuf },
     #[error(
         "{} holds recordings whose names are in its own catalog: a server of a shared one begins with empty data directories. \
          Nothing was changed",
@@ -66,63 +80,96 @@ struct Mark {
     url: String,
 }
 
-/// The catalog to serve from: the shared one that the configuration names, with `local` as this node's own store, or `local`.
+/// The shared catalog to serve from.
+pub struct Chosen {
+    url: ClusterUrl,
+    /// The directories, each with its mark.
+    marks: Vec<(PathBuf, Option<Mark>)>,
+}
+
+/// Which catalog the configuration and the directories mean; `None` for their own. Changes nothing.
 ///
-/// * `place`: the directory of the local catalog.
-/// * `node`: the first data directory's id.
-pub async fn open(
+/// # Errors
+/// [`SharedError`] when they do not agree.
+pub async fn choose(
     config: &Config,
     host: &Host,
-    place: &Path,
-    (local, node): (&EmbeddedCatalog, DeviceId),
-    ids: &Arc<IdSource>,
-) -> Result<Arc<dyn Catalog>, SharedError> {
-    let directory = || place.parent().unwrap_or(place).to_owned();
-    match (config.catalog.cluster()?, read_mark(host, place)?) {
-        (None, None) => Ok(Arc::new(local.clone())),
-        (None, Some(mark)) => Err(SharedError::Needed { directory: directory(), was: mark.url }),
-        (Some(url), mark) => {
-            if mark.is_none() && !local.open_store().sessions_after(0, 1).await?.is_empty() {
-                return Err(SharedError::Owned { directory: directory() });
-            }
-            let (catalog, id) = connect(&url, node, local, ids).await?;
-            match mark {
-                Some(mark) if mark.id != id => {
-                    return Err(SharedError::Another { directory: directory(), was: mark.url, now: url.to_string() });
+    directories: &[&Path],
+    local: &EmbeddedCatalog,
+) -> Result<Option<Chosen>, SharedError> {
+    let mut marks: Vec<(PathBuf, Option<Mark>)> = Vec::with_capacity(directories.len());
+    for directory in directories {
+        marks.push(((*directory).to_owned(), read_mark(host, directory)?));
+    }
+    let mut marked = marks.iter().filter_map(|(directory, mark)| Some((directory, mark.as_ref()?)));
+    let first = marked.next();
+    if let Some((a, mark)) = first
+        && let Some((b, _)) = marked.find(|(_, other)| other.id != mark.id)
+    {
+        return Err(SharedError::Mixed { a: a.clone(), b: b.clone() });
+    }
+    match (config.catalog.cluster()?, first) {
+        (None, None) => Ok(None),
+        (None, Some((directory, mark))) => {
+            Err(SharedError::Needed { directory: directory.clone(), was: mark.url.clone() })
+        }
+        (Some(url), marked) => {
+            let recorded = !local.open_store().sessions_after(0, 1).await?.is_empty();
+            match directories.first() {
+                Some(directory) if marked.is_none() && recorded => {
+                    Err(SharedError::Owned { directory: (*directory).to_owned() })
                 }
-                Some(_) => {}
-                None => write_mark(host, place, id, &url)?,
+                _ => Ok(Some(Chosen { url, marks })),
             }
-            tracing::info!(catalog = %url, node = %node, "shared catalog");
-            Ok(catalog)
         }
     }
 }
 
-#[cfg(feature = "scylla")]
-async fn connect(
-    url: &ClusterUrl,
-    node: DeviceId,
-    local: &EmbeddedCatalog,
-    ids: &Arc<IdSource>,
-) -> Result<(Arc<dyn Catalog>, Uuid), SharedError> {
-    let catalog = ScyllaCatalog::open(url, node.0, local.clone(), Arc::clone(ids)).await?;
-    let id = catalog.id();
-    Ok((Arc::new(catalog), id))
+impl Chosen {
+    /// Connects to it, with `local` as this node's own store, which then follows it.
+    ///
+    /// * `node`: the first data directory's id.
+    ///
+    /// # Errors
+    /// [`SharedError::Another`] when it is not the one of the marks: nothing is changed then. Those of the catalog.
+    #[cfg(feature = "scylla")]
+    pub async fn open(
+        self,
+        host: &Host,
+        node: DeviceId,
+        local: &EmbeddedCatalog,
+        ids: &Arc<IdSource>,
+    ) -> Result<Arc<dyn Catalog>, SharedError> {
+        let catalog = ScyllaCatalog::open(&self.url, node.0, local.clone(), Arc::clone(ids)).await?;
+        for (directory, mark) in &self.marks {
+            if let Some(mark) = mark.as_ref().filter(|mark| mark.id != catalog.id()) {
+                let (was, now) = (mark.url.clone(), self.url.to_string());
+                return Err(SharedError::Another { directory: directory.clone(), was, now });
+            }
+        }
+        for (directory, _) in self.marks.iter().filter(|(_, mark)| mark.is_none()) {
+            write_mark(host, directory, catalog.id(), &self.url)?;
+        }
+        // Only now: what another catalog does not know would be taken for deleted.
+        catalog.recover().await?;
+        tracing::info!(catalog = %self.url, node = %node, "shared catalog");
+        Ok(Arc::new(catalog))
+    }
+
+    #[cfg(not(feature = "scylla"))]
+    pub async fn open(
+        self,
+        _: &Host,
+        _: DeviceId,
+        _: &EmbeddedCatalog,
+        _: &Arc<IdSource>,
+    ) -> Result<Arc<dyn Catalog>, SharedError> {
+        Err(SharedError::NotBuilt)
+    }
 }
 
-#[cfg(not(feature = "scylla"))]
-async fn connect(
-    _: &ClusterUrl,
-    _: DeviceId,
-    _: &EmbeddedCatalog,
-    _: &Arc<IdSource>,
-) -> Result<(Arc<dyn Catalog>, Uuid), SharedError> {
-    Err(SharedError::NotBuilt)
-}
-
-fn read_mark(host: &Host, place: &Path) -> Result<Option<Mark>, SharedError> {
-    let path = place.join(MARK_FILE);
+fn read_mark(host: &Host, directory: &Path) -> Result<Option<Mark>, SharedError> {
+    let path = directory.join(store::SHARED_FILE);
     let bytes = match host.read_small(&path, MARK_LEN_MAX) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -135,15 +182,17 @@ fn read_mark(host: &Host, place: &Path) -> Result<Option<Mark>, SharedError> {
     Ok(Some(Mark { id, url: lines.next().unwrap_or("not told").to_owned() }))
 }
 
-fn write_mark(host: &Host, place: &Path, id: Uuid, url: &ClusterUrl) -> Result<(), SharedError> {
+#[cfg(any(feature = "scylla", test))]
+fn write_mark(host: &Host, directory: &Path, id: Uuid, url: &ClusterUrl) -> Result<(), SharedError> {
     let text = format!("{}\n{url}\n", id.as_hyphenated());
-    host.write_small(place, MARK_FILE, text.as_bytes())
-        .map_err(|cause| SharedError::Mark { path: place.join(MARK_FILE), cause })
+    host.write_small(directory, store::SHARED_FILE, text.as_bytes())
+        .map_err(|cause| SharedError::Mark { path: directory.join(store::SHARED_FILE), cause })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::EmbeddedConfig;
 
     #[test]
     fn a_mark_comes_back_as_it_was_written_without_a_password() {
@@ -153,7 +202,31 @@ mod tests {
         write_mark(&host, place.path(), Uuid::from_u128(7), &url).unwrap();
         let mark = read_mark(&host, place.path()).unwrap().unwrap();
         assert_eq!((mark.id, mark.url.as_str()), (Uuid::from_u128(7), "scylla://ann@db1:9042/fleet"));
-        std::fs::write(place.path().join(MARK_FILE), "what is this").unwrap();
+        std::fs::write(place.path().join(store::SHARED_FILE), "what is this").unwrap();
         assert!(matches!(read_mark(&host, place.path()), Err(SharedError::Damaged(_))));
+    }
+
+    fn chosen(config: &Config, paths: &[&Path], local: &EmbeddedCatalog) -> Result<Option<Chosen>, SharedError> {
+        futures::executor::block_on(choose(config, &Host::default(), paths, local))
+    }
+
+    #[test]
+    fn directories_belong_to_one_catalog() {
+        let (place, host) = (tempfile::tempdir().unwrap(), Host::default());
+        let local = EmbeddedCatalog::open(&EmbeddedConfig::default(), &place.path().join("catalog.db")).unwrap();
+        let [a, b] = ["a", "b"].map(|name| place.path().join(name));
+        std::fs::create_dir_all(&a).unwrap();
+        std::fs::create_dir_all(&b).unwrap();
+        let (both, own, mut shared) = ([&*a, &*b], Config::default(), Config::default());
+        shared.catalog.url = Some("scylla://db1/fleet".to_owned());
+        let url = ClusterUrl::parse("scylla://db1/fleet").unwrap();
+        assert!(matches!(chosen(&own, &both, &local), Ok(None)));
+        assert!(matches!(chosen(&shared, &both, &local), Ok(Some(_))));
+        // The second one alone, as when the first disk is a new one.
+        write_mark(&host, &b, Uuid::from_u128(7), &url).unwrap();
+        assert!(matches!(chosen(&own, &both, &local), Err(SharedError::Needed { directory, .. }) if directory == b));
+        assert!(matches!(chosen(&shared, &both, &local), Ok(Some(_))));
+        write_mark(&host, &a, Uuid::from_u128(8), &url).unwrap();
+        assert!(matches!(chosen(&shared, &both, &local), Err(SharedError::Mixed { .. })));
     }
 }

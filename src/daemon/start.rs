@@ -1,5 +1,6 @@
 //! The start, in the order that safety wants: lock, probe, catalog, recovery, and only then the listener.
 
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -138,6 +139,8 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
         mount::check_used(&mounted, &known)?;
     }
     starts::check(host, &mounted, &known, &open_store).await?;
+    let directories: Vec<&Path> = mounted.iter().map(|directory| &*directory.path).collect();
+    let shared = shared::choose(config, host, &directories, &embedded).await?;
     let boot = open_store.boot(seed(host)?, wall_ns()).await?;
     failpoint("recover: catalog booted");
     let id = StartId::new(&ids);
@@ -160,8 +163,10 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
     failpoint("recover: start named");
     tell_left_out(&open_store, &devices).await?;
     let Some(node) = node else { unreachable!("mount refuses an empty list") };
-    let place = file.parent().unwrap_or(&file);
-    let catalog = shared::open(config, host, place, (&embedded, node), &ids).await?;
+    let catalog: Arc<dyn Catalog> = match shared {
+        Some(shared) => shared.open(host, node, &embedded, &ids).await?,
+        None => Arc::new(embedded.clone()),
+    };
     let budget = Budget::new(usize::try_from(config.memory.receive_bytes).unwrap_or(usize::MAX));
     let mut setup = ShardSetup {
         backend,

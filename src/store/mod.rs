@@ -41,6 +41,7 @@ pub use path::DEVICE_FILE;
 pub use path::DEVICES_FILE;
 pub use path::DIRECTORIES;
 pub use path::MANIFESTS_DIRECTORY;
+pub use path::SHARED_FILE;
 pub use path::START_FILE;
 pub use path::Suffix;
 pub use path::chunk_file;

@@ -6,6 +6,7 @@
 //!   DEVICE                                the directory's id, 32 hexadecimal digits and a line end
 //!   DEVICES                               which data directories belong together
 //!   START                                 the last start that wrote here: see `daemon::starts`
+//!   SHARED                                which shared catalog has the names of what lies here: see `daemon::shared`
 //!   catalog/                              the embedded catalog (first data directory only)
 //!   chunks/<session id>/<chunk id>.part      being written, or committed and not renamed yet
 //!   chunks/<session id>/<chunk id>.parquet   committed
@@ -30,6 +31,7 @@ use crate::model::TopicId;
 pub const DEVICE_FILE: &str = "DEVICE";
 pub const DEVICES_FILE: &str = "DEVICES";
 pub const START_FILE: &str = "START";
+pub const SHARED_FILE: &str = "SHARED";
 pub const CATALOG_DIRECTORY: &str = "catalog";
 pub const CHUNKS_DIRECTORY: &str = "chunks";
 pub const MANIFESTS_DIRECTORY: &str = "manifests";

@@ -114,6 +114,8 @@ def test_a_directory_belongs_to_one_catalog(fleet):
     one = fleet.server("one")
     with Client(one.location) as client:
         client.record_sequence("drive", {"imu": [rows.imu(range(5))]})
+        open_session = client.create_session("drive")
+        client.record(open_session, "drive/open", [rows.counters(range(7))])
     one.stop()
     other = cql.keyspace()
     for options, told in ([], "--catalog"), (["--catalog", other], "another shared catalog"):
@@ -121,6 +123,9 @@ def test_a_directory_belongs_to_one_catalog(fleet):
         assert ended.returncode == 1 and told in ended.stderr, ended.stderr
     with Client(one.start().location) as client:
         assert client.read("drive/imu").num_rows == 5
+        # What another catalog does not know was not taken for deleted.
+        client.finalize(open_session)
+        assert client.read("drive/open").num_rows == 7
     own = Server("own")
     try:
         with Client(own.start().location) as client:

@@ -13,6 +13,7 @@ use std::sync::PoisonError;
 use futures::executor::block_on;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
+use tessera::catalog::CatalogError;
 use tessera::catalog::ClusterUrl;
 use tessera::catalog::EmbeddedCatalog;
 use tessera::catalog::EmbeddedConfig;
@@ -75,6 +76,11 @@ pub fn keyspace(directory: &Path) -> ClusterUrl {
 
 /// One node of the fleet: its own store in `directory`, which is also who it is.
 pub fn node(url: &ClusterUrl, directory: &Path) -> Subject {
+    try_node(url, directory).unwrap()
+}
+
+/// The same, when the catalog lets it start.
+pub fn try_node(url: &ClusterUrl, directory: &Path) -> Result<Subject, CatalogError> {
     let id = directory.join("node");
     if !id.exists() {
         std::fs::write(&id, ids().uuid().as_bytes()).unwrap();
@@ -82,7 +88,9 @@ pub fn node(url: &ClusterUrl, directory: &Path) -> Subject {
     let id = Uuid::from_slice(&std::fs::read(id).unwrap()).unwrap();
     let local = EmbeddedCatalog::open(&EmbeddedConfig::default(), &directory.join("catalog.sqlite")).unwrap();
     let open = local.open_store();
-    Subject { open, catalog: Arc::new(block_on(ScyllaCatalog::open(url, id, local, ids())).unwrap()) }
+    let catalog = block_on(ScyllaCatalog::open(url, id, local, ids()))?;
+    block_on(catalog.recover())?;
+    Ok(Subject { open, catalog: Arc::new(catalog) })
 }
 
 pub fn make(directory: &Path) -> Subject {

@@ -64,7 +64,7 @@ pub struct ScyllaCatalog {
 }
 
 impl ScyllaCatalog {
-    /// Connects, prepares every statement, and brings the own store in line with what the shared catalog says.
+    /// Connects and prepares every statement. Nothing is asked of it or changed before [`Self::recover`].
     ///
     /// * `id`: of this node, for ever: whose files are whose.
     /// * `local`: this node's own store, which has been booted if it ever will be.
@@ -82,12 +82,18 @@ impl ScyllaCatalog {
         let url = url.clone();
         let node = calls.run(async move {
             let (cluster, open) = (Cluster::open(&url).await?, local.open_store());
-            let node = Node { id, cluster, local, open, ids, lanes: Lanes::default() };
-            recover::recover(&node).await?;
-            Ok(Arc::new(node))
+            Ok(Arc::new(Node { id, cluster, local, open, ids, lanes: Lanes::default() }))
         });
         let node = node.await?;
         Ok(Self { calls, node })
+    }
+
+    /// Brings the own store in line with what the shared catalog says: once, when it is surely the one that the store belongs to.
+    ///
+    /// # Errors
+    /// `Unavailable`; `Corrupt` when it has forgotten sessions that this node has rows of.
+    pub fn recover(&self) -> Fut<'_, ()> {
+        self.call(|node| async move { recover::recover(&node).await })
     }
 
     /// Makes the keyspace and the tables that are missing.
