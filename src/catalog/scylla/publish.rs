@@ -26,6 +26,7 @@ use super::notifications;
 use super::published;
 use super::published::Published;
 use super::published::SegmentPlace;
+use super::published::ZONE_LEN_MAX;
 use super::sessions;
 use crate::catalog::Catalog;
 use crate::catalog::CatalogError;
@@ -46,9 +47,6 @@ use crate::model::TopicView;
 
 /// Topics that are published beside each other. Each holds the directory of one segment, at most 4 MiB.
 const TOPICS_AT_ONCE: usize = 16;
-
-/// Zone maps are kept below this: a longer one says nothing of its columns instead, and is never skipped by their values.
-const ZONE_LEN_MAX: usize = 256 << 10;
 
 /// Segments that are asked for at a time.
 const PAGE: u32 = 256;

@@ -33,9 +33,23 @@ use crate::model::TopicTotals;
 use crate::model::TopicView;
 use crate::model::UserMetadata;
 
-/// Segments that lie in one partition, and directories.
-pub const SEGMENTS_PER_PART: i64 = 4096;
-pub const DIRECTORIES_PER_PART: i64 = 32;
+/// Segments that lie in one partition, and directories: none has more than 32 MiB.
+pub const SEGMENTS_PER_PART: i64 = 128;
+pub const DIRECTORIES_PER_PART: i64 = 8;
+
+/// Zone maps are kept below this: a longer one says nothing of its columns instead, and is never skipped by their values.
+pub const ZONE_LEN_MAX: usize = 256 << 10;
+
+/// What a directory may have.
+const DIRECTORY_LEN_MAX: usize = 4 << 20;
+
+/// Both servers like partitions below this.
+const PARTITION_LEN_MAX: usize = 32 << 20;
+
+const _: () = {
+    assert!(SEGMENTS_PER_PART as usize * ZONE_LEN_MAX <= PARTITION_LEN_MAX);
+    assert!(DIRECTORIES_PER_PART as usize * DIRECTORY_LEN_MAX <= PARTITION_LEN_MAX);
+};
 
 /// The numbers of a session's parts begin here: the parts of a session are its own.
 const PARTS_PER_SESSION: i64 = 1 << 32;
@@ -264,12 +278,12 @@ mod tests {
 
     #[test]
     fn segments_of_different_sessions_never_share_a_partition_and_a_purge_finds_all() {
-        let place = SegmentPlace { session: 3, first: 4000, count: 200 };
-        assert_eq!((place.segment_part(95), place.segment_part(96)), (3 << 32, (3 << 32) + 1));
-        assert_eq!(place.directory_part(0), (3 << 32) + 125);
-        let segments: Vec<i64> = SegmentPlace::parts(3, 4200, SEGMENTS_PER_PART).collect();
-        assert_eq!(segments, [3 << 32, (3 << 32) + 1]);
-        let directories: Vec<i64> = SegmentPlace::parts(3, 4200, DIRECTORIES_PER_PART).collect();
+        let place = SegmentPlace { session: 3, first: 100, count: 200 };
+        assert_eq!((place.segment_part(27), place.segment_part(28)), (3 << 32, (3 << 32) + 1));
+        assert_eq!(place.directory_part(0), (3 << 32) + 12);
+        let segments: Vec<i64> = SegmentPlace::parts(3, 300, SEGMENTS_PER_PART).collect();
+        assert_eq!(segments, [3 << 32, (3 << 32) + 1, (3 << 32) + 2]);
+        let directories: Vec<i64> = SegmentPlace::parts(3, 300, DIRECTORIES_PER_PART).collect();
         assert!((0..200).all(|number| directories.contains(&place.directory_part(number))));
         assert!(directories.iter().all(|part| part >> 32 == 3));
     }

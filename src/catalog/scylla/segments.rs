@@ -13,6 +13,7 @@ use crate::catalog::Catalog;
 use crate::catalog::CatalogError;
 use crate::catalog::Cursor;
 use crate::catalog::Entity;
+use crate::catalog::PAGE_BYTES;
 use crate::catalog::Page;
 use crate::catalog::SegmentKey;
 use crate::catalog::SegmentView;
@@ -26,8 +27,8 @@ use crate::model::TimeRange;
 use crate::model::TopicId;
 use crate::model::may_match;
 
-/// Rows that are asked for at a time when many of them are left out.
-const ROWS_MIN: i64 = 64;
+/// Rows that are asked for at a time: 16 MiB at most.
+const ROWS: i32 = 64;
 
 type Row = (i32, i64, i64, Vec<u8>);
 
@@ -51,7 +52,7 @@ pub async fn page(
     let count = u32::try_from(segments.count).unwrap_or(0);
     let (mut items, mut next) = (Vec::new(), from);
     while next < count {
-        let rows = read(node, &place, topic, &segments, (next, items_max - items.len())).await?;
+        let rows = read(node, &place, topic, &segments, next).await?;
         for (number, row) in (next..).zip(rows) {
             let key = SegmentKey { topic, number };
             let (view, zone) = parse(key, row)?;
@@ -86,15 +87,16 @@ pub async fn zones(
     }
     let segments = segment_place(node, &place, topic).await?;
     let count = u32::try_from(segments.count).unwrap_or(0);
-    let mut items = Vec::new();
+    let (mut items, mut bytes) = (Vec::new(), 0);
     while next < count {
-        let rows = read(node, &place, topic, &segments, (next, items_max - items.len())).await?;
+        let rows = read(node, &place, topic, &segments, next).await?;
         for (number, row) in (next..).zip(rows) {
             let key = SegmentKey { topic, number };
+            bytes += row.3.len();
             let (view, zone) = parse(key, row)?;
             items.push((view, zone.statistics));
             next = number + 1;
-            if items.len() == items_max {
+            if items.len() == items_max || bytes >= PAGE_BYTES {
                 let more = (next < count).then_some(Cursor::Segment(key));
                 return Ok(Page { items, next: more });
             }
@@ -109,11 +111,11 @@ async fn read(
     place: &TopicPlace,
     topic: TopicId,
     segments: &SegmentPlace,
-    (from, wanted): (u32, usize),
+    from: u32,
 ) -> Result<Vec<Row>, CatalogError> {
     let part = segments.segment_part(from);
-    let limit = i32::try_from(i64::try_from(wanted).unwrap_or(i64::MAX).clamp(ROWS_MIN, 1024)).unwrap_or(i32::MAX);
     let number = i32::try_from(from).unwrap_or(i32::MAX);
+    let limit = ROWS.min(segments.count.saturating_sub(number));
     let values = (place.head.id.0, part, topic.0, number, limit);
     let rows: Vec<Row> = node.cluster.rows(&node.cluster.statements.segment_read, values).await?;
     let whole = (number..).zip(&rows).all(|(wanted, row)| wanted == row.0);
