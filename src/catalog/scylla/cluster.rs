@@ -32,10 +32,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Rows that a page of the driver has.
 const PAGE_ROWS: i32 = 500;
 
-/// Rounds of a conditional statement before a caller is told to try again.
+/// Rounds of a conditional statement before a caller is told to try again, and how many one counts whose answer was lost: it
+/// took its time already.
 const ROUNDS_MAX: u32 = 20;
+const ROUNDS_LOST: u32 = 5;
 /// Serial reads that may fail one after the other until nobody knows what happened.
 const SERIAL_READS: u32 = 3;
+/// The first pause between them; the next is longer by as much.
+const BETWEEN_READS: Duration = Duration::from_millis(150);
 
 pub struct Cluster {
     session: Session,
@@ -86,7 +90,10 @@ pub async fn connect(url: &ClusterUrl) -> Result<Session, CatalogError> {
     if let Some(login) = &url.login {
         builder = builder.user(&login.user, &login.password);
     }
-    builder.build().await.map_err(|error| schema_fault(&error))
+    builder
+        .build()
+        .await
+        .map_err(|error| CatalogError::Unavailable { cause: format!("the shared catalog {url}: {error}") })
 }
 
 impl Cluster {
@@ -160,10 +167,12 @@ impl Cluster {
         statement: &PreparedStatement,
         values: impl SerializeRow + Clone,
     ) -> Result<QueryResult, ExecutionError> {
-        for _ in 1..SERIAL_READS {
+        for attempt in 1..SERIAL_READS {
             if let Ok(found) = self.session.execute_unpaged(statement, values.clone()).await {
                 return Ok(found);
             }
+            // A connection that was lost needs a moment to come back.
+            tokio::time::sleep(BETWEEN_READS * attempt).await;
         }
         self.session.execute_unpaged(statement, values).await
     }
@@ -209,7 +218,10 @@ impl Rounds {
     /// # Errors
     /// `Unavailable` after too many rounds.
     pub async fn again(&mut self, why: &Conditional) -> Result<(), CatalogError> {
-        self.round += 1;
+        self.round += match why {
+            Conditional::Unknown(_) => ROUNDS_LOST,
+            Conditional::Applied | Conditional::Refused => 1,
+        };
         if self.round >= ROUNDS_MAX {
             let why = match why {
                 Conditional::Unknown(error) => error.clone(),

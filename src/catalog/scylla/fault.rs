@@ -24,23 +24,40 @@ pub fn schema_fault(error: &dyn std::error::Error) -> CatalogError {
     CatalogError::Unavailable { cause: format!("the shared catalog: {error}") }
 }
 
-/// Whether a conditional statement that ended so surely did not run: the coordinator said that it did not begin.
+/// Whether a conditional statement that ended so surely did not run: it was never sent, or the coordinator did not begin.
+///
+/// Too few replicas (`Unavailable`) and `Overloaded` are not among these: a coordinator says so too when a replica ends, or has
+/// too many hints, between the proposal, which decides, and the commit.
 pub fn did_not_run(error: &ExecutionError) -> bool {
     use RequestAttemptError as A;
     match error {
         ExecutionError::BadQuery(_) | ExecutionError::EmptyPlan | ExecutionError::ConnectionPoolError(_) => true,
-        ExecutionError::LastAttemptError(A::DbError(cause, _)) => matches!(
-            cause,
-            DbError::Invalid
-                | DbError::SyntaxError
-                | DbError::Unauthorized
-                | DbError::Unavailable { .. }
-                | DbError::Overloaded
-                | DbError::IsBootstrapping
-        ),
+        ExecutionError::LastAttemptError(A::DbError(cause, _)) => {
+            matches!(cause, DbError::Invalid | DbError::SyntaxError | DbError::Unauthorized | DbError::IsBootstrapping)
+        }
         ExecutionError::LastAttemptError(
             A::SerializationError(_) | A::CqlRequestSerialization(_) | A::UnableToAllocStreamId,
         ) => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use scylla::statement::Consistency;
+
+    use super::*;
+
+    fn answered(error: DbError) -> ExecutionError {
+        ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, String::new()))
+    }
+
+    #[test]
+    fn who_may_have_run_is_never_taken_for_one_that_did_not() {
+        let short = DbError::Unavailable { consistency: Consistency::LocalQuorum, required: 2, alive: 1 };
+        for unknown in [answered(short), answered(DbError::Overloaded), answered(DbError::ServerError)] {
+            assert!(!did_not_run(&unknown), "{unknown}");
+        }
+        assert!(did_not_run(&answered(DbError::Invalid)) && did_not_run(&ExecutionError::EmptyPlan));
     }
 }
