@@ -58,9 +58,7 @@ pub enum CatalogError {
     #[error("the catalog has layout {found}, this program needs {wanted}: run the version that wrote it")]
     SchemaMismatch { found: i64, wanted: i64 },
     /// What is stored cannot be what we wrote.
-    #[error(
-        "the catalog is damaged at {place}: {detail}; with the server stopped, `tessera catalog rebuild` makes it again from the files"
-    )]
+    #[error("the catalog is damaged at {place}: {detail}")]
     Corrupt { place: String, detail: String },
     #[error("the catalog is closed")]
     Closed,
@@ -75,7 +73,9 @@ impl CatalogError {
         Self::Refused { what, name: name.to_string(), refusal }
     }
 
+    /// Of a file that can be made again.
     pub fn corrupt(place: impl fmt::Display, detail: impl fmt::Display) -> Self {
-        Self::Corrupt { place: place.to_string(), detail: detail.to_string() }
+        let remedy = "with the server stopped, `tessera catalog rebuild` makes it again from the files";
+        Self::Corrupt { place: place.to_string(), detail: format!("{detail}; {remedy}") }
     }
 }

@@ -16,7 +16,9 @@ pub fn fault(error: &ExecutionError) -> CatalogError {
 
 /// Of a row that is not what we wrote.
 pub fn damaged(place: impl Display, error: impl Display) -> CatalogError {
-    CatalogError::corrupt(format_args!("the shared catalog, {place}"), error)
+    let remedy =
+        "repair its keyspace, or put it back from a backup; the rows are safe on the server that recorded them";
+    CatalogError::Corrupt { place: format!("{place} in the shared catalog"), detail: format!("{error}; {remedy}") }
 }
 
 /// While connecting, preparing or making tables.

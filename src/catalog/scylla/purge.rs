@@ -46,10 +46,9 @@ pub async fn take_note(node: &Node) -> Result<(), CatalogError> {
     for (session, sequence) in listed {
         let (session, sequence) = (SessionId(session), SequenceId(sequence));
         let head = Head::read(cluster, sequence, Certainty::Answered).await?;
-        if head.is_some_and(|head| head.live_session(session).is_some()) {
+        if !sessions::follow(node, session, head.as_ref()).await? {
             continue; // its delete is under way, or never happened
         }
-        sessions::bury(node, session).await?;
         cluster.write(&cluster.statements.deletion_drop, (node.id, session.0)).await?;
     }
     Ok(())

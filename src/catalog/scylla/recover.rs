@@ -4,7 +4,6 @@
 use super::cluster::Certainty;
 use super::heads::Head;
 use super::heads::Life;
-use super::heads::SequenceState;
 use super::node::Node;
 use super::published;
 use super::purge;
@@ -32,10 +31,11 @@ pub async fn recover(node: &Node) -> Result<(), CatalogError> {
 
 async fn settle(node: &Node, session: &OpenSession) -> Result<(), CatalogError> {
     let head = Head::read(&node.cluster, session.sequence, Certainty::Settled).await?;
-    let head = head.filter(|head| head.state == SequenceState::Live);
-    let row = head.as_ref().and_then(|head| head.live_session(session.id));
-    match row {
-        None => sessions::bury(node, session.id).await,
+    if sessions::follow(node, session.id, head.as_ref()).await? {
+        return Ok(());
+    }
+    match head.as_ref().and_then(|head| head.live_session(session.id)) {
+        None => Ok(()),
         Some(row) if row.life == Life::Final => {
             let completed_at_ns = row.completed_at_ns.unwrap_or(row.created_at_ns);
             node.local.finalize(session.id, completed_at_ns).await.map(drop)

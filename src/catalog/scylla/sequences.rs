@@ -126,9 +126,17 @@ pub async fn delete(node: &Node, id: SequenceId) -> Result<(), CatalogError> {
             other => rounds.again(&other).await?,
         }
     };
-    // From here on it is deleted, whatever fails: the claim is taken away by whoever meets it.
+    // From here on it is deleted, whatever fails: whoever meets the claim takes it away, and the lists of the nodes have the rest.
+    if let Err(error) = tidy(node, &head).await {
+        tracing::warn!(sequence = %name, %error, "what is left of a deleted sequence goes later");
+    }
+    Ok(())
+}
+
+async fn tidy(node: &Node, head: &Head) -> Result<(), CatalogError> {
+    let (cluster, id, name) = (&node.cluster, head.id, &head.name);
     cluster.try_to(&cluster.statements.claim_drop, (name.as_str(), id.0)).await?;
-    cluster.write(&cluster.statements.list_drop, (part(node, &name), name.as_str(), id.0)).await?;
+    cluster.write(&cluster.statements.list_drop, (part(node, name), name.as_str(), id.0)).await?;
     match node.local.delete_sequence(id).await {
         Ok(()) | Err(CatalogError::NotFound { .. }) => {}
         Err(error) => return Err(error),

@@ -9,6 +9,7 @@
 use super::cluster::Certainty;
 use super::cluster::Conditional;
 use super::cluster::Rounds;
+use super::fault::damaged;
 use super::heads::Head;
 use super::heads::Life;
 use super::heads::SequenceState;
@@ -37,6 +38,7 @@ pub async fn create(node: &Node, new: &NewSession) -> Result<SessionHead, Catalo
     loop {
         let head = Head::read(cluster, head.id, rounds.certainty()).await?;
         let Some(head) = head.filter(|head| head.state == SequenceState::Live) else {
+            // It has no rows, and nobody was told of it.
             bury(node, new.id).await?;
             return Err(CatalogError::not_found(Entity::Sequence, &new.sequence));
         };
@@ -65,7 +67,7 @@ pub async fn delete(node: &Node, id: SessionId) -> Result<(), CatalogError> {
     let (head, row) = match node.session(id).await {
         Ok(found) => found,
         Err(CatalogError::NotFound { .. }) => {
-            // What only the own store knows was never told to anybody, or is deleted for all others.
+            // Somebody wants it to be gone, and for all others it is.
             bury(node, id).await?;
             return Err(none());
         }
@@ -91,11 +93,48 @@ pub async fn delete(node: &Node, id: SessionId) -> Result<(), CatalogError> {
             other => rounds.again(&other).await?,
         }
     }
-    if row.node == node.id {
-        bury(node, id).await?;
-        cluster.write(&cluster.statements.deletion_drop, (node.id, id.0)).await?;
+    // From here on it is deleted, whatever fails: the list of the node has what is left to do.
+    if row.node == node.id
+        && let Err(error) = buried(node, id).await
+    {
+        tracing::warn!(session = %id, %error, "a deleted session is still in the own store: the sweep takes it away");
     }
     Ok(())
+}
+
+async fn buried(node: &Node, id: SessionId) -> Result<(), CatalogError> {
+    bury(node, id).await?;
+    node.cluster.write(&node.cluster.statements.deletion_drop, (node.id, id.0)).await
+}
+
+/// Buries a session of this node in its own store when the shared catalog says that it is deleted, or when it never came to be
+/// there and so has no topics. Returns whether it is gone.
+///
+/// * `head`: its sequence, deleted or not, as it was read for this.
+///
+/// # Errors
+/// `Corrupt` for one with topics that the shared catalog has forgotten: it lost what it had acknowledged, or was put back from a
+/// backup. Following it would delete rows that were acknowledged.
+pub async fn follow(node: &Node, id: SessionId, head: Option<&Head>) -> Result<bool, CatalogError> {
+    let row = head.and_then(|head| head.session(id).map(|row| (head.state, row.life)));
+    match row {
+        Some((SequenceState::Live, Life::Open | Life::Final)) => return Ok(false),
+        Some(_) => {}
+        None => match node.local.session(id).await {
+            Ok(own) if own.topics.is_empty() => {}
+            Ok(own) => {
+                let why = format!(
+                    "it does not know this session of sequence {}, of which this server has {} topics; nothing was removed here",
+                    own.head.sequence_name,
+                    own.topics.len()
+                );
+                return Err(damaged(format_args!("session {id}"), why));
+            }
+            Err(CatalogError::NotFound { .. }) => return Ok(true),
+            Err(error) => return Err(error),
+        },
+    }
+    bury(node, id).await.map(|()| true)
 }
 
 /// Deletes a session from the own store, which keeps its files in mind until they are purged. Harmless to repeat.
