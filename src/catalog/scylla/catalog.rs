@@ -11,6 +11,7 @@ use super::cluster::Cluster;
 use super::lanes::Lanes;
 use super::layout;
 use super::node::Node;
+use super::node::Unsure;
 use super::notifications;
 use super::publish;
 use super::purge;
@@ -82,7 +83,7 @@ impl ScyllaCatalog {
         let url = url.clone();
         let node = calls.run(async move {
             let (cluster, open) = (Cluster::open(&url).await?, local.open_store());
-            Ok(Arc::new(Node { id, cluster, local, open, ids, lanes: Lanes::default() }))
+            Ok(Arc::new(Node { id, cluster, local, open, ids, lanes: Lanes::default(), unsure: Unsure::default() }))
         });
         let node = node.await?;
         Ok(Self { calls, node })

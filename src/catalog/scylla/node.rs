@@ -1,6 +1,9 @@
 //! One server of the fleet: its connection to the shared catalog, and its own store.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
 use uuid::Uuid;
 
@@ -30,6 +33,24 @@ pub struct Node {
     pub open: OpenStore,
     pub ids: Arc<IdSource>,
     pub lanes: Lanes,
+    /// Topics whose creates were answered with an error, so that nobody knows their ids, and which may have their names all the
+    /// same. Whoever asks for such a name gets it.
+    pub unsure: Unsure,
+}
+
+/// Of the topics that are open here, so at most as many.
+#[derive(Default)]
+pub struct Unsure(Mutex<HashSet<TopicId>>);
+
+impl Unsure {
+    pub fn add(&self, id: TopicId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+    }
+
+    /// Returns whether it was among them.
+    pub fn remove(&self, id: TopicId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id)
+    }
 }
 
 /// Where a topic is: its session in the partition of its sequence.

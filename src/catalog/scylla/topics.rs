@@ -15,6 +15,7 @@ use super::cluster::Conditional;
 use super::cluster::Rounds;
 use super::fault::damaged;
 use super::heads::Head;
+use super::heads::Life;
 use super::heads::SequenceState;
 use super::node::Node;
 use super::sessions;
@@ -65,36 +66,59 @@ pub async fn create(node: &Node, new: &NewTopic) -> Result<TopicHead, CatalogErr
         other => other?,
     };
     let sequence = node.local.session_head(new.session).await?.sequence;
-    match take_name(node, sequence, &created).await? {
-        None => Ok(created),
-        Some(obstacle) => {
+    match take_name(node, sequence, &created).await {
+        Err(error) => {
+            node.unsure.add(new.id);
+            Err(error)
+        }
+        Ok(None) => {
+            node.unsure.remove(new.id);
+            Ok(created)
+        }
+        Ok(Some(Obstacle::Taken(id))) => {
             remove(node, new.id).await?;
-            Err(match obstacle {
-                Obstacle::Taken(id) => {
-                    CatalogError::AlreadyExists { what: Entity::Topic, name: new.name.to_string(), id: id.0 }
-                }
-                Obstacle::SessionGone => {
-                    sessions::bury(node, new.session).await?;
-                    CatalogError::not_found(Entity::Session, new.session)
-                }
-            })
+            Err(CatalogError::AlreadyExists { what: Entity::Topic, name: new.name.to_string(), id: id.0 })
+        }
+        Ok(Some(Obstacle::SessionGone)) => {
+            remove(node, new.id).await?;
+            let head = Head::read(&node.cluster, sequence, Certainty::Settled).await?;
+            sessions::follow(node, new.session, head.as_ref()).await?;
+            Err(CatalogError::not_found(Entity::Session, new.session))
         }
     }
 }
 
+/// Whether a name belongs to a topic that is nowhere: of an open session of this node, whose own store does not have it. Its create
+/// was cut off, and came through behind that.
+async fn is_stale(node: &Node, head: &Head, name: &NameRow) -> Result<bool, CatalogError> {
+    let session = head.live_session(SessionId(name.topic_session));
+    if !session.is_some_and(|session| session.node == node.id && session.life == Life::Open) {
+        return Ok(false);
+    }
+    match node.local.topic_by_id(TopicId(name.topic_id), Visibility::All).await {
+        Ok(_) => Ok(false),
+        Err(CatalogError::NotFound { .. }) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 /// Takes a topic out of the way that only the own store takes for alive: its session was deleted by another node, or its create
-/// never came to have the name. Returns whether it was one.
+/// never came to have the name, or nobody was told that it has. Returns whether it was one.
 async fn clear_stale(node: &Node, holder: TopicId) -> Result<bool, CatalogError> {
     let head = node.local.topic_by_id(holder, Visibility::All).await?.head;
-    let sequence = match node.session(head.session).await {
-        Err(CatalogError::NotFound { .. }) => return sessions::bury(node, head.session).await.map(|()| true),
-        other => other?.0.id,
-    };
+    let sequence = node.local.session_head(head.session).await?.sequence;
+    let shared = Head::read(&node.cluster, sequence, Certainty::Settled).await?;
+    if sessions::follow(node, head.session, shared.as_ref()).await? {
+        return Ok(true);
+    }
     let (cluster, values) = (&node.cluster, (sequence.0, head.name.path.as_str()));
     let found: Option<NameRow> = cluster.row(&cluster.statements.name_read, values, Certainty::Settled).await?;
     match found {
-        Some(found) if found.topic_id == holder.0 => Ok(false),
-        Some(_) | None => remove(node, holder).await.map(|()| true),
+        Some(found) if found.topic_id == holder.0 && !node.unsure.remove(holder) => Ok(false),
+        Some(_) | None => {
+            drop_name(node, sequence, head.name.path.as_str(), holder).await?;
+            remove(node, holder).await.map(|()| true)
+        }
     }
 }
 
@@ -117,6 +141,7 @@ async fn take_name(node: &Node, sequence: SequenceId, topic: &TopicHead) -> Resu
         };
         if let Some(found) = &found
             && head.live_session(SessionId(found.topic_session)).is_some()
+            && !is_stale(node, &head, found).await?
         {
             return Ok(Some(Obstacle::Taken(TopicId(found.topic_id))));
         }
@@ -153,6 +178,11 @@ pub async fn delete(node: &Node, id: TopicId) -> Result<(), CatalogError> {
     let step = view.head.state.after(TopicMove::Delete, session.state);
     step.map_err(|refusal| CatalogError::refused(Entity::Topic, &view.head.name, refusal))?;
     drop_name(node, session.sequence, view.head.name.path.as_str(), id).await?;
+    // A finalize that did not end may have published it.
+    let (cluster, statements) = (&node.cluster, &node.cluster.statements);
+    cluster.write(&statements.topic_place_drop, (id.0,)).await?;
+    cluster.write(&statements.topic_drop, (session.sequence.0, id.0)).await?;
+    node.unsure.remove(id);
     node.local.delete_topic(id).await
 }
 
@@ -175,6 +205,7 @@ pub async fn drop_name(node: &Node, sequence: SequenceId, path: &str, id: TopicI
 
 /// Deletes a topic from the own store alone. Harmless to repeat.
 pub async fn remove(node: &Node, id: TopicId) -> Result<(), CatalogError> {
+    node.unsure.remove(id);
     match node.local.delete_topic(id).await {
         Ok(()) | Err(CatalogError::NotFound { .. }) => Ok(()),
         Err(error) => Err(error),
