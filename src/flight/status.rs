@@ -211,7 +211,8 @@ impl Answerable for Refusal {
             | Self::SessionEmpty
             | Self::TopicReceiving
             | Self::TopicWithoutPut
-            | Self::TopicWritten => Code::FailedPrecondition,
+            | Self::TopicWritten
+            | Self::OtherServer => Code::FailedPrecondition,
         }
     }
 }

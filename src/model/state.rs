@@ -68,6 +68,8 @@ pub enum Refusal {
     TopicWithoutPut,
     #[error("the topic is already written, and a topic is written once: create another topic")]
     TopicWritten,
+    #[error("another server of this catalog is recording it: ask that one")]
+    OtherServer,
 }
 
 impl SessionState {

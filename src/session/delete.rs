@@ -20,14 +20,19 @@ use super::sessions::SessionRef;
 use super::sessions::Sessions;
 use super::sweep::to_the_end;
 use crate::auth::token_digest;
+use crate::catalog::CatalogError;
 use crate::catalog::Entity;
+use crate::catalog::Standing;
 use crate::catalog::Visibility;
 use crate::io::failpoint;
 use crate::model::Locator;
+use crate::model::Refusal;
 use crate::model::SequenceName;
 use crate::model::SessionId;
 use crate::model::TopicId;
 use crate::model::TopicName;
+use crate::model::TopicState;
+use crate::model::TopicView;
 
 impl Sessions {
     /// Deletes a session in any state. Puts that run in it end with [`SessionError::Deleted`].
@@ -84,7 +89,10 @@ impl Sessions {
     /// [`SessionError::NotFound`], or [`SessionError::Refused`] when its session is final; [`SessionError::Shard`] as in
     /// [`Self::delete_session`].
     pub async fn delete_topic(&self, name: &TopicName) -> Result<(), SessionError> {
-        let head = self.desk.catalog.topic(name, Visibility::All).await?.head;
+        let TopicView { head, node, .. } = self.desk.catalog.topic(name, Visibility::All).await?;
+        if node.is_some() && head.state == TopicState::Created {
+            return Err(CatalogError::refused(Entity::Topic, name, Refusal::OtherServer).into());
+        }
         let desk = Arc::clone(&self.desk);
         to_the_end(async move {
             let _passage = desk.gates.pass(Gate::Session(head.session)).await;
@@ -115,6 +123,10 @@ impl Desk {
         }
         let mut outcome = Ok(());
         for session in sessions {
+            // One of another server has no files here, and one that is purged already none any more.
+            if matches!(self.open.standing(*session).await, Ok(Standing::Unknown)) {
+                continue;
+            }
             // All of them, even after one failed: what stays waits for the sweep.
             outcome = outcome.and(self.note_deleted(*session, None).await);
         }

@@ -22,6 +22,7 @@ use crate::catalog::CatalogError;
 use crate::catalog::Entity;
 use crate::catalog::Visibility;
 use crate::io::failpoint;
+use crate::model::Refusal;
 use crate::model::SequenceName;
 use crate::model::SequenceView;
 use crate::model::SessionHead;
@@ -133,6 +134,9 @@ impl Desk {
 pub(super) fn may_finalize(session: &SessionView) -> Result<(), SessionError> {
     let after = |topics: Vec<_>| session.head.state.after(SessionMove::Finalize, topics);
     for topic in &session.topics {
+        if session.head.state == SessionState::Open && topic.node.is_some() {
+            return Err(CatalogError::refused(Entity::Session, session.head.id, Refusal::OtherServer).into());
+        }
         after(vec![topic.head.state])
             .map_err(|refusal| CatalogError::refused(Entity::Topic, &topic.head.name, refusal))?;
     }

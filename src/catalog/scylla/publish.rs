@@ -36,6 +36,7 @@ use crate::catalog::SegmentView;
 use crate::catalog::ZoneMap;
 use crate::catalog::encode_directory;
 use crate::catalog::judge::judge;
+use crate::model::Refusal;
 use crate::model::SequenceId;
 use crate::model::SessionHead;
 use crate::model::SessionId;
@@ -59,31 +60,54 @@ struct Plan {
 }
 
 pub async fn finalize(node: &Arc<Node>, id: SessionId, completed_at_ns: i64) -> Result<SessionHead, CatalogError> {
-    let name = node.local.session_head(id).await?.sequence_name;
+    let name = match node.local.session_head(id).await {
+        Err(CatalogError::NotFound { .. }) => return Err(not_here(node, id).await?),
+        own => own?.sequence_name,
+    };
     let mut turn = node.lanes.enter(&name);
     turn.begin().await;
     let SessionView { head: session, topics } = node.local.session(id).await?;
-    if session.state == SessionState::Final {
-        return Ok(session);
-    }
-    judge(&session, topics.iter().map(|topic| (&topic.head.name.path, topic.head.state)))?;
     let cluster = &node.cluster;
     let none = || CatalogError::not_found(Entity::Session, id);
     let head = Head::live(cluster, session.sequence).await?.ok_or_else(none)?;
     let row = head.live_session(id).ok_or_else(none)?;
-    if row.life == Life::Open {
-        let plans = plan(node, topics, row.number).await?;
-        let published: Vec<Published> = plans.iter().map(Plan::to_published).collect();
-        let uploads = plans.into_iter().map(|plan| publish(Arc::clone(node), head.id, plan));
-        stream::iter(uploads).buffer_unordered(TOPICS_AT_ONCE).try_collect::<()>().await?;
-        for (topic, notification) in node.local.interruptions(id, completed_at_ns).await? {
-            notifications::add_once(node, topic, notification).await?;
+    let completed = match row.life {
+        // An earlier call got this far.
+        Life::Final => row.completed_at_ns.unwrap_or(completed_at_ns),
+        Life::Open | Life::Deleted => {
+            // The own store may have it final already, when it was made again from the files.
+            let completed_at_ns = session.completed_at_ns.unwrap_or(completed_at_ns);
+            if session.state == SessionState::Open {
+                judge(&session, topics.iter().map(|topic| (&topic.head.name.path, topic.head.state)))?;
+            }
+            let plans = plan(node, topics, row.number).await?;
+            let published: Vec<Published> = plans.iter().map(Plan::to_published).collect();
+            let uploads = plans.into_iter().map(|plan| publish(Arc::clone(node), head.id, plan));
+            stream::iter(uploads).buffer_unordered(TOPICS_AT_ONCE).try_collect::<()>().await?;
+            for (topic, notification) in node.local.interruptions(id, completed_at_ns).await? {
+                notifications::add_once(node, topic, notification).await?;
+            }
+            flip(node, &head, id, &published, completed_at_ns).await?
         }
-        let completed = flip(node, &head, id, &published, completed_at_ns).await?;
-        return node.local.finalize(id, completed).await;
+    };
+    if session.state == SessionState::Open
+        && let Err(error) = node.local.finalize(id, completed).await
+    {
+        // It is final for all, whatever the own store says: the next start, or the next of these calls, makes it so there too.
+        tracing::warn!(session = %id, %error, "a session is final, and still open in the own store of this server");
     }
-    // An earlier call got this far.
-    node.local.finalize(id, row.completed_at_ns.unwrap_or(completed_at_ns)).await
+    Ok(SessionHead { state: SessionState::Final, completed_at_ns: Some(completed), ..session })
+}
+
+/// Why a session that the own store does not know is not finalized here.
+async fn not_here(node: &Node, id: SessionId) -> Result<CatalogError, CatalogError> {
+    let (_, row) = node.session(id).await?;
+    match row.node == node.id {
+        false => Ok(CatalogError::refused(Entity::Session, id, Refusal::OtherServer)),
+        true => {
+            Ok(damaged(format_args!("session {id}"), "it should be recorded here, and the own store does not know it"))
+        }
+    }
 }
 
 /// The one statement. Returns when the session became final, which may have been an earlier call's doing.

@@ -2,6 +2,7 @@
 //! session says of it: never fewer topics in silence. What is open and recorded here comes from this node's own store.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 
 use futures::future::try_join_all;
 
@@ -94,7 +95,10 @@ async fn finished(
                 let mut found = HashMap::new();
                 let mut missing = None;
                 for row in head.live_sessions().filter(wanted) {
-                    let own = all.remove(&row.id).unwrap_or_default();
+                    let mut own = all.remove(&row.id).unwrap_or_default();
+                    if own.len() > usize::try_from(row.topics).unwrap_or(0) {
+                        without_deleted(node, head, &mut own).await?;
+                    }
                     match published::is_whole(row, &own) {
                         true => drop(found.insert(row.id, own)),
                         false => missing = Some(row.id),
@@ -125,6 +129,14 @@ async fn finished(
         }
     }
     Ok(HashMap::new())
+}
+
+/// Leaves out topics that were published by a finalize that did not end, and deleted before one did.
+async fn without_deleted(node: &Node, head: &Head, topics: &mut Vec<Published>) -> Result<(), CatalogError> {
+    let names = published::names(node, head.id).await?;
+    let named: HashSet<_> = names.iter().map(|(_, row)| row.topic_id).collect();
+    topics.retain(|topic| named.contains(&topic.head.id.0));
+    Ok(())
 }
 
 async fn with_documents(
