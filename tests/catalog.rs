@@ -23,6 +23,9 @@ mod groups;
 mod kill;
 #[path = "catalog/limits.rs"]
 mod limits;
+#[cfg(feature = "scylla")]
+#[path = "catalog/lossy.rs"]
+mod lossy;
 #[path = "catalog/model.rs"]
 mod model;
 #[path = "catalog/names.rs"]

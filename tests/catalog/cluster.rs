@@ -50,6 +50,11 @@ fn address() -> String {
     std::env::var(ADDRESS).unwrap()
 }
 
+/// Of one node.
+pub fn first_address() -> String {
+    address().split(',').next().unwrap().to_owned()
+}
+
 /// Schemas are changed one at a time.
 fn schema() -> MutexGuard<'static, ()> {
     static SCHEMA: Mutex<()> = Mutex::new(());
@@ -106,6 +111,15 @@ pub fn forget(directory: &Path) {
     if let Err(error) = dropped {
         eprintln!("keyspace {name} stays: {error}");
     }
+}
+
+/// Runs a statement as somebody who is no node. Returns the first column of what it answers, when that is text.
+pub fn run(statement: &str) -> Vec<String> {
+    let (runtime, session) = administrator();
+    let answer = runtime.block_on(session.query_unpaged(statement, ())).unwrap();
+    let Ok(rows) = answer.into_rows_result() else { return Vec::new() };
+    let texts = rows.rows::<(String,)>();
+    texts.map_or_else(|_| Vec::new(), |rows| rows.map(|row| row.unwrap().0).collect())
 }
 
 fn administrator() -> &'static (tokio::runtime::Runtime, Session) {

@@ -18,7 +18,7 @@ use crate::stage::topic_name;
 use crate::stage::wait;
 
 /// The keyspace of the first one. Its directory lies in that one's, so both go together.
-fn second(directory: &std::path::Path) -> crate::stage::Subject {
+pub fn second(directory: &std::path::Path) -> crate::stage::Subject {
     cluster::node(&cluster::keyspace(directory.parent().unwrap()), directory)
 }
 
@@ -208,4 +208,115 @@ fn a_start_follows_the_shared_catalog() {
     assert_eq!(wait(a.open().open_sessions(0, 9)).unwrap().len(), 1);
     let left = wait(a.catalog().session(dropped.id)).unwrap().topics;
     assert_eq!(left.iter().map(|topic| topic.head.id).collect::<Vec<TopicId>>(), [topic.id]);
+}
+
+/// Goal: a shared catalog that was put back from a backup, or lost what it acknowledged, takes no rows along.
+/// Method: it forgets a sequence in which a node has an open session with rows.
+#[test]
+fn a_start_keeps_what_the_shared_catalog_forgot() {
+    if !cluster::is_there() {
+        return;
+    }
+    let mut fleet = fleet();
+    let url = cluster::keyspace(fleet._directory.path());
+    let a = &mut fleet.a;
+    let sequence = a.sequence("drive");
+    let session = a.session("drive");
+    a.written(&session, "imu", a.records(3));
+    cluster::run(&format!("DELETE FROM {}.sequence WHERE sequence_id = {}", url.keyspace, sequence.id.0));
+    assert_not_found(wait(a.catalog().session(session.id)));
+    a.close();
+    let refused = cluster::try_node(&url, fleet._directory.path()).map(drop);
+    assert!(
+        matches!(&refused, Err(CatalogError::Corrupt { detail, .. }) if detail.contains("nothing was removed")),
+        "{refused:?}"
+    );
+    let own = crate::stage::embedded(fleet._directory.path());
+    assert_eq!(wait(own.catalog.session(session.id)).unwrap().topics.len(), 1);
+    assert_eq!(wait(own.catalog.tombstones(0, 9)), Ok(Vec::new()));
+}
+
+/// Goal: a topic that a finalize published before it failed, and that was deleted before the next one, is nobody's.
+/// Method: its row is put there by hand.
+#[test]
+fn a_topic_deleted_between_two_finalizes_does_not_count() {
+    if !cluster::is_there() {
+        return;
+    }
+    let Fleet { a, b, _directory } = &fleet();
+    let keyspace = cluster::keyspace(_directory.path()).keyspace;
+    let sequence = a.sequence("drive");
+    let session = a.session("drive");
+    let topic = a.written(&session, "imu", a.records(3));
+    wait(a.catalog().finalize(session.id, 500)).unwrap();
+    let rows = cluster::run(&format!("SELECT JSON * FROM {keyspace}.topic WHERE sequence_id = {}", sequence.id.0));
+    let stray = rows[0].replace(&topic.id.0.to_string(), &TopicId::new(&b.ids).0.to_string()).replace("imu", "gone");
+    cluster::run(&format!("INSERT INTO {keyspace}.topic JSON '{stray}'"));
+    for stage in [a, b] {
+        let view = wait(stage.catalog().sequence(&sequence_name("drive"), Visibility::Final)).unwrap();
+        let topics: Vec<_> = view.sessions[0].topics.iter().map(|topic| topic.head.id).collect();
+        assert_eq!(topics, [topic.id]);
+    }
+    // A topic that is wanting is damage, however many there are.
+    cluster::run(&format!(
+        "DELETE FROM {keyspace}.topic WHERE sequence_id = {} AND topic_id = {}",
+        sequence.id.0, topic.id.0
+    ));
+    let fewer = wait(b.catalog().sequence(&sequence_name("drive"), Visibility::Final));
+    assert!(matches!(fewer, Err(CatalogError::Corrupt { .. })), "{fewer:?}");
+}
+
+/// Goal: a create that was cut off, and came through behind the next start, keeps nobody from its name.
+/// Method: the name is given to a topic that no store has, as that create would.
+#[test]
+fn a_name_whose_topic_is_nowhere_is_taken_over() {
+    if !cluster::is_there() {
+        return;
+    }
+    let Fleet { a, b, _directory } = &fleet();
+    let keyspace = cluster::keyspace(_directory.path()).keyspace;
+    let sequence = a.sequence("drive");
+    let (session, other) = (a.session("drive"), b.session("drive"));
+    cluster::run(&format!(
+        "UPDATE {keyspace}.sequence SET topic_id = {}, topic_session = {}, tag = 'imu', format = 'default', topic_created = 1
+         WHERE sequence_id = {} AND kind = 2 AND key = 'imu' IF topic_id = null",
+        TopicId::new(&b.ids).0,
+        session.id.0,
+        sequence.id.0
+    ));
+    // Only whose session it is can know that.
+    let taken = wait(b.catalog().create_topic(b.new_topic(&other, "imu")));
+    assert!(matches!(taken, Err(CatalogError::AlreadyExists { .. })), "{taken:?}");
+    let topic = a.written(&session, "imu", a.records(1));
+    wait(a.catalog().finalize(session.id, 500)).unwrap();
+    let seen = wait(b.catalog().topic(&topic_name("drive", "imu"), Visibility::Final)).unwrap();
+    assert_eq!(seen.head.id, topic.id);
+}
+
+/// Goal: a session that is final in a store made again from its files, and open for all others, can be finalized.
+/// Method: it is finalized in the own store alone.
+#[test]
+fn what_was_made_again_from_files_can_be_finalized() {
+    if !cluster::is_there() {
+        return;
+    }
+    let mut fleet = fleet();
+    let Fleet { a, b, _directory } = &mut fleet;
+    a.sequence("drive");
+    let session = a.session("drive");
+    let topic = a.written(&session, "imu", a.records(3));
+    a.close();
+    let own = crate::stage::embedded(_directory.path());
+    wait(own.catalog.finalize(session.id, 500)).unwrap();
+    drop(own);
+    a.reopen();
+    assert_eq!(wait(a.catalog().session(session.id)).unwrap().head.state, SessionState::Open);
+    assert_not_found(wait(b.catalog().topic(&topic.name, Visibility::Final)));
+    let refused = wait(b.catalog().finalize(session.id, 700));
+    assert!(matches!(refused, Err(CatalogError::Refused { .. })), "{refused:?}");
+    let done = wait(a.catalog().finalize(session.id, 700)).unwrap();
+    assert_eq!((done.state, done.completed_at_ns), (SessionState::Final, Some(500)));
+    assert_eq!(wait(b.catalog().topic(&topic.name, Visibility::Final)).unwrap().totals.chunks, 3);
+    wait(b.catalog().delete_session(session.id)).unwrap();
+    assert_not_found(wait(a.catalog().finalize(session.id, 900)));
 }
