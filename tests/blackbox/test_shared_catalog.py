@@ -7,7 +7,7 @@ import pytest
 
 from harness import cql, rows
 from harness.cli import lines, tessera
-from harness.codes import refused
+from harness.codes import ERRORS, code, refused
 from harness.flight import Client
 from harness.server import Server
 from harness.waiting import until
@@ -108,6 +108,57 @@ def test_two_servers_share_names_and_each_keeps_its_rows(fleet):
             a.sequence("drive")
         until(lambda: not list((two.data / "chunks").rglob("*.parquet")), "the purge of its own chunks", 60)
         a.create_sequence("drive")
+
+
+def tried(call):
+    """Whether the cluster was there for it."""
+    try:
+        call()
+    except ERRORS as error:
+        assert code(error) == "UNAVAILABLE", error
+        return False
+    return True
+
+
+def test_a_cluster_that_is_away_costs_no_row_and_no_restart():
+    wire, url = cql.Wire(), cql.keyspace()
+    one = Server("away", options=["--catalog", url.replace(cql.address(), wire.address)])
+    try:
+        with Client(one.start().location) as client:
+            client.record_sequence("before", {"imu": [rows.imu(range(9))]})
+            client.create_sequence("drive")
+            session = client.create_session("drive")
+            token = client.create_topic(session, "drive/run")
+            writer = client.begin_put("drive/run", token, rows.COUNTER)
+            writer.write_batch(rows.counters(range(50)))
+            wire.cut()
+            # What runs goes on, and its rows are durable here: that is what the answer says.
+            writer.write_batch(rows.counters(range(50, 100)))
+            writer.done_writing()
+            writer.close()
+            for call in (lambda: client.create_sequence("never"), lambda: client.create_topic(session, "drive/late"),
+                         lambda: client.finalize(session), lambda: client.read("before/imu"), client.sequences):
+                with refused("UNAVAILABLE"):
+                    call()
+            wire.mend()
+            until(lambda: tried(lambda: client.finalize(session)), "the cluster to be seen again")
+            assert client.read("drive/run").num_rows == 100 and client.read("before/imu").num_rows == 9
+            # The names of what was refused are free.
+            session = client.create_session("drive")
+            client.record(session, "drive/late", [rows.counters(range(3))])
+            client.finalize(session)
+            assert sorted(client.sequence("drive")["topics"]) == ["drive/late", "drive/run"]
+        wire.cut()
+        one.stop()
+        ended = tessera("serve", "--listen", "127.0.0.1:0", "--data-dir", one.data, *one.options)
+        assert ended.returncode == 1 and "shared catalog" in ended.stderr and wire.address in ended.stderr, ended.stderr
+        wire.mend()
+        with Client(one.start().location) as client:
+            assert client.read("drive/run").num_rows == 100
+        one.stop()
+    finally:
+        one.remove()
+        wire.close()
 
 
 def test_a_directory_belongs_to_one_catalog(fleet):

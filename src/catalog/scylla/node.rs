@@ -47,6 +47,10 @@ impl Unsure {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
     }
 
+    pub fn has(&self, id: TopicId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
+    }
+
     /// Returns whether it was among them.
     pub fn remove(&self, id: TopicId) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id)

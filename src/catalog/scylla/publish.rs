@@ -28,6 +28,7 @@ use super::published::Published;
 use super::published::SegmentPlace;
 use super::published::ZONE_LEN_MAX;
 use super::sessions;
+use super::topics;
 use crate::catalog::Catalog;
 use crate::catalog::CatalogError;
 use crate::catalog::Entity;
@@ -66,7 +67,10 @@ pub async fn finalize(node: &Arc<Node>, id: SessionId, completed_at_ns: i64) -> 
     };
     let mut turn = node.lanes.enter(&name);
     turn.begin().await;
-    let SessionView { head: session, topics } = node.local.session(id).await?;
+    let SessionView { head: session, mut topics } = node.local.session(id).await?;
+    for topic in topics.extract_if(.., |topic| node.unsure.has(topic.head.id)) {
+        topics::give_up(node, session.sequence, &topic.head).await?;
+    }
     let cluster = &node.cluster;
     let none = || CatalogError::not_found(Entity::Session, id);
     let head = Head::live(cluster, session.sequence).await?.ok_or_else(none)?;

@@ -115,11 +115,14 @@ async fn clear_stale(node: &Node, holder: TopicId) -> Result<bool, CatalogError>
     let found: Option<NameRow> = cluster.row(&cluster.statements.name_read, values, Certainty::Settled).await?;
     match found {
         Some(found) if found.topic_id == holder.0 && !node.unsure.remove(holder) => Ok(false),
-        Some(_) | None => {
-            drop_name(node, sequence, head.name.path.as_str(), holder).await?;
-            remove(node, holder).await.map(|()| true)
-        }
+        Some(_) | None => give_up(node, sequence, &head).await.map(|()| true),
     }
+}
+
+/// Forgets a topic that nobody was told of, with its name, should it have it.
+pub async fn give_up(node: &Node, sequence: SequenceId, topic: &TopicHead) -> Result<(), CatalogError> {
+    drop_name(node, sequence, topic.name.path.as_str(), topic.id).await?;
+    remove(node, topic.id).await
 }
 
 /// Gives a topic its name in the shared catalog, if no other topic has it.

@@ -63,7 +63,10 @@ async fn sessions(
             (Life::Final, _) => final_topics.remove(&row.id).unwrap_or_default(),
             (Life::Open, Visibility::Final) => Vec::new(),
             (Life::Open, Visibility::All) if row.node == node.id => match node.local.session(row.id).await {
-                Ok(view) => view.topics,
+                Ok(mut view) => {
+                    view.topics.retain(|topic| !node.unsure.has(topic.head.id));
+                    view.topics
+                }
                 // It is being deleted.
                 Err(CatalogError::NotFound { .. }) => continue,
                 Err(error) => return Err(error),
