@@ -11,6 +11,7 @@ mod devices;
 mod frozen;
 mod log;
 mod memory;
+mod moments;
 mod mount;
 mod operator;
 mod rebuild;

@@ -33,13 +33,13 @@ use crate::session::Sessions;
 use crate::shard::Shards;
 
 use super::audit;
+use super::moments::Moments;
 use super::mount;
 use super::scrub::Scrub;
 use super::socket;
 use super::start;
 use super::start::StartError;
 use super::start::Storage;
-use super::starts::Moments;
 use super::stop;
 use super::watch;
 

@@ -35,8 +35,6 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -44,7 +42,6 @@ use crate::catalog::CatalogError;
 use crate::catalog::FileCursor;
 use crate::catalog::KnownStart;
 use crate::catalog::OpenStore;
-use crate::io::DirectoryLock;
 use crate::io::Host;
 use crate::model::ChunkId;
 use crate::model::DeviceId;
@@ -63,9 +60,6 @@ const HEAD_WITHOUT_MOMENT: &str = "tessera start 1";
 
 /// More than every file takes.
 const LEN_MAX: u64 = 256;
-
-/// How often a moment is counted.
-const MOMENT: Duration = Duration::from_secs(10);
 
 /// A manifest of an open session that is larger than this is not looked at: one of three million chunks.
 const MANIFEST_BYTES_MAX: u64 = 1 << 30;
@@ -179,51 +173,6 @@ async fn chunks(store: &OpenStore, session: SessionId) -> Result<HashSet<ChunkId
     Ok(known)
 }
 
-/// Counts moments of a start for as long as it serves. A directory that is gone, or that refuses, is left out: whoever records
-/// there tells it.
-pub struct Moments {
-    pub host: Host,
-    pub store: OpenStore,
-    pub start: Start,
-    pub locks: Arc<Vec<DirectoryLock>>,
-}
-
-impl Moments {
-    /// May be dropped at any time.
-    pub async fn run(self: Arc<Self>) {
-        let mut seen = self.store.changes();
-        loop {
-            tokio::time::sleep(MOMENT).await;
-            let changes = self.store.changes();
-            if changes == seen {
-                continue;
-            }
-            let Ok(moment) = self.store.count_moment().await else { continue };
-            // The count itself is one.
-            seen = changes.saturating_add(1);
-            let own = Arc::clone(&self);
-            // A disk that hangs keeps a thread of its own waiting, and the next moment.
-            let _ = tokio::task::spawn_blocking(move || own.write(moment)).await;
-        }
-    }
-
-    /// The last one, when nothing is recorded any more.
-    pub async fn end(&self) {
-        if let Ok(moment) = self.store.count_moment().await {
-            self.write(moment);
-        }
-    }
-
-    fn write(&self, moment: u64) {
-        for lock in self.locks.iter().filter(|lock| lock.is_in_place()) {
-            let place = lock.path().parent().unwrap_or(lock.path());
-            if let Err(error) = write_one(&self.host, place, Start { moment, ..self.start }) {
-                tracing::debug!(%error, "a moment of this start is not noted");
-            }
-        }
-    }
-}
-
 /// Names this start in these directories, durably.
 ///
 /// # Errors
@@ -244,7 +193,9 @@ pub fn write<'a>(host: &Host, paths: impl Iterator<Item = &'a Path>, start: Star
     Ok(())
 }
 
-fn write_one(host: &Host, path: &Path, Start { number, id, moment }: Start) -> io::Result<()> {
+/// # Errors
+/// Whatever the disk says.
+pub fn write_one(host: &Host, path: &Path, Start { number, id, moment }: Start) -> io::Result<()> {
     host.write_small(path, store::START_FILE, format!("{HEAD}\n{number} {id} {moment}\n").as_bytes())
 }
 

@@ -52,7 +52,7 @@ const ASKED: [(&str, &[&str]); 6] = [
 ];
 
 /// Places that a running server does not pass, each with the test that makes it fail.
-const ELSEWHERE: [(&str, &str); 7] = [
+const ELSEWHERE: [(&str, &str); 8] = [
     ("cli/", "tools that read a stopped server's directories"),
     ("bench/", "measures the machine beside the server"),
     ("daemon/rebuild", "makes a stopped server's catalog again: tests/control/rebuilding.rs"),
@@ -60,6 +60,7 @@ const ELSEWHERE: [(&str, &str); 7] = [
         "daemon/frozen",
         "looks at a stopped server's directories on a read-only disk: tests/blackbox/test_rebuild_places.py",
     ),
+    ("daemon/moments", "what a start notes while it serves: its own test, and tests/blackbox/test_lost_disks.py"),
     ("daemon/shared", "which shared catalog a server belongs to: tests/blackbox/test_shared_catalog.py"),
     ("store/described", "what a rebuild reads of the chunks"),
     ("store/reader/longer", "what `tessera verify` reads beside them: tests/blackbox/test_restart.py"),
