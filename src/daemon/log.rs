@@ -11,15 +11,14 @@ use std::panic::PanicHookInfo;
 use std::sync::Mutex;
 use std::sync::OnceLock;
 use std::sync::PoisonError;
+use std::time::Duration;
 
-use rustix::event::PollFd;
-use rustix::event::PollFlags;
-use rustix::event::Timespec;
-use rustix::event::poll;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::LogConfig;
 use crate::config::LogFormat;
+use crate::io::PIECE_BYTES;
+use crate::io::takes_more;
 
 #[derive(Debug, thiserror::Error)]
 #[error("log.level {level:?} is no level and no filter: {cause}")]
@@ -84,11 +83,7 @@ impl Write for Escaped {
 }
 
 /// How long an event waits for a pipe that is full. Whoever reads then has fallen behind by 64 KiB.
-const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
-const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
-
-/// What a pipe takes without blocking once it is ready.
-const PIECE: usize = 4096;
+const PATIENCE: Duration = Duration::from_millis(200);
 
 static READER: Mutex<Reader> = Mutex::new(Reader { lost: 0, is_cut: false });
 
@@ -103,7 +98,7 @@ struct Reader {
 impl Reader {
     fn hand(&mut self, event: &[u8], out: &mut (impl Write + AsFd)) {
         // Each event of a reader that is late would wait again.
-        if !is_ready(out, if self.lost == 0 { &PATIENCE } else { &AT_ONCE }) {
+        if !takes_more(out, if self.lost == 0 { PATIENCE } else { Duration::ZERO }) {
             self.lost += 1;
             return;
         }
@@ -118,8 +113,8 @@ impl Reader {
             };
             let _ = out.write_all(told.as_bytes());
         }
-        for piece in event.chunks(PIECE) {
-            if !is_ready(out, &PATIENCE) {
+        for piece in event.chunks(PIECE_BYTES) {
+            if !takes_more(out, PATIENCE) {
                 (self.lost, self.is_cut) = (self.lost + 1, true);
                 return;
             }
@@ -129,12 +124,6 @@ impl Reader {
 }
 
 const UNREAD: &str = "nobody read the log: events are missing here";
-
-/// Whether it takes a piece now, or within `patience`. What cannot be asked is.
-fn is_ready(out: &impl AsFd, patience: &Timespec) -> bool {
-    let mut asked = [PollFd::new(out, PollFlags::OUT)];
-    poll(&mut asked, Some(patience)).map_or(true, |ready| ready > 0)
-}
 
 /// The event with everything that ends a line, moves a cursor or turns text around written out, in the way of JSON, which is
 /// right inside its texts too. The line break that ends the event stays.
@@ -169,8 +158,7 @@ mod tests {
     /// Goal: a reader that stops costs the events it does not read, and never more than a moment; then it is told.
     #[test]
     fn a_reader_that_stops_holds_up_nobody() {
-        let (from, to) = rustix::pipe::pipe().unwrap();
-        let (mut from, mut to) = (std::fs::File::from(from), std::fs::File::from(to));
+        let (mut from, mut to) = io::pipe().unwrap();
         let mut reader = Reader { lost: 0, is_cut: false };
         let event = format!("{}\n", "x".repeat(999));
         // Far more than a pipe holds: 16 pages.

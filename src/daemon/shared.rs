@@ -15,6 +15,9 @@
 //! scylla://db1:9042,db2:9042/fleet
 //! ```
 
+#[cfg(any(feature = "scylla", test))]
+mod mark;
+
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
@@ -33,6 +36,9 @@ use crate::io::Host;
 use crate::model::DeviceId;
 use crate::model::IdSource;
 use crate::store;
+
+#[cfg(any(feature = "scylla", test))]
+use self::mark::write_mark;
 
 /// Bytes of a mark that somebody edited and that can still be meant.
 const MARK_LEN_MAX: u64 = 4096;
@@ -180,13 +186,6 @@ fn read_mark(host: &Host, directory: &Path) -> Result<Option<Mark>, SharedError>
     let id = lines.next().and_then(|line| Uuid::try_parse(line.trim()).ok());
     let id = id.ok_or(SharedError::Damaged(path))?;
     Ok(Some(Mark { id, url: lines.next().unwrap_or("not told").to_owned() }))
-}
-
-#[cfg(any(feature = "scylla", test))]
-fn write_mark(host: &Host, directory: &Path, id: Uuid, url: &ClusterUrl) -> Result<(), SharedError> {
-    let text = format!("{}\n{url}\n", id.as_hyphenated());
-    host.write_small(directory, store::SHARED_FILE, text.as_bytes())
-        .map_err(|cause| SharedError::Mark { path: directory.join(store::SHARED_FILE), cause })
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ const ELSEWHERE: [(&str, &str); 8] = [
         "looks at a stopped server's directories on a read-only disk: tests/blackbox/test_rebuild_places.py",
     ),
     ("daemon/moments", "what a start notes while it serves: its own test, and tests/blackbox/test_lost_disks.py"),
-    ("daemon/shared", "which shared catalog a server belongs to: tests/blackbox/test_shared_catalog.py"),
+    ("daemon/shared/mark", "made at the first start with a shared catalog: tests/blackbox/test_shared_catalog.py"),
     ("store/described", "what a rebuild reads of the chunks"),
     ("store/reader/longer", "what `tessera verify` reads beside them: tests/blackbox/test_restart.py"),
 ];
