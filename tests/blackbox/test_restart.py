@@ -84,7 +84,7 @@ def test_a_put_that_ran_is_interrupted(own_server, end):
         assert len(client.notifications("drive/a")) == (0 if acknowledged else 1)
 
 
-@pytest.mark.parametrize("under", [[], ["nohup"]], ids=["plain", "nohup"])
+@pytest.mark.parametrize("under", [["env", "--default-signal=HUP"], ["nohup"]], ids=["plain", "nohup"])
 def test_a_hangup_drains_unless_it_was_to_be_ignored(own_server, under):
     own_server.stop()
     own_server.under = under
@@ -97,13 +97,13 @@ def test_a_hangup_drains_unless_it_was_to_be_ignored(own_server, under):
         writer.write_batch(rows.counters([1, 2]))
         until(lambda: put_runs(client, session), "the put has begun")
         own_server.process.send_signal(signal.SIGHUP)
-        if under:
+        if under == ["nohup"]:
             writer.done_writing()
             writer.close()
             client.finalize(session)
             assert client.read("drive/a").num_rows == 2 and own_server.process.poll() is None
             return
-        until(lambda: "draining" in own_server.log(), "word of the drain")
+        until(lambda: own_server.log().count("draining") == 2, "word of the drain")
         writer.done_writing()
         writer.close()
     assert own_server.process.wait(60) == 0
