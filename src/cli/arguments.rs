@@ -34,7 +34,7 @@ pub enum Command {
     Query(QueryArguments),
     /// Write a topic, or all of a sequence, to Parquet files or an MCAP file
     Export(ExportArguments),
-    /// List the notifications of a topic, or of a sequence and all its topics
+    /// List, or clear, the notifications of a topic, or of a sequence and all its topics
     Notifications(NotificationsArguments),
     /// Finalize a session whose writer is gone: what it made durable becomes readable
     Finalize(FinalizeArguments),
@@ -137,6 +137,9 @@ pub struct InfoArguments {
 pub struct NotificationsArguments {
     /// A sequence, or a topic as sequence/topic/path
     pub locator: String,
+    /// Remove what is listed
+    #[arg(long)]
+    pub clear: bool,
     #[command(flatten)]
     pub server: ServerArguments,
 }

@@ -1,4 +1,5 @@
-//! `tessera notifications <locator>`: what went wrong with a sequence and its topics, as the server or its clients noted it.
+//! `tessera notifications <locator>`: what went wrong with a sequence and its topics, as the server or its clients noted it;
+//! with `--clear` it is forgotten then.
 
 use std::collections::BTreeSet;
 
@@ -23,19 +24,28 @@ pub fn run(arguments: &NotificationsArguments) -> Result<Outcome, Failure> {
     let locator = Locator::parse(&arguments.locator).map_err(wrong_usage)?;
     let client = connect(&arguments.server)?;
     let mut table = Table::new(&["name", "type", "created", "message"]);
+    let mut targets = Vec::new();
     match &locator {
-        Locator::Topic(topic) => list(&client, "topic_notification_list", &topic.to_string(), &mut table)?,
+        Locator::Topic(topic) => targets.push(("topic", topic.to_string())),
         Locator::Sequence(sequence) => {
-            list(&client, "sequence_notification_list", sequence.as_str(), &mut table)?;
-            for topic in topics(&client, &locator)? {
-                list(&client, "topic_notification_list", &topic, &mut table)?;
-            }
+            targets.push(("sequence", sequence.to_string()));
+            targets.extend(topics(&client, &locator)?.into_iter().map(|topic| ("topic", topic)));
         }
         Locator::Session { .. } => {
             return Err(Failure::usage(format!("{locator} is a session: name a sequence or a topic")));
         }
     }
+    let mut told = Vec::new();
+    for (kind, target) in targets {
+        if list(&client, &format!("{kind}_notification_list"), &target, &mut table)? > 0 {
+            told.push((kind, target));
+        }
+    }
     table.print()?;
+    // Behind the list, so that it was seen: but for what came in between.
+    for (kind, target) in told.iter().filter(|_| arguments.clear) {
+        client.action(&format!("{kind}_notification_purge"), &json!({"locator": target}))?;
+    }
     Ok(Outcome::Done)
 }
 
@@ -50,9 +60,11 @@ fn topics(client: &Client, locator: &Locator) -> Result<BTreeSet<String>, Failur
     Ok(names.map(|name| name.trim_start_matches('/').to_owned()).collect())
 }
 
-fn list(client: &Client, action: &str, locator: &str, table: &mut Table) -> Result<(), Failure> {
+/// Returns how many there are.
+fn list(client: &Client, action: &str, locator: &str, table: &mut Table) -> Result<usize, Failure> {
     let answer = client.action(action, &json!({"locator": locator}))?.unwrap_or_default();
-    for one in answer.get("notifications").and_then(Value::as_array).into_iter().flatten() {
+    let all = answer.get("notifications").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    for one in all {
         let text = |key: &str| one.get(key).and_then(Value::as_str).unwrap_or_default();
         let both = |text: &str| Cell::both(output::printable(text), text);
         table.row(vec![
@@ -62,5 +74,5 @@ fn list(client: &Client, action: &str, locator: &str, table: &mut Table) -> Resu
             both(text("msg")),
         ]);
     }
-    Ok(())
+    Ok(all.len())
 }

@@ -19,7 +19,10 @@ pub struct Notification {
 
 impl Notification {
     /// Longer messages are cut at this many bytes: a client in trouble must still be able to say so.
-    pub const MESSAGE_LEN_MAX: usize = 64 << 10;
+    /// All of one target go into one answer, which is small enough that nobody has to pay for it.
+    pub const MESSAGE_LEN_MAX: usize = 8 << 10;
     /// Notifications kept per target; the one after that is refused.
     pub const COUNT_MAX: u32 = 1024;
+    /// What a refusal is about, and the way out.
+    pub const LIMITED: &str = "notifications of one target (`tessera notifications NAME --clear` removes them)";
 }

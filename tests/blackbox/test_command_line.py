@@ -199,6 +199,9 @@ def test_notifications_are_listed(recorded):
     assert lines(tessera("notifications", "drive/count", "--server", recorded.location)) == []
     assert "\x1b" not in screen("notifications", "drive", "--server", recorded.location)
     assert tessera("notifications", "nobody", "--server", recorded.location).returncode == 1
+    assert lines(tessera("notifications", "drive/a/imu", "--clear", "--server", recorded.location)) == [own]
+    assert lines(tessera("notifications", "drive", "--clear", "--server", recorded.location)) == told[:1]
+    assert lines(tessera("notifications", "drive", "--server", recorded.location)) == []
 
 
 def test_config_check_refuses_what_a_start_refuses(tmp_path):

@@ -34,7 +34,7 @@ pub fn add(work: &mut Work<'_>, target: &NotificationTarget, notification: Notif
     let found: i64 = count.query_row(params![sequence, topic], |row| row.get(0))?;
     if found >= i64::from(Notification::COUNT_MAX) {
         let (limit, found) = (Notification::COUNT_MAX.into(), found.unsigned_abs() + 1);
-        return Err(CatalogError::TooLarge { what: "notifications of one target", limit, found }.into());
+        return Err(CatalogError::TooLarge { what: Notification::LIMITED, limit, found }.into());
     }
     insert(work, Target { sequence, topic }, notification)
 }

@@ -26,7 +26,7 @@ pub async fn add(node: &Node, target: &NotificationTarget, notification: Notific
     let limit = u64::from(Notification::COUNT_MAX);
     if numbers.len() as u64 >= limit {
         let found = numbers.len() as u64 + 1;
-        return Err(CatalogError::TooLarge { what: "notifications of one target", limit, found });
+        return Err(CatalogError::TooLarge { what: Notification::LIMITED, limit, found });
     }
     insert(node, target, (next(&numbers), node.ids.uuid()), notification).await
 }
