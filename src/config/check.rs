@@ -41,6 +41,8 @@ pub enum CheckError {
     Catalog(CatalogError),
     #[error("storage.data_dirs is empty: name at least one directory")]
     NoDirectory,
+    #[error("{key} has an empty path: name one, or leave it out")]
+    EmptyPath { key: &'static str },
 }
 
 /// # Errors
@@ -50,6 +52,12 @@ pub fn check(config: &Config) -> Result<(), CheckError> {
     config.catalog.cluster().map_err(CheckError::Catalog)?;
     if config.storage.data_dirs.is_empty() {
         return Err(CheckError::NoDirectory);
+    }
+    if config.storage.data_dirs.iter().any(|path| path.as_os_str().is_empty()) {
+        return Err(CheckError::EmptyPath { key: "storage.data_dirs" });
+    }
+    if config.server.unix_socket.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+        return Err(CheckError::EmptyPath { key: "server.unix_socket" });
     }
     if !config.server.listen.ip().is_loopback() && !config.server.insecure {
         return Err(CheckError::Exposed { listen: config.server.listen });
@@ -124,7 +132,9 @@ mod tests {
         let mut unlimited = Config::default();
         unlimited.chunk.bytes_max = 0;
         assert!(check(&unlimited).is_ok());
-        let broken: [fn(&mut Config); 15] = [
+        let broken: [fn(&mut Config); 17] = [
+            |c| c.storage.data_dirs.push("".into()),
+            |c| c.server.unix_socket = Some("".into()),
             |c| c.reading.query_seconds_max = 0,
             |c| c.reading.query_topics_max = 0,
             |c| {

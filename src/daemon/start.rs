@@ -272,6 +272,14 @@ fn placement(config: &Config, usable: &[usize]) -> Vec<Option<usize>> {
         0 => usable.len().max(1),
         count => usize::from(count),
     };
+    if count > usable.len() {
+        let cores = usable.len();
+        tracing::warn!(
+            shards = count,
+            cores,
+            "shards.count is above the cores this process may use: shards share them"
+        );
+    }
     (0..count).map(|shard| usable.get(shard % usable.len().max(1)).copied()).collect()
 }
 
