@@ -17,8 +17,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::LogConfig;
 use crate::config::LogFormat;
-use crate::io::PIECE_BYTES;
-use crate::io::takes_more;
+use crate::io::Unblocked;
+use crate::io::offer;
+use crate::io::unblocked;
 
 #[derive(Debug, thiserror::Error)]
 #[error("log.level {level:?} is no level and no filter: {cause}")]
@@ -50,6 +51,7 @@ pub fn start(config: &LogConfig) -> Result<(), LogError> {
     };
     if started.is_ok() {
         let _ = FORMAT.set(config.format);
+        let _ = UNBLOCKED.set(unblocked(&io::stderr()));
         panic::set_hook(Box::new(log_panic));
     }
     Ok(())
@@ -57,6 +59,9 @@ pub fn start(config: &LogConfig) -> Result<(), LogError> {
 
 /// What the events look like, for what is written beside them.
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
+
+/// Standard error, where it is a pipe or a terminal that can be opened once more.
+static UNBLOCKED: OnceLock<Option<Unblocked>> = OnceLock::new();
 
 /// A panic is an event like any other: one line, in the form that was asked for.
 fn log_panic(info: &PanicHookInfo<'_>) {
@@ -73,7 +78,11 @@ struct Escaped;
 impl Write for Escaped {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let mut reader = READER.lock().unwrap_or_else(PoisonError::into_inner);
-        reader.hand(escape(&String::from_utf8_lossy(event)).as_bytes(), &mut io::stderr().lock());
+        let text = String::from_utf8_lossy(event);
+        match UNBLOCKED.get().and_then(Option::as_ref) {
+            Some(mut out) => reader.hand(escape(&text).as_bytes(), &mut out),
+            None => reader.hand(escape(&text).as_bytes(), &mut io::stderr().lock()),
+        }
         Ok(event.len())
     }
 
@@ -82,7 +91,7 @@ impl Write for Escaped {
     }
 }
 
-/// How long an event waits for a pipe that is full. Whoever reads then has fallen behind by 64 KiB.
+/// How long an event waits for a pipe that is full, once. Whoever reads then has fallen behind by 64 KiB.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 static READER: Mutex<Reader> = Mutex::new(Reader { lost: 0, is_cut: false });
@@ -98,27 +107,27 @@ struct Reader {
 impl Reader {
     fn hand(&mut self, event: &[u8], out: &mut (impl Write + AsFd)) {
         // Each event of a reader that is late would wait again.
-        if !takes_more(out, if self.lost == 0 { PATIENCE } else { Duration::ZERO }) {
-            self.lost += 1;
-            return;
+        let patience = if self.lost == 0 { PATIENCE } else { Duration::ZERO };
+        let told = self.told();
+        let whole = [told.as_bytes(), event].concat();
+        match offer(&whole, out, patience) {
+            // Nobody can be told that the log cannot be written.
+            Ok(taken) if taken == whole.len() => (self.lost, self.is_cut) = (0, false),
+            Err(_) => {}
+            Ok(0) => self.lost += 1,
+            Ok(_) => (self.lost, self.is_cut) = (self.lost + 1, true),
         }
-        let lost = std::mem::take(&mut self.lost);
-        if lost > 0 {
-            let end = if std::mem::take(&mut self.is_cut) { "\n" } else { "" };
-            let told = match FORMAT.get() {
-                Some(LogFormat::Json) => {
-                    format!("{end}{{\"level\":\"WARN\",\"fields\":{{\"message\":\"{UNREAD}\",\"lost\":{lost}}}}}\n")
-                }
-                Some(LogFormat::Plain) | None => format!("{end} WARN {UNREAD} lost={lost}\n"),
-            };
-            let _ = out.write_all(told.as_bytes());
-        }
-        for piece in event.chunks(PIECE_BYTES) {
-            if !takes_more(out, PATIENCE) {
-                (self.lost, self.is_cut) = (self.lost + 1, true);
-                return;
+    }
+
+    /// What stands before the next event, when some were lost.
+    fn told(&self) -> String {
+        let (lost, end) = (self.lost, if self.is_cut { "\n" } else { "" });
+        match FORMAT.get() {
+            _ if lost == 0 => String::new(),
+            Some(LogFormat::Json) => {
+                format!("{end}{{\"level\":\"WARN\",\"fields\":{{\"message\":\"{UNREAD}\",\"lost\":{lost}}}}}\n")
             }
-            let _ = out.write_all(piece);
+            Some(LogFormat::Plain) | None => format!("{end} WARN {UNREAD} lost={lost}\n"),
         }
     }
 }

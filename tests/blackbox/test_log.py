@@ -2,19 +2,22 @@
 
 import contextlib
 import os
+import pty
 import subprocess
 
 from harness import rows
 from harness.cli import tessera
+from harness.codes import refused
 from harness.flight import Client
 from harness.server import Server
 from harness.server import binary
 from harness.waiting import until
 
 
-def launch(server, errors):
+def launch(server, errors, level="info"):
     command = [str(binary()), "serve", "--listen", f"127.0.0.1:{server.port}", "--data-dir", str(server.data)]
-    server.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, stdin=subprocess.DEVNULL)
+    server.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, stdin=subprocess.DEVNULL,
+                                      env={**os.environ, "TESSERA_LOG_LEVEL": level})
     until(server.answers, "an answer to the action info", 60)
 
 
@@ -74,4 +77,28 @@ def test_a_log_whose_reader_stalls_stops_nothing():
     finally:
         os.close(reader)
         os.close(writer)
+        server.remove()
+
+
+def test_a_terminal_that_nobody_reads_stops_nothing():
+    """A connection that is stuck: a terminal says that it takes more as long as it takes a byte."""
+    server = Server("log")
+    screen, terminal = pty.openpty()
+    try:
+        launch(server, terminal, "debug")
+        # Far more events than a terminal takes, which is some 20 KB.
+        for n in range(300):
+            with Client(server.location) as client, refused("NOT_FOUND"):
+                client.action("session_finalize", {"session_uuid": f"{n:032x}"})
+        record_and_stop(server, "drive")
+        # Nothing is left behind what was told, and it is full.
+        os.set_blocking(screen, False)
+        told = b""
+        with contextlib.suppress(OSError):
+            while some := os.read(screen, 1 << 16):
+                told += some
+        assert len(told) > 4000, told
+    finally:
+        os.close(screen)
+        os.close(terminal)
         server.remove()
