@@ -162,6 +162,11 @@ fn leave_out_unfit(client: &Client, info: &mut Info, of_rows: &[String], columns
         let why = format!("none of {topics} has the field {fields}: nothing is exported, and nothing removed");
         return Err(Failure { outcome: Outcome::Failed, message: why });
     }
+    if fit.is_empty() && topics > 0 {
+        let (columns, topics) = (output::printable(&columns.join(", ")), output::count(topics, "topic"));
+        let why = format!("none of {topics} has all of {columns}: nothing is exported, and nothing removed");
+        return Err(Failure { outcome: Outcome::Failed, message: why });
+    }
     if !unfit.is_empty() {
         let (count, columns) = (output::count(unfit.len() as u64, "topic"), output::printable(&columns.join(", ")));
         say(&format!("{count} without {columns} left out: {}", unfit.join(", ")));

@@ -68,6 +68,10 @@ def test_topics_without_a_column_are_left_out_with_a_line(recorded, tmp_path):
     assert "1 topic without value left out: drive/camera" in run.stderr and "older" not in run.stderr, run.stderr
     assert len(files(tmp_path)) == 3
     assert pq.read_table(tmp_path / "drive/more.parquet").column_names == ["timestamp_ns", "value"]
+    # Each column is somewhere, and nowhere both.
+    ended = export(recorded, "drive", "--column", "value", "--column", "data", to=tmp_path)
+    assert ended.returncode == 1 and "none of 3 topics has all of value, data" in ended.stderr, ended.stderr
+    assert len(files(tmp_path)) == 3
 
 
 def test_columns_with_a_dictionary_have_their_values(server, tmp_path):
