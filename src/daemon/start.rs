@@ -145,7 +145,7 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
     failpoint("recover: catalog booted");
     let id = StartId::new(&ids);
     open_store.name_start(boot.incarnation, id).await?;
-    let this = Start { number: boot.incarnation, id, moment: open_store.count_moment().await? };
+    let this = Start { number: boot.incarnation, id, moment: open_store.count_first_moment().await? };
     let mut devices: Vec<(DeviceNumber, PathBuf)> = Vec::with_capacity(mounted.len());
     let mut node = None;
     for directory in &mounted {

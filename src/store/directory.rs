@@ -157,7 +157,7 @@ impl Directory {
                 answer.map_err(|_| io::Error::other("the removal ended early"))
             }
             Either::Right(_) => {
-                Err(io::Error::new(io::ErrorKind::TimedOut, "the disk hangs: what is removed on it is not gone yet"))
+                Err(io::Error::new(io::ErrorKind::TimedOut, "the disk hangs or is slow: what is removed on it is not gone yet"))
             }
         }
     }

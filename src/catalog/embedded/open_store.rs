@@ -54,9 +54,17 @@ impl OpenStore {
         self.engine.write_as(Need::Deleting, 0, move |work| boot::name_start(work, incarnation, id))
     }
 
-    /// Counts a moment of this start, 1 for the first. Before any data directory names it.
-    pub fn count_moment(&self) -> Fut<'_, u64> {
+    /// Counts the first moment of this start, which a full disk must not keep from serving: without it nobody deletes.
+    pub fn count_first_moment(&self) -> Fut<'_, u64> {
         self.engine.write_as(Need::Deleting, 0, boot::count_moment)
+    }
+
+    /// Counts another moment of this start. Before any data directory names it.
+    ///
+    /// # Errors
+    /// `Full` where there is no room but the reserve, which is kept for what ends and deletes recordings.
+    pub fn count_moment(&self) -> Fut<'_, u64> {
+        self.engine.write(0, boot::count_moment)
     }
 
     /// How many rows were changed since the file was opened; [`Self::count_moment`] itself changes one.
