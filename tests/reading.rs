@@ -141,6 +141,10 @@ impl Catalog for Counting {
         self.inner.delete_sequence(sequence)
     }
 
+    fn delete_empty_sequence(&self, sequence: SequenceId) -> Fut<'_, bool> {
+        self.inner.delete_empty_sequence(sequence)
+    }
+
     fn tombstones(&self, after: i64, limit: u32) -> Fut<'_, Vec<Tombstone>> {
         self.inner.tombstones(after, limit)
     }

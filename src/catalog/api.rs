@@ -60,6 +60,8 @@ pub trait Catalog: Send + Sync + 'static {
     fn delete_session(&self, session: SessionId) -> Fut<'_, ()>;
     /// Deletes a sequence with all its sessions, in one step. `NotFound` when it is gone.
     fn delete_sequence(&self, sequence: SequenceId) -> Fut<'_, ()>;
+    /// The same for a sequence without sessions. Returns whether it was one.
+    fn delete_empty_sequence(&self, sequence: SequenceId) -> Fut<'_, bool>;
     /// Deleted things whose files must go, oldest first, at most `limit` of them.
     ///
     /// * `after`: the number of the last one seen, 0 to begin.

@@ -83,6 +83,20 @@ impl Sessions {
         .await
     }
 
+    /// Deletes a sequence unless it has sessions, by whomever. Returns whether it had none.
+    ///
+    /// # Errors
+    /// [`SessionError::NotFound`] when there is none, or no longer.
+    pub async fn delete_empty_sequence(&self, name: &SequenceName) -> Result<bool, SessionError> {
+        let (desk, name) = (Arc::clone(&self.desk), name.clone());
+        to_the_end(async move {
+            let _passage = desk.gates.pass(Gate::Sequence(name.clone())).await;
+            let sequence = desk.catalog.sequence(&name, Visibility::All).await?;
+            Ok(desk.catalog.delete_empty_sequence(sequence.head.id).await?)
+        })
+        .await
+    }
+
     /// Deletes one topic of an open session. Its put, when one runs, ends with [`SessionError::Deleted`].
     ///
     /// # Errors

@@ -14,10 +14,11 @@ use super::sessions::Sessions;
 use super::sweep::to_the_end;
 use crate::catalog::CatalogError;
 use crate::catalog::Entity;
-use crate::catalog::Visibility;
+use crate::catalog::Standing;
 use crate::model::Order;
 use crate::model::OrderVerb;
 use crate::model::Refusal;
+use crate::model::SessionHead;
 use crate::model::SessionId;
 use crate::model::SessionState;
 use crate::model::SessionView;
@@ -52,7 +53,7 @@ impl Sessions {
 impl Desk {
     /// With its last session a sequence goes too: its name would be taken by nothing.
     async fn discard(&self, id: SessionId) -> Result<(), SessionError> {
-        let name = self.catalog.session(id).await?.head.sequence_name;
+        let SessionHead { sequence, sequence_name: name, .. } = self.catalog.session(id).await?.head;
         // In this order, as a delete of the sequence takes them; no session of it begins meanwhile.
         let _sequence = self.gates.pass(Gate::Sequence(name.clone())).await;
         let _session = self.gates.pass(Gate::Session(id)).await;
@@ -63,8 +64,8 @@ impl Desk {
         self.refuse_receiving(id)?;
         self.catalog.delete_session(id).await?;
         let buried = self.bury(&[id]).await;
-        match self.catalog.sequence(&name, Visibility::All).await {
-            Ok(left) if left.sessions.is_empty() => self.catalog.delete_sequence(left.head.id).await?,
+        // Another server may be beginning one in it.
+        match self.catalog.delete_empty_sequence(sequence).await {
             Ok(_) | Err(CatalogError::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
         }

@@ -40,6 +40,21 @@ pub fn a_deleted_session_frees_its_names_at_once(make: Make) {
     assert_eq!(wait(stage.open().sessions()), Ok(vec![kept.id]));
 }
 
+pub fn a_sequence_with_a_session_is_not_empty(make: Make) {
+    let stage = Stage::new(make);
+    let sequence = stage.sequence("drive");
+    let session = stage.session("drive");
+    assert_eq!(wait(stage.catalog().delete_empty_sequence(sequence.id)), Ok(false));
+    let topic = stage.written(&session, "imu", stage.records(1));
+    wait(stage.catalog().finalize(session.id, 500)).unwrap();
+    assert_eq!(wait(stage.catalog().delete_empty_sequence(sequence.id)), Ok(false));
+    assert!(wait(stage.catalog().topic(&topic.name, Visibility::Final)).is_ok());
+    wait(stage.catalog().delete_session(session.id)).unwrap();
+    assert_eq!(wait(stage.catalog().delete_empty_sequence(sequence.id)), Ok(true));
+    assert_not_found(wait(stage.catalog().delete_empty_sequence(sequence.id)));
+    assert_not_found(wait(stage.catalog().sequence(&sequence.name, Visibility::All)));
+}
+
 pub fn a_deleted_sequence_takes_open_sessions_along(make: Make) {
     let mut stage = Stage::new(make);
     let sequence = stage.sequence("drive");

@@ -152,6 +152,10 @@ impl Catalog for EmbeddedCatalog {
         self.engine.write_as(Need::Deleting, 0, move |work| sequences::delete(work, sequence))
     }
 
+    fn delete_empty_sequence(&self, sequence: SequenceId) -> Fut<'_, bool> {
+        self.engine.write_as(Need::Deleting, 0, move |work| sequences::delete_empty(work, sequence))
+    }
+
     fn tombstones(&self, after: i64, limit: u32) -> Fut<'_, Vec<Tombstone>> {
         self.engine.read(move |connection| purge::tombstones(connection, after, limit))
     }

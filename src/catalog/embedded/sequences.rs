@@ -104,14 +104,33 @@ pub fn by_row(connection: &Connection, row: i64) -> Outcome<Option<SequenceHead>
 
 /// With all its sessions. The row stays until the last of them is purged.
 pub fn delete(work: &mut Work<'_>, id: SequenceId) -> Outcome<()> {
-    let mut select = work.connection.prepare_cached("SELECT row FROM sequence WHERE id = ?1 AND deleted = 0")?;
+    let (sequence, sessions) = live(work.connection, id)?;
+    delete_with(work, sequence, sessions)
+}
+
+/// Returns whether it had no sessions and was deleted.
+pub fn delete_empty(work: &mut Work<'_>, id: SequenceId) -> Outcome<bool> {
+    let (sequence, sessions) = live(work.connection, id)?;
+    match sessions.is_empty() {
+        true => delete_with(work, sequence, sessions).map(|()| true),
+        false => Ok(false),
+    }
+}
+
+/// The row of a live sequence, and those of its live sessions.
+fn live(connection: &Connection, id: SequenceId) -> Outcome<(i64, Vec<i64>)> {
+    let mut select = connection.prepare_cached("SELECT row FROM sequence WHERE id = ?1 AND deleted = 0")?;
     let mut rows = select.query([id.0.as_bytes()])?;
     let row = rows.next()?.ok_or_else(|| CatalogError::not_found(Entity::Sequence, id))?;
     let sequence: i64 = row.get("row")?;
     let mut select =
-        work.connection.prepare_cached("SELECT row FROM session WHERE sequence = ?1 AND deleted = 0 ORDER BY row")?;
-    let live = select.query_map([sequence], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
-    for session in live {
+        connection.prepare_cached("SELECT row FROM session WHERE sequence = ?1 AND deleted = 0 ORDER BY row")?;
+    let sessions = select.query_map([sequence], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    Ok((sequence, sessions))
+}
+
+fn delete_with(work: &mut Work<'_>, sequence: i64, sessions: Vec<i64>) -> Outcome<()> {
+    for session in sessions {
         sessions::bury(work, session)?;
     }
     work.connection.prepare_cached("DELETE FROM notification WHERE sequence = ?1")?.execute([sequence])?;

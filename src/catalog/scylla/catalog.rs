@@ -18,6 +18,7 @@ use super::purge;
 use super::recover;
 use super::segments;
 use super::sequences;
+use super::sequences::Sessions;
 use super::sessions;
 use super::topics;
 use super::views;
@@ -178,7 +179,11 @@ impl Catalog for ScyllaCatalog {
     }
 
     fn delete_sequence(&self, sequence: SequenceId) -> Fut<'_, ()> {
-        self.call(|node| async move { sequences::delete(&node, sequence).await })
+        self.call(move |node| async move { sequences::delete(&node, sequence, Sessions::Any).await.map(drop) })
+    }
+
+    fn delete_empty_sequence(&self, sequence: SequenceId) -> Fut<'_, bool> {
+        self.call(move |node| async move { sequences::delete(&node, sequence, Sessions::None).await })
     }
 
     fn tombstones(&self, after: i64, limit: u32) -> Fut<'_, Vec<Tombstone>> {

@@ -100,8 +100,16 @@ async fn holder(node: &Node, name: &SequenceName, certainty: Certainty) -> Resul
     }
 }
 
-/// Deletes a sequence with all its sessions in one step; nothing of it is visible when this answers, and its name is free.
-pub async fn delete(node: &Node, id: SequenceId) -> Result<(), CatalogError> {
+/// What a sequence that is to be deleted may have.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Sessions {
+    Any,
+    None,
+}
+
+/// Deletes a sequence with all its sessions in one step; nothing of it is visible when this answers, and its name is free. Returns
+/// whether it did: not where it has sessions that it may not have, also such as another node begins at this moment.
+pub async fn delete(node: &Node, id: SequenceId, allowed: Sessions) -> Result<bool, CatalogError> {
     let cluster = &node.cluster;
     let none = || CatalogError::not_found(Entity::Sequence, id);
     let name = Head::live(cluster, id).await?.ok_or_else(none)?.name;
@@ -115,6 +123,9 @@ pub async fn delete(node: &Node, id: SequenceId) -> Result<(), CatalogError> {
                 return Err(none());
             }
             break head; // by this call, or by another one at the same moment
+        }
+        if allowed == Sessions::None && head.live_sessions().next().is_some() {
+            return Ok(false);
         }
         // Each owner learns it from its list, also when this node ends here.
         let told = head.sessions.iter().filter(|session| session.life != Life::Deleted);
@@ -130,7 +141,7 @@ pub async fn delete(node: &Node, id: SequenceId) -> Result<(), CatalogError> {
     if let Err(error) = tidy(node, &head).await {
         tracing::warn!(sequence = %name, %error, "what is left of a deleted sequence goes later");
     }
-    Ok(())
+    Ok(true)
 }
 
 async fn tidy(node: &Node, head: &Head) -> Result<(), CatalogError> {

@@ -26,7 +26,7 @@ pub(super) async fn create_keyed(
         Ok((_, token)) => Ok(token),
         Err(error) => {
             // Or the name would be taken by a sequence that nobody can write.
-            if let Err(again) = desk.sessions.delete_sequence(&name).await {
+            if let Err(again) = desk.sessions.delete_empty_sequence(&name).await {
                 tracing::warn!(sequence = %name, error = %again, "a sequence without a session stays behind");
             }
             Err(error.into())
@@ -48,11 +48,8 @@ pub(super) async fn delete_sequence(desk: &Desk, name: &SequenceName) -> Result<
 pub(super) async fn abort_sequence(desk: &Desk, name: &SequenceName, session: Token) -> Result<(), ActionError> {
     desk.sessions.owned_session(session, name).await?;
     desk.sessions.delete_session(SessionRef::Token(session)).await?;
-    let info = desk.retrieval.info(&Locator::Sequence(name.clone()), TimeRange::ALL).await?;
-    match info.sequence.sessions.is_empty() {
-        true => Ok(desk.sessions.delete_sequence(name).await?),
-        false => Ok(()),
-    }
+    desk.sessions.delete_empty_sequence(name).await?;
+    Ok(())
 }
 
 /// The oldest clients name the sequence too, and both must fit.
