@@ -231,9 +231,64 @@ fn a_start_keeps_what_the_shared_catalog_forgot() {
         matches!(&refused, Err(CatalogError::Corrupt { detail, .. }) if detail.contains("nothing was removed")),
         "{refused:?}"
     );
-    let own = crate::stage::embedded(fleet._directory.path());
-    assert_eq!(wait(own.catalog.session(session.id)).unwrap().topics.len(), 1);
-    assert_eq!(wait(own.catalog.tombstones(0, 9)), Ok(Vec::new()));
+    assert_eq!(wait(a.open().standing(session.id)), Ok(Standing::Final));
+    assert_eq!(wait(a.catalog().tombstones(0, 9)), Ok(Vec::new()));
+}
+
+/// Goal: likewise for the name of a topic that has rows: it gets its name again, at a start or when somebody wants it.
+/// Method: it forgets the name.
+#[test]
+fn a_topic_with_rows_gets_its_forgotten_name_again() {
+    if !cluster::is_there() {
+        return;
+    }
+    let mut fleet = fleet();
+    let keyspace = cluster::keyspace(fleet._directory.path()).keyspace;
+    let Fleet { a, b, .. } = &mut fleet;
+    let sequence = a.sequence("drive");
+    let (session, other) = (a.session("drive"), b.session("drive"));
+    let topic = a.written(&session, "imu", a.records(3));
+    for wanted in [false, true] {
+        cluster::run(&format!(
+            "DELETE FROM {keyspace}.sequence WHERE sequence_id = {} AND kind = 2 AND key = 'imu' IF EXISTS",
+            sequence.id.0
+        ));
+        match wanted {
+            true => drop(wait(a.catalog().create_topic(a.new_topic(&session, "imu"))).unwrap_err()),
+            false => a.reopen(),
+        }
+        let seen = wait(b.catalog().create_topic(b.new_topic(&other, "imu")));
+        assert!(matches!(seen, Err(CatalogError::AlreadyExists { id, .. }) if id == topic.id.0), "{seen:?}");
+        assert_eq!(wait(a.catalog().session(session.id)).unwrap().topics.len(), 1);
+    }
+    wait(a.catalog().finalize(session.id, 500)).unwrap();
+    assert_eq!(wait(b.catalog().topic(&topic.name, Visibility::Final)).unwrap().totals.chunks, 3);
+}
+
+/// Goal: a name that many sequences had, of which one lives, is found.
+/// Method: rows of the list that lead nowhere, as deletes that were cut off leave them.
+#[test]
+fn what_leads_nowhere_hides_no_sequence() {
+    if !cluster::is_there() {
+        return;
+    }
+    let Fleet { a, b, _directory } = &fleet();
+    let keyspace = cluster::keyspace(_directory.path()).keyspace;
+    ["a", "drive", "z"].map(|name| a.sequence(name));
+    let list = |columns: &str| cluster::run(&format!("SELECT {columns} FROM {keyspace}.name_list"));
+    let part: serde_json::Value = list("JSON *")
+        .iter()
+        .map(|row| serde_json::from_str(row).unwrap())
+        .find(|row: &serde_json::Value| row["name"] == "drive")
+        .unwrap();
+    // Ids of all orders, so that some lie before the one that lives.
+    for _ in 0..600 {
+        let mut stray = part.clone();
+        stray["id"] = cluster::ids().uuid().to_string().into();
+        cluster::run(&format!("INSERT INTO {keyspace}.name_list JSON '{stray}'"));
+    }
+    assert_eq!(names(b), ["a", "drive", "z"]);
+    assert_eq!(list("JSON *").len(), 3, "what led nowhere is gone");
 }
 
 /// Goal: a topic that a finalize published before it failed, and that was deleted before the next one, is nobody's.

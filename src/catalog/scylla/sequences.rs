@@ -184,7 +184,13 @@ pub async fn heads(
     while found.len() <= limit {
         let (listed, more) = listed(node, &after, limit + 1 - found.len()).await?;
         let read = listed.iter().map(|(_, id)| Head::live(&node.cluster, SequenceId(*id)));
-        let live = try_join_all(read).await?.into_iter().flatten();
+        let heads = try_join_all(read).await?;
+        // What a delete that was cut off left in the list leads nowhere, for ever: a name is listed for an id behind its claim.
+        for ((name, id), _) in listed.iter().zip(&heads).filter(|(_, head)| head.is_none()) {
+            let name = SequenceName::parse(name).map_err(|error| damaged("the list of sequences", error))?;
+            node.cluster.write(&node.cluster.statements.list_drop, (part(node, &name), name.as_str(), *id)).await?;
+        }
+        let live = heads.into_iter().flatten();
         found.extend(live.filter(|head| listed.contains(&(head.name.to_string(), head.id.0))));
         match (more, listed.last()) {
             (true, Some((last, _))) => after.clone_from(last),
@@ -210,24 +216,27 @@ pub async fn heads(
 /// About `count` entries behind a name, in order, and whether there may be more.
 async fn listed(node: &Node, after: &str, count: usize) -> Result<(Vec<(String, Uuid)>, bool), CatalogError> {
     let parts = usize::from(node.cluster.layout.spread.unsigned_abs()).max(1);
-    let each = count / parts + 8;
-    let limit = i32::try_from(each).unwrap_or(i32::MAX);
-    let statement = &node.cluster.statements.list_read;
-    let read = (0..node.cluster.layout.spread)
-        .map(|part| node.cluster.rows::<(String, Uuid)>(statement, (part, after, limit)));
-    let parts = try_join_all(read).await?;
-    // A part that was not read to its end says nothing of names behind its last one, and not everything of that one: a name
-    // has a row for each sequence that had it.
-    let full = parts.iter().filter(|rows| rows.len() == each);
-    let known = full.filter_map(|rows| rows.last().map(|(name, _)| name.clone())).min();
-    let mut merged: Vec<_> = parts.into_iter().flatten().collect();
-    merged.sort_unstable();
-    if let Some(known) = &known {
-        let before = merged.partition_point(|(name, _)| name < known);
-        let through = merged.partition_point(|(name, _)| name <= known);
-        merged.truncate(if before == 0 { through } else { before });
+    let mut each = count / parts + 8;
+    loop {
+        let limit = i32::try_from(each).unwrap_or(i32::MAX);
+        let statement = &node.cluster.statements.list_read;
+        let read = (0..node.cluster.layout.spread)
+            .map(|part| node.cluster.rows::<(String, Uuid)>(statement, (part, after, limit)));
+        let parts = try_join_all(read).await?;
+        // A part that was not read to its end says nothing of names behind its last one, and not everything of that one: a name
+        // has a row for each sequence that had it.
+        let full = parts.iter().filter(|rows| rows.len() == each);
+        let known = full.filter_map(|rows| rows.last().map(|(name, _)| name.clone())).min();
+        let mut merged: Vec<_> = parts.into_iter().flatten().collect();
+        merged.sort_unstable();
+        let Some(known) = known else { return Ok((merged, false)) };
+        merged.truncate(merged.partition_point(|(name, _)| *name < known));
+        if !merged.is_empty() {
+            return Ok((merged, true));
+        }
+        // One name fills its part's page: the rest of it may hold the one that is alive.
+        each = each.saturating_mul(2);
     }
-    Ok((merged, known.is_some()))
 }
 
 pub async fn page(node: &Node, after: Option<&SequenceName>, limit: u32) -> Result<Page<SequenceHead>, CatalogError> {
