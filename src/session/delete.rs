@@ -120,6 +120,9 @@ impl Desk {
     /// Deletes a topic of an open session, whose gate the caller holds.
     pub(super) async fn remove_topic(&self, topic: TopicId, session: SessionId) -> Result<(), SessionError> {
         self.catalog.delete_topic(topic).await?;
+        // A finalize that failed and did not say so left a manifest that names it: a start would miss its chunks. The session is
+        // open for sure, or this would have been refused.
+        self.remove_manifests(vec![session]).await?;
         self.registry.cancel(Puts::Topic(topic), Cancel::Deleted);
         self.admission.forget_topic(session);
         let noted = self.note_deleted(session, Some(topic)).await;

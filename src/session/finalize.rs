@@ -20,6 +20,7 @@ use super::sweep::to_the_end;
 use crate::auth::token_digest;
 use crate::catalog::CatalogError;
 use crate::catalog::Entity;
+use crate::catalog::Standing;
 use crate::catalog::Visibility;
 use crate::io::failpoint;
 use crate::model::Refusal;
@@ -75,6 +76,11 @@ impl Desk {
             return Err(SessionError::NotFound { what: Entity::Session, name: head.id.to_string() });
         };
         if session.head.state == SessionState::Final {
+            // An earlier one ended between the two catalogs, where there are two.
+            if self.open.standing(head.id).await? == Standing::Open {
+                self.catalog.finalize(head.id, self.now()).await?;
+                self.ended(head.id);
+            }
             return Ok(session.head.clone());
         }
         may_finalize(session)?;
@@ -84,8 +90,7 @@ impl Desk {
         match self.catalog.finalize(head.id, completed_at_ns).await {
             Ok(head) => {
                 failpoint("finalize: committed");
-                self.admission.forget_session(head.id);
-                self.settle(head.id);
+                self.ended(head.id);
                 Ok(head)
             }
             Err(error) => {
@@ -96,6 +101,11 @@ impl Desk {
                 Err(error.into())
             }
         }
+    }
+
+    fn ended(&self, session: SessionId) {
+        self.admission.forget_session(session);
+        self.settle(session);
     }
 
     /// Behind the answer: the files of a final session need no look at the next start. What fails here waits for it.

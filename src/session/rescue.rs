@@ -60,7 +60,11 @@ impl Desk {
         if self.catalog.session(id).await?.head.state == SessionState::Final {
             return Err(CatalogError::refused(Entity::Session, id, Refusal::SessionFinal).into());
         }
-        // Its writer is there: what it records cannot be had again.
+        // Only the server that records it knows whether its writer is there.
+        if self.open.standing(id).await? == Standing::Unknown {
+            return Err(CatalogError::refused(Entity::Session, id, Refusal::OtherServer).into());
+        }
+        // It is there: what it records cannot be had again.
         self.refuse_receiving(id)?;
         self.catalog.delete_session(id).await?;
         let buried = self.bury(&[id]).await;

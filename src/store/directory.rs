@@ -156,9 +156,10 @@ impl Directory {
                 self.removing.borrow_mut().take_if(|now| now.ptr_eq(&removal));
                 answer.map_err(|_| io::Error::other("the removal ended early"))
             }
-            Either::Right(_) => {
-                Err(io::Error::new(io::ErrorKind::TimedOut, "the disk hangs or is slow: what is removed on it is not gone yet"))
-            }
+            Either::Right(_) => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the disk hangs or is slow: what is removed on it is not gone yet",
+            )),
         }
     }
 

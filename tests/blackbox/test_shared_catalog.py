@@ -191,6 +191,46 @@ def test_a_directory_belongs_to_one_catalog(fleet):
         own.remove()
 
 
+def test_a_session_is_discarded_where_it_is_recorded(fleet):
+    """Only that server knows whether its writer is there."""
+    one, two = fleet.server("one"), fleet.server("two")
+    with Client(two.location) as client:
+        client.create_sequence("drive")
+        session = client.create_session("drive")
+        writer = client.begin_put("drive/cam", client.create_topic(session, "drive/cam"), rows.COUNTER)
+        writer.write_batch(rows.counters(range(100)))
+        ended = tessera("discard", "drive", "--yes", "--server", one.location, "--data-dir", one.data)
+        assert ended.returncode == 1 and "another server" in ended.stderr, ended.stderr
+        writer.write_batch(rows.counters(range(100, 200)))
+        writer.done_writing()
+        writer.close()
+        client.finalize(session)
+        assert client.read("drive/cam").num_rows == 200
+
+
+def test_a_topic_that_goes_behind_a_finalize_that_was_cut_off(fleet):
+    """The manifest of that finalize names it, and a start must not miss its chunks."""
+    wire = cql.Wire(fatal="SET session_state = 2")
+    one = Server("one", options=["--catalog", fleet.url.replace(cql.address(), wire.address)])
+    fleet.servers.append(one)
+    with Client(one.start().location) as client:
+        client.create_sequence("drive")
+        session = client.create_session("drive")
+        for topic in "kept", "gone":
+            client.record(session, f"drive/{topic}", [rows.counters(range(100))])
+        wire.cut_at_it = True
+        with refused("UNAVAILABLE"):
+            client.finalize(session)
+        wire.mend()
+        gone = {"locator": "drive/gone"}
+        until(lambda: tried(lambda: client.action("topic_delete", gone)), "the cluster to be seen again")
+        until(lambda: len(one.files("*.parquet")) + len(one.files("*.part")) == 1, "the purge", 60)
+    one.stop()
+    with Client(one.start().location) as client:
+        client.finalize(session)
+        assert client.read("drive/kept").num_rows == 100
+
+
 def test_the_command_line_makes_and_checks_it():
     url = cql.keyspace()
     for command in "init", "check":

@@ -2,6 +2,7 @@
 
 use tempfile::TempDir;
 use tessera::catalog::CatalogError;
+use tessera::catalog::Standing;
 use tessera::catalog::Visibility;
 use tessera::model::Notification;
 use tessera::model::NotificationTarget;
@@ -225,8 +226,35 @@ fn a_start_keeps_what_the_shared_catalog_forgot() {
     a.written(&session, "imu", a.records(3));
     cluster::run(&format!("DELETE FROM {}.sequence WHERE sequence_id = {}", url.keyspace, sequence.id.0));
     assert_not_found(wait(a.catalog().session(session.id)));
+    a.reopen();
+    assert_eq!(wait(a.open().standing(session.id)), Ok(Standing::Open));
+    assert_eq!(wait(a.catalog().tombstones(0, 9)), Ok(Vec::new()));
+    // Whatever else is recorded goes on.
+    a.sequence("other");
+    let other = a.session("other");
+    a.written(&other, "imu", a.records(1));
+    wait(a.catalog().finalize(other.id, 500)).unwrap();
     a.close();
-    let refused = cluster::try_node(&url, fleet._directory.path()).map(drop);
+    let own = crate::stage::embedded(fleet._directory.path());
+    assert_eq!(wait(own.catalog.session(session.id)).unwrap().topics.len(), 1);
+}
+
+/// Goal: likewise where the name of a forgotten sequence is given away again.
+/// Method: it forgets a sequence with a final session, and another node makes one of that name.
+#[test]
+fn a_new_sequence_of_a_forgotten_name_takes_no_rows_along() {
+    if !cluster::is_there() {
+        return;
+    }
+    let Fleet { a, b, _directory } = &fleet();
+    let keyspace = cluster::keyspace(_directory.path()).keyspace;
+    let sequence = a.sequence("drive");
+    let session = a.session("drive");
+    a.written(&session, "imu", a.records(3));
+    wait(a.catalog().finalize(session.id, 500)).unwrap();
+    cluster::run(&format!("DELETE FROM {keyspace}.sequence WHERE sequence_id = {}", sequence.id.0));
+    b.sequence("drive");
+    let refused = wait(a.catalog().create_session(a.new_session("drive")));
     assert!(
         matches!(&refused, Err(CatalogError::Corrupt { detail, .. }) if detail.contains("nothing was removed")),
         "{refused:?}"
@@ -274,7 +302,7 @@ fn what_leads_nowhere_hides_no_sequence() {
     }
     let Fleet { a, b, _directory } = &fleet();
     let keyspace = cluster::keyspace(_directory.path()).keyspace;
-    ["a", "drive", "z"].map(|name| a.sequence(name));
+    ["a", "drive", "z"].iter().for_each(|name| drop(a.sequence(name)));
     let list = |columns: &str| cluster::run(&format!("SELECT {columns} FROM {keyspace}.name_list"));
     let part: serde_json::Value = list("JSON *")
         .iter()

@@ -22,7 +22,9 @@ use std::time::Instant;
 use tessera::catalog::CatalogError;
 use tessera::catalog::ClusterUrl;
 use tessera::catalog::Fut;
+use tessera::catalog::Standing;
 use tessera::catalog::Visibility;
+use tessera::model::Refusal;
 use tessera::model::SessionState;
 
 use crate::cluster;
@@ -148,6 +150,21 @@ fn life(a: &Stage, b: &Stage, name: &str) {
     wait(a.open().begin_put(topic.id, b"schema".to_vec())).unwrap();
     wait(a.open().commit(topic.id, a.records(300), complete())).unwrap();
     assert_not_found(wait(b.catalog().topic(&topic.name, Visibility::Final)));
+    if let Err(CatalogError::Unavailable { .. }) = wait(a.catalog().finalize(session.id, 500)) {
+        // Nobody knows. What would be acknowledged now must not be left out of what is final.
+        let new = a.new_topic(&session, "late");
+        match settled(|| a.catalog().create_topic(new.clone())).0 {
+            Ok(late) => {
+                assert_not_found(wait(b.catalog().topic(&topic.name, Visibility::Final)));
+                deleted(settled(|| a.catalog().delete_topic(late.id)));
+            }
+            Err(CatalogError::Refused { refusal: Refusal::SessionFinal, .. }) => {
+                assert_eq!(wait(a.open().standing(session.id)), Ok(Standing::Final));
+                wait(a.catalog().delete_topic(topic.id)).unwrap_err();
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
     let done = settled(|| a.catalog().finalize(session.id, 500)).0.unwrap();
     assert_eq!((done.state, done.completed_at_ns), (SessionState::Final, Some(500)));
     let view = wait(b.catalog().sequence(&sequence_name(name), Visibility::Final)).unwrap();

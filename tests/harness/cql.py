@@ -21,11 +21,19 @@ def keyspace():
     return url
 
 
-class Wire:
-    """A way to the CQL server that can be cut and mended, while the server goes on for everybody else."""
+# Of the CQL protocol, version 4: nine bytes before each body.
+PREPARE, EXECUTE, RESULT, PREPARED = 9, 10, 8, 4
 
-    def __init__(self):
+
+class Wire:
+    """A way to the CQL server that can be cut and mended, while the server goes on for everybody else.
+
+    fatal: a piece of a statement. The wire can be told to be cut when that one is asked for (`cut_at_it`), before the server has it.
+    """
+
+    def __init__(self, fatal=None):
         self.ends, self.whole = set(), True
+        self.fatal, self.cut_at_it, self.known = fatal and fatal.encode(), False, set()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -42,14 +50,30 @@ class Wire:
             host, port = address().split(",")[0].rsplit(":", 1)
             there = socket.create_connection((host, int(port)))
             self.ends |= {here, there}
-            for way in (here, there), (there, here):
-                threading.Thread(target=self._carry, args=way, daemon=True).start()
+            asked = set()
+            for way in (here, there, self._asks), (there, here, self._answers):
+                threading.Thread(target=self._carry, args=(*way, asked), daemon=True).start()
 
-    def _carry(self, source, target):
+    def _asks(self, frame, asked):
+        if frame[4] == PREPARE and self.fatal and self.fatal in frame:
+            asked.add(frame[2:4])
+        if frame[4] == EXECUTE and self.cut_at_it and frame[11:11 + int.from_bytes(frame[9:11], "big")] in self.known:
+            self.cut_at_it = False
+            self.cut()
+
+    def _answers(self, frame, asked):
+        if frame[4] == RESULT and frame[2:4] in asked and int.from_bytes(frame[9:13], "big") == PREPARED:
+            asked.discard(frame[2:4])
+            self.known.add(frame[15:15 + int.from_bytes(frame[13:15], "big")])
+
+    def _carry(self, source, target, look, asked):
         try:
-            while data := source.recv(1 << 16):
-                target.sendall(data)
-        except OSError:
+            with source.makefile("rb") as stream:
+                while len(frame := stream.read(9)) == 9:
+                    frame += stream.read(int.from_bytes(frame[5:9], "big"))
+                    look(frame, asked)
+                    target.sendall(frame)
+        except (OSError, ValueError):
             pass
         for end in source, target:
             end.close()

@@ -84,7 +84,8 @@ impl ScyllaCatalog {
         let url = url.clone();
         let node = calls.run(async move {
             let (cluster, open) = (Cluster::open(&url).await?, local.open_store());
-            Ok(Arc::new(Node { id, cluster, local, open, ids, lanes: Lanes::default(), unsure: Unsure::default() }))
+            let (lanes, unsure, finalizing) = (Lanes::default(), Unsure::default(), Unsure::default());
+            Ok(Arc::new(Node { id, cluster, local, open, ids, lanes, unsure, finalizing }))
         });
         let node = node.await?;
         Ok(Self { calls, node })

@@ -1,6 +1,7 @@
 //! One server of the fleet: its connection to the shared catalog, and its own store.
 
 use std::collections::HashSet;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -35,24 +36,31 @@ pub struct Node {
     pub lanes: Lanes,
     /// Topics whose creates were answered with an error, so that nobody knows their ids, and which may have their names all the
     /// same. Whoever asks for such a name gets it.
-    pub unsure: Unsure,
+    pub unsure: Unsure<TopicId>,
+    /// Sessions that are open in the own store, and may be final for all others: a finalize began, and did not end well here.
+    pub finalizing: Unsure<SessionId>,
 }
 
-/// Of the topics that are open here, so at most as many.
-#[derive(Default)]
-pub struct Unsure(Mutex<HashSet<TopicId>>);
+/// Of what is open here, so at most as many.
+pub struct Unsure<T>(Mutex<HashSet<T>>);
 
-impl Unsure {
-    pub fn add(&self, id: TopicId) {
+impl<T> Default for Unsure<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Eq + Hash> Unsure<T> {
+    pub fn add(&self, id: T) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
     }
 
-    pub fn has(&self, id: TopicId) -> bool {
+    pub fn has(&self, id: T) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
     }
 
     /// Returns whether it was among them.
-    pub fn remove(&self, id: TopicId) -> bool {
+    pub fn remove(&self, id: T) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id)
     }
 }

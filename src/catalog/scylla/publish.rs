@@ -21,6 +21,7 @@ use super::fault::damaged;
 use super::heads::Head;
 use super::heads::Life;
 use super::heads::SequenceState;
+use super::heads::SessionRow;
 use super::node::Node;
 use super::notifications;
 use super::published;
@@ -77,7 +78,13 @@ pub async fn finalize(node: &Arc<Node>, id: SessionId, completed_at_ns: i64) -> 
     let row = head.live_session(id).ok_or_else(none)?;
     let completed = match row.life {
         // An earlier call got this far.
-        Life::Final => row.completed_at_ns.unwrap_or(completed_at_ns),
+        Life::Final => {
+            if session.state == SessionState::Open {
+                let plans = plan(node, topics, row.number).await?;
+                same(id, row, &published::digest(&plans.iter().map(Plan::to_published).collect::<Vec<_>>()))?;
+            }
+            row.completed_at_ns.unwrap_or(completed_at_ns)
+        }
         Life::Open | Life::Deleted => {
             // The own store may have it final already, when it was made again from the files.
             let completed_at_ns = session.completed_at_ns.unwrap_or(completed_at_ns);
@@ -91,14 +98,12 @@ pub async fn finalize(node: &Arc<Node>, id: SessionId, completed_at_ns: i64) -> 
             for (topic, notification) in node.local.interruptions(id, completed_at_ns).await? {
                 notifications::add_once(node, topic, notification).await?;
             }
+            node.finalizing.add(id);
             flip(node, &head, id, &published, completed_at_ns).await?
         }
     };
-    if session.state == SessionState::Open
-        && let Err(error) = node.local.finalize(id, completed).await
-    {
-        // It is final for all, whatever the own store says: the next start, or the next of these calls, makes it so there too.
-        tracing::warn!(session = %id, %error, "a session is final, and still open in the own store of this server");
+    if session.state == SessionState::Open {
+        sessions::follow_final(node, id, completed).await;
     }
     Ok(SessionHead { state: SessionState::Final, completed_at_ns: Some(completed), ..session })
 }
@@ -133,10 +138,7 @@ async fn flip(
         let now = now.filter(|now| now.state == SequenceState::Live).ok_or_else(none)?;
         let row = now.live_session(id).ok_or_else(none)?;
         match row.life {
-            Life::Final if row.digest == digest => return Ok(row.completed_at_ns.unwrap_or(completed_at_ns)),
-            Life::Final => {
-                return Err(damaged(format_args!("session {id}"), "it was finalized with other topics than it has"));
-            }
+            Life::Final => return same(id, row, &digest).map(|()| row.completed_at_ns.unwrap_or(completed_at_ns)),
             Life::Deleted => return Err(none()),
             Life::Open => {}
         }
@@ -146,6 +148,15 @@ async fn flip(
             Conditional::Applied => return Ok(completed_at_ns),
             other => rounds.again(&other).await?,
         }
+    }
+}
+
+/// # Errors
+/// `Corrupt` when the session that is final for all has other topics than these.
+fn same(id: SessionId, row: &SessionRow, digest: &[u8; 16]) -> Result<(), CatalogError> {
+    match row.digest == digest {
+        true => Ok(()),
+        false => Err(damaged(format_args!("session {id}"), "it was finalized with other topics than it has")),
     }
 }
 

@@ -16,6 +16,7 @@ use super::published::DIRECTORIES_PER_PART;
 use super::published::SEGMENTS_PER_PART;
 use super::published::SegmentPlace;
 use super::sessions;
+use super::sessions::Followed;
 use crate::catalog::Catalog;
 use crate::catalog::CatalogError;
 use crate::catalog::Tombstone;
@@ -46,8 +47,10 @@ pub async fn take_note(node: &Node) -> Result<(), CatalogError> {
     for (session, sequence) in listed {
         let (session, sequence) = (SessionId(session), SequenceId(sequence));
         let head = Head::read(cluster, sequence, Certainty::Answered).await?;
-        if !sessions::follow(node, session, head.as_ref()).await? {
-            continue; // its delete is under way, or never happened
+        match sessions::follow(node, session, head.as_ref()).await? {
+            Followed::Gone => {}
+            // Its delete is under way, or never happened; or nothing is sure any more.
+            Followed::Lives | Followed::Forgotten(_) => continue,
         }
         cluster.write(&cluster.statements.deletion_drop, (node.id, session.0)).await?;
     }

@@ -8,6 +8,7 @@ use super::node::Node;
 use super::published;
 use super::purge;
 use super::sessions;
+use super::sessions::Followed;
 use super::topics;
 use crate::catalog::Catalog;
 use crate::catalog::CatalogError;
@@ -31,25 +32,34 @@ pub async fn recover(node: &Node) -> Result<(), CatalogError> {
 
 async fn settle(node: &Node, session: &OpenSession) -> Result<(), CatalogError> {
     let head = Head::read(&node.cluster, session.sequence, Certainty::Settled).await?;
-    if sessions::follow(node, session.id, head.as_ref()).await? {
-        return Ok(());
+    match sessions::follow(node, session.id, head.as_ref()).await? {
+        Followed::Lives => {}
+        Followed::Gone => return Ok(()),
+        // All else that is recorded here must go on.
+        Followed::Forgotten(error) => {
+            tracing::error!(session = %session.id, %error, "an open session stays as it is and cannot be finalized; its chunks are Parquet files in the data directories");
+            return Ok(());
+        }
     }
     match head.as_ref().and_then(|head| head.live_session(session.id)) {
         None => Ok(()),
-        Some(row) if row.life == Life::Final => {
-            let completed_at_ns = row.completed_at_ns.unwrap_or(row.created_at_ns);
-            node.local.finalize(session.id, completed_at_ns).await.map(drop)
+        Some(row) => {
+            // Also of a final one: a topic that nobody was told of would keep it open.
+            settle_unnamed(node, session).await?;
+            if row.life == Life::Final {
+                sessions::follow_final(node, session.id, row.completed_at_ns.unwrap_or(row.created_at_ns)).await;
+            }
+            Ok(())
         }
-        Some(_) => remove_unnamed(node, session).await,
     }
 }
 
-/// Topics whose name the shared catalog does not have for them: nobody was told of them, or their delete was cut off.
-async fn remove_unnamed(node: &Node, session: &OpenSession) -> Result<(), CatalogError> {
+/// Topics whose name the shared catalog does not have for them.
+async fn settle_unnamed(node: &Node, session: &OpenSession) -> Result<(), CatalogError> {
     let names = published::names(node, session.sequence).await?;
     for topic in node.local.session(session.id).await?.topics {
         if !names.iter().any(|(_, name)| name.topic_id == topic.head.id.0) {
-            topics::remove(node, topic.head.id).await?;
+            topics::settle_unnamed(node, session.sequence, &topic.head).await?;
         }
     }
     Ok(())

@@ -20,6 +20,7 @@ use super::heads::Life;
 use super::heads::SequenceState;
 use super::node::Node;
 use super::purge;
+use super::sessions;
 use crate::catalog::Catalog;
 use crate::catalog::CatalogError;
 use crate::catalog::Cursor;
@@ -27,6 +28,7 @@ use crate::catalog::Entity;
 use crate::catalog::NewSequence;
 use crate::catalog::PAGE_BYTES;
 use crate::catalog::Page;
+use crate::catalog::Visibility;
 use crate::catalog::page_items;
 use crate::io::hash64;
 use crate::model::SequenceHead;
@@ -262,10 +264,14 @@ pub async fn mirror(node: &Node, head: &Head) -> Result<(), CatalogError> {
     };
     match node.local.create_sequence(new.clone()).await {
         Err(CatalogError::AlreadyExists { id: stale, .. }) if stale != head.id.0 => {
-            // Another node deleted it and the name was given away again.
+            // Another node deleted it and the name was given away again; unless the shared catalog forgot it, with what it has.
             let stale = SequenceId(stale);
-            if Head::live(&node.cluster, stale).await?.is_some() {
+            let gone = Head::read(&node.cluster, stale, Certainty::Settled).await?;
+            if gone.as_ref().is_some_and(|gone| gone.state == SequenceState::Live) {
                 return Err(damaged(format_args!("name {}", head.name), "two sequences have it"));
+            }
+            for session in node.local.sequence(&head.name, Visibility::All).await?.sessions {
+                sessions::follow(node, session.head.id, gone.as_ref()).await?.into_gone()?;
             }
             node.local.delete_sequence(stale).await?;
             node.local.create_sequence(new).await.map(drop)

@@ -19,6 +19,7 @@ use crate::catalog::Catalog;
 use crate::catalog::CatalogError;
 use crate::catalog::Entity;
 use crate::catalog::NewSession;
+use crate::model::Refusal;
 use crate::model::SessionHead;
 use crate::model::SessionId;
 
@@ -107,18 +108,37 @@ async fn buried(node: &Node, id: SessionId) -> Result<(), CatalogError> {
     node.cluster.write(&node.cluster.statements.deletion_drop, (node.id, id.0)).await
 }
 
+/// What became of a session of this node's own store.
+pub enum Followed {
+    Lives,
+    Gone,
+    /// It has topics here, and the shared catalog does not know it: that one lost what it had acknowledged, or was put back from
+    /// a backup. Following it would delete rows that were acknowledged.
+    Forgotten(CatalogError),
+}
+
+impl Followed {
+    /// Whether it is gone.
+    ///
+    /// # Errors
+    /// `Corrupt` when it was forgotten.
+    pub fn into_gone(self) -> Result<bool, CatalogError> {
+        match self {
+            Self::Lives => Ok(false),
+            Self::Gone => Ok(true),
+            Self::Forgotten(error) => Err(error),
+        }
+    }
+}
+
 /// Buries a session of this node in its own store when the shared catalog says that it is deleted, or when it never came to be
-/// there and so has no topics. Returns whether it is gone.
+/// there and so has no topics.
 ///
 /// * `head`: its sequence, deleted or not, as it was read for this.
-///
-/// # Errors
-/// `Corrupt` for one with topics that the shared catalog has forgotten: it lost what it had acknowledged, or was put back from a
-/// backup. Following it would delete rows that were acknowledged.
-pub async fn follow(node: &Node, id: SessionId, head: Option<&Head>) -> Result<bool, CatalogError> {
+pub async fn follow(node: &Node, id: SessionId, head: Option<&Head>) -> Result<Followed, CatalogError> {
     let row = head.and_then(|head| head.session(id).map(|row| (head.state, row.life)));
     match row {
-        Some((SequenceState::Live, Life::Open | Life::Final)) => return Ok(false),
+        Some((SequenceState::Live, Life::Open | Life::Final)) => return Ok(Followed::Lives),
         Some(_) => {}
         None => match node.local.session(id).await {
             Ok(own) if own.topics.is_empty() => {}
@@ -128,19 +148,60 @@ pub async fn follow(node: &Node, id: SessionId, head: Option<&Head>) -> Result<b
                     own.head.sequence_name,
                     own.topics.len()
                 );
-                return Err(damaged(format_args!("session {id}"), why));
+                return Ok(Followed::Forgotten(damaged(format_args!("session {id}"), why)));
             }
-            Err(CatalogError::NotFound { .. }) => return Ok(true),
+            Err(CatalogError::NotFound { .. }) => return Ok(Followed::Gone),
             Err(error) => return Err(error),
         },
     }
-    bury(node, id).await.map(|()| true)
+    bury(node, id).await.map(|()| Followed::Gone)
+}
+
+/// Makes a session final in the own store that is final for all.
+pub async fn follow_final(node: &Node, id: SessionId, completed_at_ns: i64) {
+    match node.local.finalize(id, completed_at_ns).await {
+        Ok(_) => {
+            node.finalizing.remove(id);
+        }
+        // Final it is, whatever the own store says: the next start, or the next call about it, makes it so there too.
+        Err(error) => {
+            node.finalizing.add(id);
+            tracing::warn!(session = %id, %error, "a session is final, and still open in the own store of this server");
+        }
+    }
+}
+
+/// Whether a session that is open in the own store may still change: not when a finalize has made it final for all others, which
+/// this finds out.
+///
+/// # Errors
+/// `Refused` when it is final.
+pub async fn still_open(node: &Node, id: SessionId) -> Result<(), CatalogError> {
+    if !node.finalizing.has(id) {
+        return Ok(());
+    }
+    let sequence = node.local.session_head(id).await?.sequence;
+    // Behind this, the finalize has run or never will.
+    let head = Head::read(&node.cluster, sequence, Certainty::Settled).await?;
+    match head.as_ref().and_then(|head| head.live_session(id)) {
+        Some(row) if row.life == Life::Final => {
+            follow_final(node, id, row.completed_at_ns.unwrap_or(row.created_at_ns)).await;
+            Err(CatalogError::refused(Entity::Session, id, Refusal::SessionFinal))
+        }
+        Some(_) | None => {
+            node.finalizing.remove(id);
+            Ok(())
+        }
+    }
 }
 
 /// Deletes a session from the own store, which keeps its files in mind until they are purged. Harmless to repeat.
 pub async fn bury(node: &Node, id: SessionId) -> Result<(), CatalogError> {
     match node.local.delete_session(id).await {
-        Ok(()) | Err(CatalogError::NotFound { .. }) => Ok(()),
+        Ok(()) | Err(CatalogError::NotFound { .. }) => {
+            node.finalizing.remove(id);
+            Ok(())
+        }
         Err(error) => Err(error),
     }
 }

@@ -27,6 +27,7 @@ use crate::catalog::Visibility;
 use crate::model::DeviceNumber;
 use crate::model::NodeId;
 use crate::model::OntologyTag;
+use crate::model::Refusal;
 use crate::model::SequenceId;
 use crate::model::SequenceName;
 use crate::model::SerializationFormat;
@@ -56,9 +57,11 @@ pub struct NameRow {
 enum Obstacle {
     Taken(TopicId),
     SessionGone,
+    SessionFinal,
 }
 
 pub async fn create(node: &Node, new: &NewTopic) -> Result<TopicHead, CatalogError> {
+    sessions::still_open(node, new.session).await?;
     let created = match node.local.create_topic(new.clone()).await {
         Err(CatalogError::AlreadyExists { id, .. }) if id != new.id.0 && clear_stale(node, TopicId(id)).await? => {
             node.local.create_topic(new.clone()).await?
@@ -82,8 +85,12 @@ pub async fn create(node: &Node, new: &NewTopic) -> Result<TopicHead, CatalogErr
         Ok(Some(Obstacle::SessionGone)) => {
             remove(node, new.id).await?;
             let head = Head::read(&node.cluster, sequence, Certainty::Settled).await?;
-            sessions::follow(node, new.session, head.as_ref()).await?;
+            sessions::follow(node, new.session, head.as_ref()).await?.into_gone()?;
             Err(CatalogError::not_found(Entity::Session, new.session))
+        }
+        Ok(Some(Obstacle::SessionFinal)) => {
+            remove(node, new.id).await?;
+            Err(CatalogError::refused(Entity::Session, new.session, Refusal::SessionFinal))
         }
     }
 }
@@ -108,15 +115,45 @@ async fn clear_stale(node: &Node, holder: TopicId) -> Result<bool, CatalogError>
     let head = node.local.topic_by_id(holder, Visibility::All).await?.head;
     let sequence = node.local.session_head(head.session).await?.sequence;
     let shared = Head::read(&node.cluster, sequence, Certainty::Settled).await?;
-    if sessions::follow(node, head.session, shared.as_ref()).await? {
+    if sessions::follow(node, head.session, shared.as_ref()).await?.into_gone()? {
         return Ok(true);
     }
     let (cluster, values) = (&node.cluster, (sequence.0, head.name.path.as_str()));
     let found: Option<NameRow> = cluster.row(&cluster.statements.name_read, values, Certainty::Settled).await?;
     match found {
         Some(found) if found.topic_id == holder.0 && !node.unsure.remove(holder) => Ok(false),
+        Some(_) | None if is_told(&head) => keep(node, sequence, &head).await.map(|()| false),
         Some(_) | None => give_up(node, sequence, &head).await.map(|()| true),
     }
+}
+
+/// Whether somebody was told of a topic of an open session for sure: to write it takes its token.
+fn is_told(topic: &TopicHead) -> bool {
+    topic.state != TopicState::Created
+}
+
+/// What becomes of a topic of an open session that the shared catalog gives no name: it is forgotten when nobody can have been told
+/// of it. One that was written takes its name again, for then the shared catalog lost what it had acknowledged, or was put back
+/// from a backup; or its delete was cut off, which nobody was told of either.
+pub async fn settle_unnamed(node: &Node, sequence: SequenceId, topic: &TopicHead) -> Result<(), CatalogError> {
+    match is_told(topic) {
+        true => keep(node, sequence, topic).await,
+        false => remove(node, topic.id).await,
+    }
+}
+
+async fn keep(node: &Node, sequence: SequenceId, topic: &TopicHead) -> Result<(), CatalogError> {
+    match take_name(node, sequence, topic).await? {
+        None => {
+            tracing::warn!(topic = %topic.name, "the shared catalog had forgotten the name of a topic that has rows")
+        }
+        Some(Obstacle::Taken(id)) => {
+            tracing::error!(topic = %topic.name, %id, "the name of a topic that has rows was given to another one: its rows stay")
+        }
+        // Their own calls find out.
+        Some(Obstacle::SessionGone | Obstacle::SessionFinal) => {}
+    }
+    Ok(())
 }
 
 /// Forgets a topic that nobody was told of, with its name, should it have it.
@@ -138,10 +175,14 @@ async fn take_name(node: &Node, sequence: SequenceId, topic: &TopicHead) -> Resu
         }
         // Behind the name, so that its session is at least as old as what is seen of it.
         let head = Head::read(cluster, sequence, certainty).await?;
-        let head = head.filter(|head| head.state == SequenceState::Live);
-        let Some(head) = head.filter(|head| head.live_session(topic.session).is_some()) else {
+        let Some(head) = head.filter(|head| head.state == SequenceState::Live) else {
             return Ok(Some(Obstacle::SessionGone));
         };
+        match head.live_session(topic.session).map(|session| session.life) {
+            Some(Life::Open) => {}
+            Some(Life::Final) => return Ok(Some(Obstacle::SessionFinal)),
+            Some(Life::Deleted) | None => return Ok(Some(Obstacle::SessionGone)),
+        }
         if let Some(found) = &found
             && head.live_session(SessionId(found.topic_session)).is_some()
             && !is_stale(node, &head, found).await?
@@ -180,6 +221,7 @@ pub async fn delete(node: &Node, id: TopicId) -> Result<(), CatalogError> {
     let session = node.local.session_head(view.head.session).await?;
     let step = view.head.state.after(TopicMove::Delete, session.state);
     step.map_err(|refusal| CatalogError::refused(Entity::Topic, &view.head.name, refusal))?;
+    sessions::still_open(node, session.id).await?;
     drop_name(node, session.sequence, view.head.name.path.as_str(), id).await?;
     // A finalize that did not end may have published it.
     let (cluster, statements) = (&node.cluster, &node.cluster.statements);
