@@ -13,7 +13,11 @@
 //! ```text
 //! 0192f3a4-b5c6-4d7e-8f90-a1b2c3d4e5f6
 //! scylla://db1:9042,db2:9042/fleet
+//! 0192f3a4-c001-4d7e-8f90-a1b2c3d4e5f6
 //! ```
+//!
+//! The last line is what the others know this server by: the id of what was its first data directory when it was marked. It stays
+//! the same whichever of its disks is lost.
 
 #[cfg(any(feature = "scylla", test))]
 mod mark;
@@ -69,6 +73,11 @@ pub enum SharedError {
     )]
     Mixed { a: PathBuf, b: PathBuf },
     #[error(
+        "data directories {} and {} belong to two servers of a shared catalog: name those that belong together. Nothing was changed",
+        a.display(), b.display()
+    )]
+    TwoServers { a: PathBuf, b: PathBuf },
+    #[error(
         "{} holds recordings whose names are in its own catalog: a server of a shared one begins with empty data directories. \
          Nothing was changed",
         directory.display()
@@ -84,6 +93,8 @@ struct Mark {
     id: Uuid,
     /// As it was written, for people.
     url: String,
+    /// What the others know this server by; nothing in marks of earlier versions.
+    node: Option<Uuid>,
 }
 
 /// The shared catalog to serve from.
@@ -108,11 +119,17 @@ pub async fn choose(
         marks.push(((*directory).to_owned(), read_mark(host, directory)?));
     }
     let mut marked = marks.iter().filter_map(|(directory, mark)| Some((directory, mark.as_ref()?)));
-    let first = marked.next();
+    let first = marked.clone().next();
     if let Some((a, mark)) = first
         && let Some((b, _)) = marked.find(|(_, other)| other.id != mark.id)
     {
         return Err(SharedError::Mixed { a: a.clone(), b: b.clone() });
+    }
+    let mut named = marks.iter().filter_map(|(directory, mark)| Some((directory, mark.as_ref()?.node?)));
+    if let Some((a, node)) = named.next()
+        && let Some((b, _)) = named.find(|(_, other)| *other != node)
+    {
+        return Err(SharedError::TwoServers { a: a.clone(), b: b.clone() });
     }
     match (config.catalog.cluster()?, first) {
         (None, None) => Ok(None),
@@ -134,7 +151,7 @@ pub async fn choose(
 impl Chosen {
     /// Connects to it, with `local` as this node's own store, which then follows it.
     ///
-    /// * `node`: the first data directory's id.
+    /// * `first`: the first data directory's id.
     ///
     /// # Errors
     /// [`SharedError::Another`] when it is not the one of the marks: nothing is changed then. Those of the catalog.
@@ -142,19 +159,21 @@ impl Chosen {
     pub async fn open(
         self,
         host: &Host,
-        node: DeviceId,
+        first: DeviceId,
         local: &EmbeddedCatalog,
         ids: &Arc<IdSource>,
     ) -> Result<Arc<dyn Catalog>, SharedError> {
-        let catalog = ScyllaCatalog::open(&self.url, node.0, local.clone(), Arc::clone(ids)).await?;
+        let node = self.marks.iter().find_map(|(_, mark)| mark.as_ref()?.node).unwrap_or(first.0);
+        let catalog = ScyllaCatalog::open(&self.url, node, local.clone(), Arc::clone(ids)).await?;
         for (directory, mark) in &self.marks {
             if let Some(mark) = mark.as_ref().filter(|mark| mark.id != catalog.id()) {
                 let (was, now) = (mark.url.clone(), self.url.to_string());
                 return Err(SharedError::Another { directory: directory.clone(), was, now });
             }
         }
-        for (directory, _) in self.marks.iter().filter(|(_, mark)| mark.is_none()) {
-            write_mark(host, directory, catalog.id(), &self.url)?;
+        let is_whole = |mark: &Option<Mark>| mark.as_ref().is_some_and(|mark| mark.node.is_some());
+        for (directory, _) in self.marks.iter().filter(|(_, mark)| !is_whole(mark)) {
+            write_mark(host, directory, catalog.id(), &self.url, node)?;
         }
         // Only now: what another catalog does not know would be taken for deleted.
         catalog.recover().await?;
@@ -184,8 +203,10 @@ fn read_mark(host: &Host, directory: &Path) -> Result<Option<Mark>, SharedError>
     let text = String::from_utf8_lossy(&bytes);
     let mut lines = text.lines();
     let id = lines.next().and_then(|line| Uuid::try_parse(line.trim()).ok());
-    let id = id.ok_or(SharedError::Damaged(path))?;
-    Ok(Some(Mark { id, url: lines.next().unwrap_or("not told").to_owned() }))
+    let Some(id) = id else { return Err(SharedError::Damaged(path)) };
+    let url = lines.next().unwrap_or("not told").to_owned();
+    let node = lines.next().map(|line| Uuid::try_parse(line.trim())).transpose();
+    Ok(Some(Mark { id, url, node: node.map_err(|_| SharedError::Damaged(path))? }))
 }
 
 #[cfg(test)]
@@ -198,11 +219,17 @@ mod tests {
         let (place, host) = (tempfile::tempdir().unwrap(), Host::default());
         assert!(read_mark(&host, place.path()).unwrap().is_none());
         let url = ClusterUrl::parse("scylla://ann:secret@db1/fleet").unwrap();
-        write_mark(&host, place.path(), Uuid::from_u128(7), &url).unwrap();
+        let [id, node] = [7, 9].map(Uuid::from_u128);
+        write_mark(&host, place.path(), id, &url, node).unwrap();
         let mark = read_mark(&host, place.path()).unwrap().unwrap();
-        assert_eq!((mark.id, mark.url.as_str()), (Uuid::from_u128(7), "scylla://ann@db1:9042/fleet"));
-        std::fs::write(place.path().join(store::SHARED_FILE), "what is this").unwrap();
-        assert!(matches!(read_mark(&host, place.path()), Err(SharedError::Damaged(_))));
+        assert_eq!((mark.id, mark.url.as_str(), mark.node), (id, "scylla://ann@db1:9042/fleet", Some(node)));
+        let put = |text: &str| std::fs::write(place.path().join(store::SHARED_FILE), text).unwrap();
+        put(&format!("{id}\nscylla://db1/fleet\n"));
+        assert_eq!(read_mark(&host, place.path()).unwrap().unwrap().node, None, "of an earlier version");
+        for damaged in ["what is this".to_owned(), format!("{id}\nurl\nno id\n")] {
+            put(&damaged);
+            assert!(matches!(read_mark(&host, place.path()), Err(SharedError::Damaged(_))));
+        }
     }
 
     fn chosen(config: &Config, paths: &[&Path], local: &EmbeddedCatalog) -> Result<Option<Chosen>, SharedError> {
@@ -222,10 +249,13 @@ mod tests {
         assert!(matches!(chosen(&own, &both, &local), Ok(None)));
         assert!(matches!(chosen(&shared, &both, &local), Ok(Some(_))));
         // The second one alone, as when the first disk is a new one.
-        write_mark(&host, &b, Uuid::from_u128(7), &url).unwrap();
+        let [id, other, node] = [7, 8, 9].map(Uuid::from_u128);
+        write_mark(&host, &b, id, &url, node).unwrap();
         assert!(matches!(chosen(&own, &both, &local), Err(SharedError::Needed { directory, .. }) if directory == b));
         assert!(matches!(chosen(&shared, &both, &local), Ok(Some(_))));
-        write_mark(&host, &a, Uuid::from_u128(8), &url).unwrap();
+        write_mark(&host, &a, id, &url, other).unwrap();
+        assert!(matches!(chosen(&shared, &both, &local), Err(SharedError::TwoServers { .. })));
+        write_mark(&host, &a, other, &url, node).unwrap();
         assert!(matches!(chosen(&shared, &both, &local), Err(SharedError::Mixed { .. })));
     }
 }

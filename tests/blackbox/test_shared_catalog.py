@@ -1,6 +1,7 @@
 """Servers whose catalog is in a keyspace of a CQL cluster (`--catalog scylla://…`)."""
 
 import os
+import shutil
 import uuid
 
 import pytest
@@ -206,6 +207,27 @@ def test_a_session_is_discarded_where_it_is_recorded(fleet):
         writer.close()
         client.finalize(session)
         assert client.read("drive/cam").num_rows == 200
+
+
+def test_a_server_stays_itself_without_its_first_disk(fleet):
+    one = Server("one", options=["--catalog", fleet.url])
+    second = one.directory / "second"
+    one.options += ["--data-dir", str(second)]
+    fleet.servers.append(one)
+    topics = {f"t{n}": [rows.counters(range(100))] for n in range(6)}
+    with Client(one.start().location) as client:
+        client.record_sequence("drive", topics)
+    kept = {path.name for path in (second / "chunks").rglob("*.parquet")}
+    assert 0 < len(kept) < 6
+    one.stop()
+    shutil.rmtree(one.data)
+    rebuilt = tessera("catalog", "rebuild", "--data-dir", second, "--without-missing", "--catalog", fleet.url)
+    assert rebuilt.returncode in (0, 3), rebuilt.stderr
+    one.data, one.options = second, ["--catalog", fleet.url]
+    with Client(one.start().location) as client:
+        read = [tried(lambda: client.read(f"drive/{topic}")) for topic in topics]  # noqa: B023
+        # All that is left is its own.
+        assert sum(read) == len(kept), read
 
 
 def test_a_topic_that_goes_behind_a_finalize_that_was_cut_off(fleet):

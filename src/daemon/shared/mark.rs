@@ -1,4 +1,4 @@
-//! Makes the mark of a shared catalog: once for each data directory, at the first start with it.
+//! Makes the mark of a shared catalog: once for each data directory, at the first start with it, and again over one of an earlier version.
 
 use std::path::Path;
 
@@ -14,8 +14,8 @@ use super::SharedError;
 ///
 /// # Errors
 /// [`SharedError::Mark`].
-pub fn write_mark(host: &Host, directory: &Path, id: Uuid, url: &ClusterUrl) -> Result<(), SharedError> {
-    let text = format!("{}\n{url}\n", id.as_hyphenated());
+pub fn write_mark(host: &Host, directory: &Path, id: Uuid, url: &ClusterUrl, node: Uuid) -> Result<(), SharedError> {
+    let text = format!("{}\n{url}\n{}\n", id.as_hyphenated(), node.as_hyphenated());
     host.write_small(directory, store::SHARED_FILE, text.as_bytes())
         .map_err(|cause| SharedError::Mark { path: directory.join(store::SHARED_FILE), cause })
 }
