@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::OpenFlags;
 use rusqlite::TransactionBehavior;
+use rusqlite::config::DbConfig;
 
 use super::EmbeddedConfig;
 use super::fault::answer;
@@ -114,6 +115,8 @@ fn open(config: &EmbeddedConfig, path: &Path, role: Role) -> rusqlite::Result<Co
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Else a statement that asks for `state = ?`, which an index is made for some values of, is prepared anew each time.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // The checkpoint never makes the writer wait: it tries again a second later.
     connection.busy_timeout(Duration::from_secs(if role == Role::Checkpoint { 0 } else { 5 }))?;
     let cache_kib = i64::try_from(config.cache_bytes / 1024).unwrap_or(i64::MAX);

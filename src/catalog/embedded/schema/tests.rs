@@ -1,5 +1,7 @@
 use std::io::Write;
 
+use rusqlite::StatementStatus;
+
 use super::*;
 use crate::catalog::embedded::files;
 
@@ -52,4 +54,19 @@ fn open_sessions_have_an_index_in_every_file() {
     let plan: Vec<_> = plan.map(|line| line.unwrap()).collect();
     assert!(plan.iter().any(|line| line.starts_with("SEARCH s USING") && line.contains("session_open")), "{plan:?}");
     assert!(!plan.iter().any(|line| line.contains("SCAN") || line.contains("B-TREE")), "{plan:?}");
+}
+
+/// Goal: a statement is prepared once, also where an index is made for some of the values that it is asked with.
+#[test]
+fn statements_stay_prepared_whatever_they_are_asked_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let (config, path) = (EmbeddedConfig::default(), directory.path().join("catalog"));
+    let writer = connect(&config, &path, Role::Writer).unwrap();
+    for connection in [writer, connect(&config, &path, Role::Reader).unwrap()] {
+        let mut select = connection.prepare("SELECT row FROM session WHERE state = ?1 AND deleted = 0").unwrap();
+        for state in [0, 1, 0] {
+            assert!(!select.exists([state]).unwrap());
+        }
+        assert_eq!(select.get_status(StatementStatus::RePrepare), 0);
+    }
 }
