@@ -36,6 +36,8 @@ mod notifications;
 mod paging;
 #[path = "catalog/searching.rs"]
 mod searching;
+#[path = "catalog/sifting.rs"]
+mod sifting;
 #[path = "catalog/stage.rs"]
 mod stage;
 #[path = "catalog/states.rs"]
@@ -58,6 +60,8 @@ macro_rules! suite {
             paging::segments_page_at_any_size, paging::a_range_leaves_out_segments_and_nothing_else,
             searching::contents_are_final_topics_alone, searching::segments_that_cannot_match_are_left_out,
             searching::a_question_over_many_chunks_reads_few, searching::pages_end_where_metadata_is_large,
+            sifting::topics_are_told_by_their_tag, sifting::zones_of_many_topics_are_those_of_each,
+            sifting::sieves_leave_out_what_they_say,
             paging::the_open_tail_is_the_last_segment, paging::foreign_cursors_are_refused,
             deletion::a_deleted_session_frees_its_names_at_once,
             deletion::a_sequence_with_a_session_is_not_empty, deletion::a_deleted_sequence_takes_open_sessions_along,

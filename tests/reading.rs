@@ -30,12 +30,16 @@ use tessera::catalog::Page;
 use tessera::catalog::SegmentKey;
 use tessera::catalog::SegmentView;
 use tessera::catalog::SequenceContents;
+use tessera::catalog::Sieve;
+use tessera::catalog::TaggedTopic;
 use tessera::catalog::Tombstone;
+use tessera::catalog::TopicZones;
 use tessera::catalog::Visibility;
 use tessera::io::BackendChoice;
 use tessera::model::ChunkRecord;
 use tessera::model::Notification;
 use tessera::model::NotificationTarget;
+use tessera::model::OntologyTag;
 use tessera::model::Predicate;
 use tessera::model::SequenceHead;
 use tessera::model::SequenceId;
@@ -175,6 +179,18 @@ impl Catalog for Counting {
 
     fn contents(&self, after: Option<SequenceName>, limit: u32) -> Fut<'_, Page<SequenceContents>> {
         self.inner.contents(after, limit)
+    }
+
+    fn sifted(&self, after: Option<SequenceName>, limit: u32, sieve: Arc<Sieve>) -> Fut<'_, Page<SequenceContents>> {
+        self.inner.sifted(after, limit, sieve)
+    }
+
+    fn tagged(&self, tag: OntologyTag, cursor: Option<Cursor>, limit: u32) -> Fut<'_, Page<TaggedTopic>> {
+        self.inner.tagged(tag, cursor, limit)
+    }
+
+    fn zones_of(&self, topics: Vec<TopicId>) -> Fut<'_, (Vec<TopicZones>, usize)> {
+        self.inner.zones_of(topics)
     }
 
     fn contents_of(&self, numbers: Vec<i64>) -> Fut<'_, (Vec<SequenceContents>, usize)> {

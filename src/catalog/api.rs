@@ -8,6 +8,7 @@ use super::CatalogError;
 use super::Cursor;
 use super::Page;
 use super::SegmentKey;
+use super::Sieve;
 use crate::model::ChunkRecord;
 use crate::model::DeviceNumber;
 use crate::model::Notification;
@@ -31,6 +32,7 @@ use crate::model::TopicHead;
 use crate::model::TopicId;
 use crate::model::TopicName;
 use crate::model::TopicPath;
+use crate::model::TopicTotals;
 use crate::model::TopicView;
 use crate::model::UserMetadata;
 
@@ -78,6 +80,8 @@ pub trait Catalog: Send + Sync + 'static {
     /// The same with the topics of final sessions, without their schemas; sequences that have none are left out. So a page may
     /// have fewer items than `limit`, or none, and still not be the last.
     fn contents(&self, after: Option<SequenceName>, limit: u32) -> Fut<'_, Page<SequenceContents>>;
+    /// The same, without sequences that the sieve leaves out; `limit` sequences are looked at.
+    fn sifted(&self, after: Option<SequenceName>, limit: u32, sieve: Arc<Sieve>) -> Fut<'_, Page<SequenceContents>>;
     /// The same for these numbers of [`Self::heads`], in their order, without those that are gone or have nothing to read; and
     /// how many of the numbers these are the answer for, at least one.
     fn contents_of(&self, numbers: Vec<i64>) -> Fut<'_, (Vec<SequenceContents>, usize)>;
@@ -107,6 +111,13 @@ pub trait Catalog: Send + Sync + 'static {
     /// Segments of a topic whose put has ended, in the order of their numbers, with what is known of their values. They never
     /// change. Those of a topic that is being received are not among them.
     fn zones(&self, topic: TopicId, cursor: Option<Cursor>, limit: u32) -> Fut<'_, Page<(SegmentView, Statistics)>>;
+    /// Topics of final sessions that have this tag, each once, in an order that stays. A page may have fewer items than
+    /// `limit`, or none, and still not be the last; a shared catalog tells the topics of one sequence together, however many.
+    fn tagged(&self, tag: OntologyTag, cursor: Option<Cursor>, limit: u32) -> Fut<'_, Page<TaggedTopic>>;
+    /// What [`Self::zones`] tells, of many topics at once, in their order: without those that are gone, whose session is open,
+    /// or that have more than [`PAGE_ITEMS_MAX`](super::PAGE_ITEMS_MAX) segments. And how many of the topics this is the answer
+    /// for, at least one.
+    fn zones_of(&self, topics: Vec<TopicId>) -> Fut<'_, (Vec<TopicZones>, usize)>;
     /// The chunks of one segment in the order they were committed.
     fn directory(&self, key: SegmentKey) -> Fut<'_, Vec<ChunkRecord>>;
     /// Keeps at most [`Notification::COUNT_MAX`] per target (`TooLarge` for the next) and cuts long messages. Works for
@@ -198,6 +209,25 @@ pub struct TopicMark {
     pub format: SerializationFormat,
     pub metadata: UserMetadata,
     pub created_at_ns: i64,
+}
+
+/// A topic as [`Catalog::tagged`] tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaggedTopic {
+    pub id: TopicId,
+    pub sequence: SequenceName,
+    /// Number of its sequence; `None` where [`Catalog::heads`] has none.
+    pub number: Option<i64>,
+}
+
+/// What is known of the values in a topic, which never changes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopicZones {
+    pub id: TopicId,
+    pub totals: TopicTotals,
+    /// As its writer sent it.
+    pub schema: Option<Vec<u8>>,
+    pub segments: Vec<(SegmentView, Statistics)>,
 }
 
 /// How far a reader may look.

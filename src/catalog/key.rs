@@ -19,6 +19,8 @@ pub struct SegmentKey {
 pub enum Cursor {
     Sequence(SequenceName),
     Segment(SegmentKey),
+    /// A topic, by its number.
+    Topic(i64),
 }
 
 /// Items of one page, and where the next begins; `None` behind the last page.
@@ -40,6 +42,7 @@ impl Cursor {
         match self {
             Self::Sequence(name) => format!("1n{name}"),
             Self::Segment(key) => format!("1s{}{:08x}", key.topic, key.number),
+            Self::Topic(number) => format!("1t{number}"),
         }
     }
 
@@ -49,6 +52,8 @@ impl Cursor {
         let invalid = || CatalogError::Invalid { field: "cursor", why: "this is no cursor of ours".to_owned() };
         let cursor = if let Some(name) = text.strip_prefix("1n") {
             Self::Sequence(SequenceName::parse(name).map_err(|_| invalid())?)
+        } else if let Some(number) = text.strip_prefix("1t") {
+            Self::Topic(number.parse().map_err(|_| invalid())?)
         } else {
             let key = text.strip_prefix("1s").ok_or_else(invalid)?;
             let (topic, number) = key.split_at_checked(32).ok_or_else(invalid)?;
@@ -65,7 +70,7 @@ impl Cursor {
     pub fn segment_after(&self, topic: TopicId) -> Result<u32, CatalogError> {
         match self {
             Self::Segment(key) if key.topic == topic => Ok(key.number.saturating_add(1)),
-            Self::Segment(_) | Self::Sequence(_) => {
+            Self::Segment(_) | Self::Sequence(_) | Self::Topic(_) => {
                 Err(CatalogError::Invalid { field: "cursor", why: format!("it does not belong to topic {topic}") })
             }
         }
@@ -90,10 +95,22 @@ mod tests {
     #[test]
     fn cursors_come_back_as_they_went_out() {
         let key = SegmentKey { topic: TopicId(Uuid::from_u128(7)), number: u32::MAX };
-        for cursor in [Cursor::Sequence(SequenceName::parse("drive").unwrap()), Cursor::Segment(key)] {
+        let name = SequenceName::parse("drive").unwrap();
+        for cursor in [Cursor::Sequence(name), Cursor::Segment(key), Cursor::Topic(0), Cursor::Topic(i64::MAX)] {
             assert_eq!(Cursor::parse(&cursor.to_text()), Ok(cursor));
         }
-        for bad in ["", "1", "1n", "1n/drive", "1s", "1sé", "2ndrive", "1s0000000000000000000000000000000g00000000"] {
+        for bad in [
+            "",
+            "1",
+            "1n",
+            "1n/drive",
+            "1s",
+            "1sé",
+            "2ndrive",
+            "1s0000000000000000000000000000000g00000000",
+            "1t",
+            "1t+1",
+        ] {
             assert!(matches!(Cursor::parse(bad), Err(CatalogError::Invalid { .. })), "{bad}");
         }
     }

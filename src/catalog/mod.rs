@@ -17,6 +17,7 @@ mod record;
 #[cfg(feature = "scylla")]
 mod scylla;
 mod segment;
+mod sieve;
 mod url;
 
 #[cfg(feature = "scylla")]
@@ -36,8 +37,10 @@ pub use api::PutEnd;
 pub use api::PutOutcome;
 pub use api::SegmentView;
 pub use api::SequenceContents;
+pub use api::TaggedTopic;
 pub use api::Tombstone;
 pub use api::TopicMark;
+pub use api::TopicZones;
 pub use api::Visibility;
 pub use config::CatalogConfig;
 pub use embedded::Admission;
@@ -68,4 +71,6 @@ pub use segment::SegmentError;
 pub use segment::ZoneMap;
 pub use segment::decode_directory;
 pub use segment::encode_directory;
+pub use sieve::HeadText;
+pub use sieve::Sieve;
 pub use url::ClusterUrl;

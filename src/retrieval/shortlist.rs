@@ -227,7 +227,7 @@ fn contents<'a>(
         cost.spend(|cost| cost.catalog_ns += nanoseconds(began));
         let next = match page.next {
             Some(Cursor::Sequence(name)) => Some(Some(name)),
-            Some(Cursor::Segment(_)) | None => None,
+            Some(Cursor::Segment(_) | Cursor::Topic(_)) | None => None,
         };
         Ok(Some((stream::iter(page.items).map(Ok), next)))
     });

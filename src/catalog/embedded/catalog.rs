@@ -18,6 +18,7 @@ use super::schema;
 use super::segments;
 use super::sequences;
 use super::sessions;
+use super::tagged;
 use super::topics;
 use super::views;
 use crate::catalog::Catalog;
@@ -33,12 +34,16 @@ use crate::catalog::Page;
 use crate::catalog::SegmentKey;
 use crate::catalog::SegmentView;
 use crate::catalog::SequenceContents;
+use crate::catalog::Sieve;
+use crate::catalog::TaggedTopic;
 use crate::catalog::Tombstone;
+use crate::catalog::TopicZones;
 use crate::catalog::Visibility;
 use crate::io::Host;
 use crate::model::ChunkRecord;
 use crate::model::Notification;
 use crate::model::NotificationTarget;
+use crate::model::OntologyTag;
 use crate::model::Predicate;
 use crate::model::SequenceHead;
 use crate::model::SequenceId;
@@ -197,6 +202,10 @@ impl Catalog for EmbeddedCatalog {
         self.engine.read(move |connection| views::contents(connection, after.as_ref(), limit))
     }
 
+    fn sifted(&self, after: Option<SequenceName>, limit: u32, sieve: Arc<Sieve>) -> Fut<'_, Page<SequenceContents>> {
+        self.engine.read(move |connection| heads::sifted(connection, after.as_ref(), limit, &sieve))
+    }
+
     fn contents_of(&self, numbers: Vec<i64>) -> Fut<'_, (Vec<SequenceContents>, usize)> {
         self.engine.read(move |connection| heads::contents_of(connection, &numbers))
     }
@@ -232,6 +241,14 @@ impl Catalog for EmbeddedCatalog {
 
     fn zones(&self, topic: TopicId, cursor: Option<Cursor>, limit: u32) -> Fut<'_, Page<(SegmentView, Statistics)>> {
         self.engine.read(move |connection| segments::zones(connection, topic, cursor.as_ref(), limit))
+    }
+
+    fn tagged(&self, tag: OntologyTag, cursor: Option<Cursor>, limit: u32) -> Fut<'_, Page<TaggedTopic>> {
+        self.engine.read(move |connection| tagged::page(connection, &tag, cursor.as_ref(), limit))
+    }
+
+    fn zones_of(&self, topics: Vec<TopicId>) -> Fut<'_, (Vec<TopicZones>, usize)> {
+        self.engine.read(move |connection| tagged::zones_of(connection, &topics))
     }
 
     fn directory(&self, key: SegmentKey) -> Fut<'_, Vec<ChunkRecord>> {

@@ -4,6 +4,7 @@
 //! row says whose it was: while that one is there, everything made after it has a larger number.
 
 use rusqlite::Connection;
+use rusqlite::Row;
 use rusqlite::params;
 
 use super::convert::parsed;
@@ -11,13 +12,19 @@ use super::convert::uuid;
 use super::fault::Outcome;
 use super::sequences;
 use super::topics;
+use crate::catalog::CatalogError;
+use crate::catalog::Cursor;
 use crate::catalog::HeadMark;
 use crate::catalog::HeadPage;
+use crate::catalog::HeadText;
 use crate::catalog::PAGE_BYTES;
+use crate::catalog::Page;
 use crate::catalog::SequenceContents;
+use crate::catalog::Sieve;
 use crate::catalog::TopicMark;
 use crate::catalog::page_items;
 use crate::model::OntologyTag;
+use crate::model::SequenceName;
 use crate::model::SerializationFormat;
 use crate::model::TopicId;
 use crate::model::TopicPath;
@@ -70,6 +77,69 @@ fn behind(connection: &Connection, after: i64, limit: usize) -> Outcome<(Vec<Top
     }
     let more = topics.len() == limit;
     Ok((topics, more))
+}
+
+/// Sequences by name with topics of final sessions, as the sieve lets them through: none but these is taken apart.
+pub fn sifted(
+    connection: &Connection,
+    after: Option<&SequenceName>,
+    limit: u32,
+    sieve: &Sieve,
+) -> Outcome<Page<SequenceContents>> {
+    let limit = page_items(limit)?;
+    let mut select = connection.prepare_cached(
+        "SELECT name, metadata, created_at, row FROM sequence WHERE deleted = 0 AND name > ?1 ORDER BY name LIMIT ?2",
+    )?;
+    let mut rows = select.query(params![after.map_or("", SequenceName::as_str), limit])?;
+    let (mut items, mut bytes, mut looked, mut last) = (Vec::new(), 0, 0, String::new());
+    while bytes < PAGE_BYTES {
+        let Some(row) = rows.next()? else { break };
+        looked += 1;
+        let name = text(row, 0)?;
+        last.clear();
+        last.push_str(name);
+        let head = HeadText { name, tag: "", format: "", created_at_ns: row.get(2)?, metadata: text(row, 1)? };
+        let number = row.get(3)?;
+        // Also what does not pass takes its time.
+        bytes += head.metadata.len();
+        if !sieve.lets_sequence(&head) || !any_topic(connection, number, sieve, &mut bytes)? {
+            continue;
+        }
+        let topics = topics::final_of(connection, number)?;
+        if let Some(head) = sequences::by_row(connection, number)?.filter(|_| !topics.is_empty()) {
+            let contents = SequenceContents { head, topics };
+            bytes += contents.bytes();
+            items.push(contents);
+        }
+    }
+    let more = looked == limit || bytes >= PAGE_BYTES;
+    let name = |last: &str| SequenceName::parse(last).map_err(|error| CatalogError::corrupt("column name", error));
+    let next = more.then(|| name(&last)).transpose()?.map(Cursor::Sequence);
+    Ok(Page { items, next })
+}
+
+/// Whether the sieve lets a topic of the sequence through; adds the bytes of metadata that were looked at.
+fn any_topic(connection: &Connection, sequence: i64, sieve: &Sieve, bytes: &mut usize) -> Outcome<bool> {
+    if sieve.topic.is_none() {
+        return Ok(true);
+    }
+    let mut select = connection.prepare_cached(
+        "SELECT path, tag, format, created_at, metadata FROM topic WHERE sequence = ?1 AND deleted = 0",
+    )?;
+    let mut rows = select.query([sequence])?;
+    while let Some(row) = rows.next()? {
+        let (name, tag, format, metadata) = (text(row, 0)?, text(row, 1)?, text(row, 2)?, text(row, 4)?);
+        *bytes += metadata.len();
+        if sieve.lets_topic(&HeadText { name, tag, format, created_at_ns: row.get(3)?, metadata }) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A column, as it lies in the page.
+fn text<'a>(row: &'a Row<'_>, column: usize) -> Outcome<&'a str> {
+    Ok(row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?)
 }
 
 /// With topics of final sessions, without those that have none, in the order of the numbers; and how many of these were

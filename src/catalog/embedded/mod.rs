@@ -38,6 +38,7 @@ mod sequences;
 mod sessions;
 #[cfg(feature = "scylla")]
 mod shared;
+mod tagged;
 mod tail;
 mod topics;
 mod views;

@@ -13,6 +13,7 @@ use rusqlite::config::DbConfig;
 
 use super::EmbeddedConfig;
 use super::fault::answer;
+use super::fault::is_full;
 use crate::catalog::CatalogError;
 
 /// `tsra`: tells our files from other SQLite files.
@@ -83,6 +84,9 @@ CREATE TABLE IF NOT EXISTS start (incarnation INTEGER PRIMARY KEY, id BLOB NOT N
 CREATE TABLE IF NOT EXISTS moment (incarnation INTEGER PRIMARY KEY, count INTEGER NOT NULL) STRICT;
 ";
 
+/// Found or made at every opening too, in a transaction of its own: the catalog answers the same without it.
+const TOPIC_TAG: &str = "CREATE INDEX IF NOT EXISTS topic_tag ON topic (tag) WHERE deleted = 0";
+
 /// Which thread a connection belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -100,6 +104,11 @@ pub fn connect(config: &EmbeddedConfig, path: &Path, role: Role) -> Result<Conne
     open(config, path, role).map_err(|error| answer(&error)).and_then(|mut connection| {
         if role == Role::Writer {
             prepare(&mut connection)?;
+            // Full is the disk of one that was made without it: what is there can still be read, and deleted.
+            match connection.execute_batch(TOPIC_TAG) {
+                Err(error) if is_full(&error) => tracing::warn!("no room for the index of tags: queries are slower"),
+                made => made.map_err(|error| answer(&error))?,
+            }
         }
         Ok(connection)
     })

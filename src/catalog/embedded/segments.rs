@@ -82,21 +82,32 @@ pub fn zones(
     let limit = page_items(limit)? as usize;
     let from = cursor.map_or(Ok(0), |cursor| cursor.segment_after(topic))?;
     let found = find(connection, topic)?;
+    // One more than the page, to know whether there is another.
+    let mut items = sealed(connection, topic, found.row, from, limit + 1)?;
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| more).map(|(view, _)| Cursor::Segment(view.key));
+    Ok(Page { items, next })
+}
+
+/// So many of the sealed segments of a topic, from a number on.
+pub fn sealed(
+    connection: &Connection,
+    topic: TopicId,
+    row: i64,
+    from: u32,
+    limit: usize,
+) -> Outcome<Vec<(SegmentView, Statistics)>> {
     let mut select = connection.prepare_cached(
         "SELECT number, first, last, zone FROM segment WHERE topic = ?1 AND number >= ?2 ORDER BY number LIMIT ?3",
     )?;
-    let mut rows = select.query(params![found.row, from, limit as i64 + 1])?;
-    let mut items: Vec<(SegmentView, Statistics)> = Vec::new();
+    let (mut rows, mut items) = (select.query(params![row, from, limit as i64])?, Vec::new());
     while let Some(row) = rows.next()? {
-        if items.len() == limit {
-            let next = items.last().map(|(view, _)| Cursor::Segment(view.key));
-            return Ok(Page { items, next });
-        }
         let key = SegmentKey { topic, number: row.get("number")? };
         let zone = row.get_ref("zone")?.as_blob().map_err(rusqlite::Error::from)?;
         items.push(view(key, (row.get("first")?, row.get("last")?), zone)?);
     }
-    Ok(Page { items, next: None })
+    Ok(items)
 }
 
 pub fn directory(connection: &Connection, tails: Option<&Tails>, key: SegmentKey) -> Outcome<Seen<Vec<ChunkRecord>>> {

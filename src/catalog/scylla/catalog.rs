@@ -20,6 +20,7 @@ use super::segments;
 use super::sequences;
 use super::sequences::Sessions;
 use super::sessions;
+use super::tagged;
 use super::topics;
 use super::views;
 use crate::catalog::Catalog;
@@ -37,12 +38,16 @@ use crate::catalog::Page;
 use crate::catalog::SegmentKey;
 use crate::catalog::SegmentView;
 use crate::catalog::SequenceContents;
+use crate::catalog::Sieve;
+use crate::catalog::TaggedTopic;
 use crate::catalog::Tombstone;
+use crate::catalog::TopicZones;
 use crate::catalog::Visibility;
 use crate::model::ChunkRecord;
 use crate::model::IdSource;
 use crate::model::Notification;
 use crate::model::NotificationTarget;
+use crate::model::OntologyTag;
 use crate::model::Predicate;
 use crate::model::SequenceHead;
 use crate::model::SequenceId;
@@ -221,6 +226,10 @@ impl Catalog for ScyllaCatalog {
         self.call(|node| async move { views::contents(&node, after.as_ref(), limit).await })
     }
 
+    fn sifted(&self, after: Option<SequenceName>, limit: u32, sieve: Arc<Sieve>) -> Fut<'_, Page<SequenceContents>> {
+        self.call(move |node| async move { tagged::sifted(&node, after.as_ref(), limit, &sieve).await })
+    }
+
     fn contents_of(&self, _: Vec<i64>) -> Fut<'_, (Vec<SequenceContents>, usize)> {
         let why = "a shared catalog gives its sequences no numbers".to_owned();
         Box::pin(async { Err(CatalogError::Invalid { field: "numbers", why }) })
@@ -255,6 +264,14 @@ impl Catalog for ScyllaCatalog {
 
     fn zones(&self, topic: TopicId, cursor: Option<Cursor>, limit: u32) -> Fut<'_, Page<(SegmentView, Statistics)>> {
         self.call(move |node| async move { segments::zones(&node, topic, cursor, limit).await })
+    }
+
+    fn tagged(&self, tag: OntologyTag, cursor: Option<Cursor>, limit: u32) -> Fut<'_, Page<TaggedTopic>> {
+        self.call(move |node| async move { tagged::page(&node, &tag, cursor, limit).await })
+    }
+
+    fn zones_of(&self, topics: Vec<TopicId>) -> Fut<'_, (Vec<TopicZones>, usize)> {
+        self.call(move |node| async move { tagged::zones_of(&node, &topics).await })
     }
 
     fn directory(&self, key: SegmentKey) -> Fut<'_, Vec<ChunkRecord>> {

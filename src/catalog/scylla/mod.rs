@@ -36,6 +36,7 @@ mod segments;
 mod sequences;
 mod sessions;
 mod statements;
+mod tagged;
 mod topics;
 mod views;
 

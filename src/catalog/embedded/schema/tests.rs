@@ -1,9 +1,15 @@
 use std::io::Write;
 
+use futures::executor::block_on;
 use rusqlite::StatementStatus;
+use rusqlite::params;
 
 use super::*;
+use crate::catalog::Catalog;
+use crate::catalog::EmbeddedCatalog;
 use crate::catalog::embedded::files;
+use crate::catalog::embedded::tagged;
+use crate::model::OntologyTag;
 
 #[test]
 fn files_of_others_are_refused_and_left_alone() {
@@ -53,6 +59,48 @@ fn open_sessions_have_an_index_in_every_file() {
     let plan = explain.query_map([0, 10], |row| row.get::<_, String>("detail")).unwrap();
     let plan: Vec<_> = plan.map(|line| line.unwrap()).collect();
     assert!(plan.iter().any(|line| line.starts_with("SEARCH s USING") && line.contains("session_open")), "{plan:?}");
+    assert!(!plan.iter().any(|line| line.contains("SCAN") || line.contains("B-TREE")), "{plan:?}");
+}
+
+fn plan(connection: &Connection, sql: &str, values: impl rusqlite::Params) -> Vec<String> {
+    let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let plan = explain.query_map(values, |row| row.get::<_, String>("detail")).unwrap();
+    plan.map(|line| line.unwrap()).collect()
+}
+
+/// Goal: a file that was made before there was an index of tags answers as a new one does, and over the index.
+/// Method: the tables as the first version made them, with rows that no later version had a hand in.
+#[test]
+fn tags_have_an_index_in_every_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let (config, path) = (EmbeddedConfig::default(), directory.path().join("catalog"));
+    let older = Connection::open(&path).unwrap();
+    let header = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {LAYOUT};");
+    older.execute_batch(&format!("{header}{TABLES}")).unwrap();
+    older
+        .execute_batch(
+            "INSERT INTO sequence (row, id, name, metadata, created_at)
+             VALUES (7, x'00000000000000000000000000000007', 'drive', '{}', 1);
+             INSERT INTO session (row, id, sequence, token, state, created_at)
+             VALUES (3, x'00000000000000000000000000000003', 7, zeroblob(32), 1, 1);",
+        )
+        .unwrap();
+    for (n, tag) in [(1_u128, "IMU"), (2, "GPS"), (3, "IMU")] {
+        let insert =
+            "INSERT INTO topic (id, session, sequence, path, token, tag, format, state, shard, device, created_at,
+                      metadata) VALUES (?1, 3, 7, ?2, ?3, ?4, 'default', 2, 0, 0, 1, '{}')";
+        let token = [n as u8; 32];
+        older.execute(insert, params![uuid::Uuid::from_u128(n).as_bytes(), format!("t{n}"), token, tag]).unwrap();
+    }
+    drop(older);
+    let catalog = EmbeddedCatalog::open(&config, &path).unwrap();
+    let told = block_on(catalog.tagged(OntologyTag::parse("IMU").unwrap(), None, 10)).unwrap();
+    let told: Vec<_> = told.items.iter().map(|topic| (topic.id.0.as_u128(), topic.number)).collect();
+    assert_eq!(told, [(1, Some(7)), (3, Some(7))]);
+    drop(catalog);
+    let connection = connect(&config, &path, Role::Reader).unwrap();
+    let plan = plan(&connection, tagged::TAGGED, params!["IMU", 0, 1, 10]);
+    assert!(plan.iter().any(|line| line.starts_with("SEARCH t USING") && line.contains("topic_tag")), "{plan:?}");
     assert!(!plan.iter().any(|line| line.contains("SCAN") || line.contains("B-TREE")), "{plan:?}");
 }
 
