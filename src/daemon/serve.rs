@@ -202,11 +202,7 @@ async fn run(config: Config, open: Open, stopping: Receiver<Stop>) -> Remains {
     let moments = tokio::spawn(Arc::clone(&remains.moments).run());
     let audit = tokio::spawn(audit::run(open_store, shards));
     let scrub = tokio::spawn(scrub.run());
-    let preparing = tokio::spawn(async move {
-        if let Err(error) = retrieval.prepare().await {
-            tracing::warn!(%error, "the index for queries was not made: the first queries make it");
-        }
-    });
+    let preparing = tokio::spawn(async move { retrieval.prepare().await });
     let sealing = tokio::spawn(seal_puts(stopping.clone(), sessions.clone()));
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
     let serving = async {

@@ -1,14 +1,17 @@
 //! Which sequences a query could be about: an index of all names and metadata, kept in memory.
 //!
 //! Before it is asked it takes in what the catalog has made since the last time, so it never misses what was there when the
-//! query came. It is made while the server serves; until then, and when all of it does not fit into its share of memory,
-//! queries look at every sequence. What is deleted stays in it until it is made anew: it only ever leaves out.
+//! query came. It is made while the server serves, and while no query is under way; until then, and when all of it does not
+//! fit into its share of memory, queries walk through the catalog, and wait for nothing. What is deleted stays in it until it
+//! is made anew: it only ever leaves out.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 use std::sync::TryLockError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -28,7 +31,10 @@ use crate::query::TopicEntry;
 /// Sequences, and topics, taken in at once.
 const PAGE: u32 = 500;
 
-/// Pages, of 2 MiB at the most, that a query takes in by itself before it looks at every sequence instead.
+/// The same for whoever makes it: what a query that comes meanwhile may have to wait for.
+const PAGE_OF_MAKER: u32 = 250;
+
+/// Pages, of 2 MiB at the most, that a query takes in by itself before it walks through the catalog instead.
 const PAGES_OF_A_QUERY: usize = 32;
 
 /// The newest sequences and topics that are remembered by their numbers: so many may be deleted, newest first, before the
@@ -41,8 +47,19 @@ const TRY_AGAIN: Duration = Duration::from_secs(600);
 /// Before another try to take in what somebody's look keeps out: looks are many milliseconds.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// Between two pages whoever makes it waits for queries under way to end, looking so often, and so often at the most: it is
+/// made even where there is always one.
+const STEP: Duration = Duration::from_millis(2);
+const STEPS: usize = 10;
+
+/// After an error of the catalog the making goes on a second later, then after twice as long each time, up to a minute.
+const AGAIN_FIRST: Duration = Duration::from_secs(1);
+const AGAIN_LAST: Duration = Duration::from_secs(60);
+
 pub(super) struct Heads {
     intake: Mutex<Intake>,
+    /// Whether somebody makes it: queries leave that to him.
+    making: AtomicBool,
     bytes_max: usize,
 }
 
@@ -72,29 +89,47 @@ impl Heads {
     pub(super) fn new(bytes_max: usize) -> Self {
         let standing = if bytes_max == 0 { Standing::TooLarge { again: None } } else { Standing::Behind };
         let intake = Mutex::new(Intake { standing, ..Intake::default() });
-        Self { intake, bytes_max }
+        Self { intake, making: AtomicBool::new(false), bytes_max }
     }
 
-    /// Takes in all there is, page by page, so that queries in between get their turn.
+    /// Takes in all there is, page by page, so that queries in between get their turn. An error of the catalog is told once;
+    /// what was taken in stays, and the rest is tried again.
     ///
-    /// # Errors
-    /// Of the catalog; what was taken in stays.
-    pub(super) async fn make(&self, catalog: &dyn Catalog) -> Result<(), RetrievalError> {
+    /// * `is_asked`: whether a query is under way.
+    pub(super) async fn make(&self, catalog: &dyn Catalog, is_asked: impl Fn() -> bool) {
+        let _making = Making::begin(&self.making);
+        let mut again = AGAIN_FIRST;
         loop {
-            match self.catch_up(catalog, 1).await?.0 {
-                Standing::Behind => tokio::task::yield_now().await,
-                Standing::Busy => tokio::time::sleep(PAUSE).await,
-                Standing::Whole { .. } | Standing::TooLarge { .. } => return Ok(()),
+            for _ in 0..STEPS {
+                if !is_asked() {
+                    break;
+                }
+                tokio::time::sleep(STEP).await;
+            }
+            match self.catch_up(catalog, PAGE_OF_MAKER, 1).await.map(|(standing, _)| standing) {
+                Ok(Standing::Behind) => tokio::task::yield_now().await,
+                Ok(Standing::Busy) => tokio::time::sleep(PAUSE).await,
+                Ok(Standing::Whole { .. } | Standing::TooLarge { .. }) => return,
+                Err(error) => {
+                    if again == AGAIN_FIRST {
+                        tracing::warn!(%error, "the index for queries is not made yet: they walk through the catalog");
+                    }
+                    tokio::time::sleep(again).await;
+                    again = (again * 2).min(AGAIN_LAST);
+                }
             }
         }
     }
 
-    /// The index, with all that was in the catalog before this call; `None` where every sequence has to be looked at.
+    /// The index, with all that was in the catalog before this call; `None` where the catalog has to be walked through.
     ///
     /// # Errors
     /// Of the catalog.
     pub(super) async fn index(&self, catalog: &dyn Catalog) -> Result<Option<Arc<RwLock<HeadIndex>>>, RetrievalError> {
-        let (standing, index) = self.catch_up(catalog, PAGES_OF_A_QUERY).await?;
+        if self.making.load(Relaxed) {
+            return Ok(None);
+        }
+        let (standing, index) = self.catch_up(catalog, PAGE, PAGES_OF_A_QUERY).await?;
         Ok(matches!(standing, Standing::Whole { .. }).then_some(index))
     }
 
@@ -102,6 +137,7 @@ impl Heads {
     async fn catch_up(
         &self,
         catalog: &dyn Catalog,
+        page: u32,
         pages: usize,
     ) -> Result<(Standing, Arc<RwLock<HeadIndex>>), RetrievalError> {
         let mut intake = self.intake.lock().await;
@@ -113,7 +149,7 @@ impl Heads {
                 intake.standing = Standing::Behind;
             }
             let after = HeadMark { sequence: intake.sequences.back().copied(), topic: intake.topics.back().copied() };
-            match catalog.heads(after, PAGE).await? {
+            match catalog.heads(after, page).await? {
                 HeadPage::Gone { sequence, topic } => intake.step_back(sequence, topic),
                 // Nothing can be kept up to date: every sequence is looked at.
                 HeadPage::Unnumbered => intake.standing = Standing::TooLarge { again: None },
@@ -142,6 +178,22 @@ impl Heads {
             standing => standing,
         };
         Ok((standing, Arc::clone(&intake.index)))
+    }
+}
+
+/// Says that somebody makes the index, until it is dropped.
+struct Making<'a>(&'a AtomicBool);
+
+impl<'a> Making<'a> {
+    fn begin(making: &'a AtomicBool) -> Self {
+        making.store(true, Relaxed);
+        Self(making)
+    }
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Relaxed);
     }
 }
 
@@ -225,7 +277,7 @@ impl Intake {
                 self.standing = Standing::TooLarge { again: Some(Instant::now() + TRY_AGAIN) };
                 tracing::warn!(
                     bytes_max,
-                    "names and metadata do not fit into half of reading.index_bytes_max: queries look at every sequence"
+                    "names and metadata do not fit into half of reading.index_bytes_max: queries walk through the catalog"
                 );
             }
         }

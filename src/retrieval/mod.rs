@@ -19,6 +19,7 @@ mod shortlist;
 mod storage;
 mod stored;
 mod stream;
+mod walk;
 mod windows;
 mod zones;
 

@@ -186,9 +186,19 @@ fn hidden(view: TopicView) -> Result<TopicView, RetrievalError> {
 /// # Errors
 /// [`RetrievalError::Schema`] when the catalog holds none, or one that is no schema message.
 pub(super) fn schema(view: &TopicView) -> Result<SchemaRef, RetrievalError> {
-    let error = |why: String| RetrievalError::Schema { topic: view.head.name.clone(), why };
-    let bytes = view.schema.as_deref().ok_or_else(|| error("there is none".to_owned()))?;
-    try_schema_from_flatbuffer_bytes(bytes).map(Arc::new).map_err(|cause| error(cause.to_string()))
+    schema_of(view.schema.as_deref().unwrap_or_default())
+        .map_err(|why| RetrievalError::Schema { topic: view.head.name.clone(), why })
+}
+
+/// The same of its message, which is empty where there is none.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub(super) fn schema_of(message: &[u8]) -> Result<SchemaRef, String> {
+    if message.is_empty() {
+        return Err("there is none".to_owned());
+    }
+    try_schema_from_flatbuffer_bytes(message).map(Arc::new).map_err(|cause| cause.to_string())
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
-//! Which sequences a query looks at: those it names, those that the indices in memory leave, or all.
+//! Which sequences a query looks at: those it names, those that the indices in memory leave, or those that a walk through the
+//! catalog does.
 
 use std::cell::RefCell;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::PoisonError;
+use std::sync::RwLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -22,9 +24,9 @@ use super::bill::Bill;
 use super::bill::nanoseconds;
 use super::error::RetrievalError;
 use super::stream::Desk;
+use super::walk;
 use crate::catalog::Catalog;
 use crate::catalog::CatalogError;
-use crate::catalog::Cursor;
 use crate::catalog::SequenceContents;
 use crate::catalog::Visibility;
 use crate::model::Expression;
@@ -36,16 +38,17 @@ use crate::model::TopicId;
 use crate::model::TopicView;
 use crate::query::Block;
 use crate::query::HeadField;
+use crate::query::HeadIndex;
 use crate::query::HeadTest;
 use crate::query::Query;
 use crate::query::TagPredicate;
 
-/// Sequences that the catalog is asked for at once.
-const PAGE: u32 = 256;
-
-/// Of those that are asked for by number, at once, and how many such questions.
+/// Sequences that are asked for by number, at once, and how many such questions.
 const NUMBERS: usize = 64;
 const PAGES_AT_ONCE: usize = 2;
+
+/// Topics that a look tells of that are not known: they are learned before another.
+const UNKNOWN_MAX: usize = 64 << 10;
 
 /// How long a query walks through the index before another one does.
 const WALK: Duration = Duration::from_millis(20);
@@ -68,9 +71,13 @@ pub(super) async fn shortlist<'a>(
     if let Some(names) = names(&query.root) {
         return Ok(named(catalog, names).boxed());
     }
-    Ok(match candidates(desk, query, cost).await? {
+    let numbers = match desk.heads.index(catalog).await? {
+        Some(index) => candidates(desk, query, &index, cost).await?,
+        None => walk::numbers(desk, query, cost).await?,
+    };
+    Ok(match numbers {
         Some(numbers) => numbered(catalog, numbers, cost).boxed(),
-        None => contents(catalog, cost).boxed(),
+        None => walk::contents(catalog, &query.root, cost).boxed(),
     })
 }
 
@@ -119,25 +126,62 @@ pub(super) async fn contents_of_name(
 
 /// Numbers of the sequences that are left once names, metadata and what is known of values have left out all they can, by
 /// name; `None` where that is not known.
-async fn candidates(desk: &Desk, query: &Query, cost: &Bill) -> Result<Option<Vec<i64>>, RetrievalError> {
+async fn candidates(
+    desk: &Desk,
+    query: &Query,
+    index: &Arc<RwLock<HeadIndex>>,
+    cost: &Bill,
+) -> Result<Option<Vec<i64>>, RetrievalError> {
     let began = Instant::now();
-    let Some(index) = desk.heads.index(&*desk.catalog).await? else { return Ok(None) };
-    let (zones, root) = (desk.zones.clone(), query.root.clone());
+    let Some(mut told) = look(desk, query, index).await else { return Ok(None) };
+    // One question about many topics now spares one about each of them later.
+    if !told.unknown.is_empty() && walk::learn(desk, std::mem::take(&mut told.unknown)).await? {
+        match look(desk, query, index).await {
+            Some(again) => told = again,
+            None => return Ok(None),
+        }
+    }
+    if query.explain {
+        told.left_out.into_iter().for_each(|(topic, chunks)| cost.left_out(topic, chunks));
+    }
+    cost.spend(|cost| cost.catalog_ns += nanoseconds(began));
+    Ok(Some(told.numbers))
+}
+
+/// What a look into the index tells.
+struct Told {
+    numbers: Vec<i64>,
+    /// Topics whose values leave them out, and how many chunks they have.
+    left_out: Vec<(TopicId, u64)>,
+    /// Some of those of whose values nothing is kept.
+    unknown: Vec<TopicId>,
+}
+
+/// `None` when it was stopped.
+async fn look(desk: &Desk, query: &Query, index: &Arc<RwLock<HeadIndex>>) -> Option<Told> {
+    let (index, zones, root) = (Arc::clone(index), desk.zones.clone(), query.root.clone());
     // A client that is gone, or a query that takes too long, drops this future, but not a thread.
     let gone = Gone::default();
     let stop = gone.0.clone();
     // It looks through everything there is: not on a thread that others wait for, nor on all cores.
-    let Ok(turn) = Arc::clone(&desk.walking).acquire_owned().await else { return Ok(None) };
+    let turn = Arc::clone(&desk.walking).acquire_owned().await.ok()?;
     let turn = RefCell::new(Turn { permit: Some(turn), since: Instant::now(), walking: Arc::clone(&desk.walking) });
     let told = move || {
-        let (look, left_out) = (zones.look(), RefCell::new(Vec::new()));
+        let (look, left_out, unknown) = (zones.look(), RefCell::new(Vec::new()), RefCell::new(Vec::new()));
         let may = |own: &TagPredicate, topic: TopicId| match look.topic(topic) {
             Some(known) if !known.may_match(&own.predicate) => {
                 left_out.borrow_mut().push((topic, known.chunks()));
                 false
             }
+            Some(_) => true,
             // What is not kept may have anything.
-            Some(_) | None => true,
+            None => {
+                let mut unknown = unknown.borrow_mut();
+                if unknown.len() < UNKNOWN_MAX {
+                    unknown.push(topic);
+                }
+                true
+            }
         };
         let is_over = || {
             if !stop.load(Relaxed) {
@@ -146,14 +190,9 @@ async fn candidates(desk: &Desk, query: &Query, cost: &Bill) -> Result<Option<Ve
             stop.load(Relaxed)
         };
         let numbers = index.read().unwrap_or_else(PoisonError::into_inner).candidates(&root, &may, &is_over);
-        (numbers, left_out.into_inner())
+        Told { numbers, left_out: left_out.into_inner(), unknown: unknown.into_inner() }
     };
-    let Ok((numbers, left_out)) = tokio::task::spawn_blocking(told).await else { return Ok(None) };
-    if query.explain {
-        left_out.into_iter().for_each(|(topic, chunks)| cost.left_out(topic, chunks));
-    }
-    cost.spend(|cost| cost.catalog_ns += nanoseconds(began));
-    Ok(Some(numbers))
+    tokio::task::spawn_blocking(told).await.ok()
 }
 
 /// One among those that walk through the index.
@@ -213,23 +252,4 @@ fn numbered<'a>(
     };
     let pages: Vec<Vec<i64>> = numbers.chunks(NUMBERS).map(<[i64]>::to_vec).collect();
     stream::iter(pages).map(page).buffered(PAGES_AT_ONCE).try_flatten()
-}
-
-/// All sequences with something to read, by name.
-fn contents<'a>(
-    catalog: &'a dyn Catalog,
-    cost: &'a Bill,
-) -> impl Stream<Item = Result<SequenceContents, RetrievalError>> + Send + use<'a> {
-    let pages = stream::try_unfold(Some(None), move |after| async move {
-        let Some(after) = after else { return Ok::<_, RetrievalError>(None) };
-        let began = Instant::now();
-        let page = catalog.contents(after, PAGE).await?;
-        cost.spend(|cost| cost.catalog_ns += nanoseconds(began));
-        let next = match page.next {
-            Some(Cursor::Sequence(name)) => Some(Some(name)),
-            Some(Cursor::Segment(_) | Cursor::Topic(_)) | None => None,
-        };
-        Ok(Some((stream::iter(page.items).map(Ok), next)))
-    });
-    pages.try_flatten()
 }

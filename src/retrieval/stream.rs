@@ -131,12 +131,11 @@ impl Retrieval {
         Self { desk: Arc::new(Desk { catalog, shards, config, searching, asking, judges, walking, heads, zones }) }
     }
 
-    /// Makes what queries look into, while the server serves. Without it the first queries do, bit by bit.
-    ///
-    /// # Errors
-    /// Of the catalog.
-    pub async fn prepare(&self) -> Result<(), RetrievalError> {
-        self.desk.heads.make(&*self.desk.catalog).await
+    /// Makes what queries look into, while the server serves, and goes on until it is made: so long they walk through the
+    /// catalog. Without it the first queries make it, bit by bit.
+    pub async fn prepare(&self) {
+        let is_asked = || self.desk.asking.available_permits() < QUERIES_AT_ONCE;
+        self.desk.heads.make(&*self.desk.catalog, is_asked).await;
     }
 
     /// One page of all sequences by name, those behind `after`; `next` is `None` on the last page.

@@ -22,13 +22,13 @@ use super::plan;
 use super::stored::stored;
 use crate::catalog::Catalog;
 use crate::catalog::SegmentView;
+use crate::catalog::TopicZones;
 use crate::chunk::plain;
 use crate::model::Predicate;
 use crate::model::Statistics;
 use crate::model::TimeBounds;
 use crate::model::TimeRange;
 use crate::model::TopicId;
-use crate::model::TopicView;
 use crate::model::may_match;
 use crate::query;
 
@@ -87,6 +87,9 @@ pub(super) struct ZoneIndex {
     bytes_max: usize,
     queries: AtomicU64,
 }
+
+/// Those of many topics that are known, and how many of the topics these are the answer for.
+pub(super) type Many = (Vec<(TopicId, Arc<Zones>)>, usize);
 
 /// A look at what is kept.
 pub(super) struct Look<'a> {
@@ -167,9 +170,7 @@ impl ZoneIndex {
         let (mut segments, mut bytes, mut cursor) = (Vec::new(), TOPIC_BYTES, None);
         loop {
             let page = catalog.zones(id, cursor, PAGE).await?;
-            let own =
-                |(_, known): &(SegmentView, Statistics)| known.bytes.len() + size_of::<(SegmentView, Statistics)>();
-            bytes += page.items.iter().map(own).sum::<usize>();
+            bytes += page.items.iter().map(segment_bytes).sum::<usize>();
             segments.extend(page.items);
             if bytes > room {
                 return Ok(None);
@@ -179,22 +180,44 @@ impl ZoneIndex {
                 break;
             }
         }
-        segments.shrink_to_fit();
-        Ok(Some(self.keep(&view, segments, bytes)?))
+        let name = view.head.name;
+        let zones = TopicZones { id, totals: view.totals, schema: view.schema, segments };
+        let schema_error = |why| RetrievalError::Schema { topic: name, why };
+        Ok(Some(self.keep(zones).map_err(schema_error)?))
     }
 
-    fn keep(
-        &self,
-        view: &TopicView,
-        segments: Vec<(SegmentView, Statistics)>,
-        bytes: usize,
-    ) -> Result<Arc<Zones>, RetrievalError> {
-        let known =
-            self.look().kept.schemas.get(view.schema.as_deref().unwrap_or_default()).map(|(own, _)| own.clone());
-        let schemas = known.map_or_else(|| plan::schema(view).map(Schemas::of), Ok)?;
+    /// The same of many topics at once, without those of which that is not told, or that have no usable schema: of these
+    /// nothing is known. And how many of the topics this is the answer for, at least one.
+    ///
+    /// # Errors
+    /// Of the catalog.
+    pub(super) async fn topics(&self, catalog: &dyn Catalog, topics: &[TopicId]) -> Result<Many, RetrievalError> {
+        let (answer, answered) = catalog.zones_of(topics.to_vec()).await?;
+        assert!(answered > 0, "no progress over {} topics", topics.len());
+        let known = answer.into_iter().filter_map(|own| Some((own.id, self.keep(own).ok()?))).collect();
+        Ok((known, answered.min(topics.len())))
+    }
+
+    /// Whether another one of a usual size would be kept.
+    pub(super) fn has_room(&self) -> bool {
+        self.look().kept.bytes < self.bytes_max / 8 * 7
+    }
+
+    /// # Errors
+    /// Says what is wrong with its schema.
+    fn keep(&self, own: TopicZones) -> Result<Arc<Zones>, String> {
+        let TopicZones { id, totals, schema, mut segments } = own;
+        segments.shrink_to_fit();
+        let bytes = TOPIC_BYTES + segments.iter().map(segment_bytes).sum::<usize>();
+        let schema = schema.unwrap_or_default();
+        let known = self.look().kept.schemas.get(&schema).map(|(own, _)| own.clone());
+        let schemas = known.map_or_else(|| plan::schema_of(&schema).map(Schemas::of), Ok)?;
         let query = self.queries.load(Relaxed);
-        let (bounds, chunks, asked) = (view.totals.bounds, view.totals.chunks, AtomicU64::new(query));
+        let (bounds, chunks, asked) = (totals.bounds, totals.chunks, AtomicU64::new(query));
         let zones = Arc::new(Zones { bounds, chunks, schemas, segments, bytes, asked });
+        if bytes > self.bytes_max / TOPIC_PART {
+            return Ok(zones);
+        }
         // Somebody may look for long, and nobody waits for him.
         let kept = match self.kept.try_write() {
             Ok(kept) => Some(kept),
@@ -202,10 +225,15 @@ impl ZoneIndex {
             Err(TryLockError::WouldBlock) => None,
         };
         if let Some(mut kept) = kept {
-            kept.insert(view, &zones, query, self.bytes_max);
+            kept.insert(id, schema, &zones, query, self.bytes_max);
         }
         Ok(zones)
     }
+}
+
+/// What a segment takes in memory, about.
+fn segment_bytes((_, known): &(SegmentView, Statistics)) -> usize {
+    known.bytes.len() + size_of::<(SegmentView, Statistics)>()
 }
 
 impl Look<'_> {
@@ -217,13 +245,11 @@ impl Look<'_> {
 }
 
 impl Kept {
-    fn insert(&mut self, view: &TopicView, zones: &Arc<Zones>, query: u64, bytes_max: usize) {
-        let id = view.head.id;
-        let schema = view.schema.as_deref().unwrap_or_default();
-        if self.topics.contains_key(&id) || (!self.schemas.contains_key(schema) && self.schemas.len() >= SCHEMAS_MAX) {
+    fn insert(&mut self, id: TopicId, schema: Vec<u8>, zones: &Arc<Zones>, query: u64, bytes_max: usize) {
+        if self.topics.contains_key(&id) || (!self.schemas.contains_key(&schema) && self.schemas.len() >= SCHEMAS_MAX) {
             return;
         }
-        let own = if self.schemas.contains_key(schema) { 0 } else { schema.len() * SCHEMA_FACTOR };
+        let own = if self.schemas.contains_key(&schema) { 0 } else { schema.len() * SCHEMA_FACTOR };
         let wanted = zones.bytes.saturating_add(own);
         for _ in 0..LOOKS {
             if self.bytes.saturating_add(wanted) <= bytes_max {
@@ -242,7 +268,7 @@ impl Kept {
             return;
         }
         if own > 0 {
-            self.schemas.insert(schema.to_vec(), (zones.schemas.clone(), own));
+            self.schemas.insert(schema, (zones.schemas.clone(), own));
         }
         self.bytes += wanted;
         self.order.push_back(id);

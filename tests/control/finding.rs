@@ -77,7 +77,7 @@ async fn nothing_is_missed_whatever_comes_and_goes() {
 async fn open_sessions_stay_hidden() {
     let root = directory();
     let house = House::open(root.path()).await;
-    house.retrieval.prepare().await.unwrap();
+    house.retrieval.prepare().await;
     let (_, token) = house.session("drive").await;
     let all = || found(&house.retrieval, json!({"topic": {"ontology_tag": {"$eq": "Custom"}}}));
     let high = || found(&house.retrieval, json!({"ontology": {"Custom.value": {"$gt": 5}}}));

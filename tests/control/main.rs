@@ -14,4 +14,5 @@ mod rescuing;
 mod rot;
 mod scrubbing;
 mod unpurged;
+mod walking;
 mod writing;
