@@ -23,6 +23,7 @@ use tessera::catalog::EmbeddedCatalog;
 use tessera::catalog::Fut;
 use tessera::catalog::HeadMark;
 use tessera::catalog::HeadPage;
+use tessera::catalog::Member;
 use tessera::catalog::NewSequence;
 use tessera::catalog::NewSession;
 use tessera::catalog::NewTopic;
@@ -37,6 +38,7 @@ use tessera::catalog::TopicZones;
 use tessera::catalog::Visibility;
 use tessera::io::BackendChoice;
 use tessera::model::ChunkRecord;
+use tessera::model::NodeId;
 use tessera::model::Notification;
 use tessera::model::NotificationTarget;
 use tessera::model::OntologyTag;
@@ -236,6 +238,14 @@ impl Catalog for Counting {
 
     fn purge_notifications(&self, target: &NotificationTarget) -> Fut<'_, ()> {
         self.inner.purge_notifications(target)
+    }
+
+    fn announce(&self, member: Member) -> Fut<'_, ()> {
+        self.inner.announce(member)
+    }
+
+    fn member(&self, node: NodeId) -> Fut<'_, Option<Member>> {
+        self.inner.member(node)
     }
 }
 

@@ -11,6 +11,7 @@ use super::SegmentKey;
 use super::Sieve;
 use crate::model::ChunkRecord;
 use crate::model::DeviceNumber;
+use crate::model::NodeId;
 use crate::model::Notification;
 use crate::model::NotificationTarget;
 use crate::model::OntologyTag;
@@ -24,6 +25,7 @@ use crate::model::SessionHead;
 use crate::model::SessionId;
 use crate::model::SessionView;
 use crate::model::ShardIndex;
+use crate::model::StartId;
 use crate::model::Statistics;
 use crate::model::TimeBounds;
 use crate::model::TimeRange;
@@ -126,6 +128,35 @@ pub trait Catalog: Send + Sync + 'static {
     /// Oldest first.
     fn notifications(&self, target: &NotificationTarget) -> Fut<'_, Vec<Notification>>;
     fn purge_notifications(&self, target: &NotificationTarget) -> Fut<'_, ()>;
+
+    /// Tells the other servers that share this catalog where they reach this one, from this start on. Without effect where
+    /// nobody shares it.
+    fn announce(&self, member: Member) -> Fut<'_, ()>;
+    /// What a server that shares this catalog said last of itself; `None` when it never did, or nobody shares it.
+    fn member(&self, node: NodeId) -> Fut<'_, Option<Member>>;
+}
+
+/// A server among those that share a catalog, as it says itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its start that is reached there.
+    pub start: StartId,
+    /// `grpc://host:port`.
+    pub address: String,
+}
+
+/// What makes this server one of those that share a catalog.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Membership {
+    pub node: NodeId,
+    /// Known to all of them, and to whoever can read the catalog.
+    pub secret: [u8; 32],
+}
+
+impl std::fmt::Debug for Membership {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Membership {{ node: {}, secret: .. }}", self.node)
+    }
 }
 
 #[derive(Clone, Debug)]

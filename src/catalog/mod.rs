@@ -30,6 +30,8 @@ pub use api::Fut;
 pub use api::HeadMark;
 pub use api::HeadPage;
 pub use api::KnownStart;
+pub use api::Member;
+pub use api::Membership;
 pub use api::NewSequence;
 pub use api::NewSession;
 pub use api::NewTopic;

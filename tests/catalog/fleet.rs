@@ -2,11 +2,16 @@
 
 use tempfile::TempDir;
 use tessera::catalog::CatalogError;
+use tessera::catalog::Member;
+use tessera::catalog::Replication;
+use tessera::catalog::ScyllaCatalog;
 use tessera::catalog::Standing;
 use tessera::catalog::Visibility;
+use tessera::model::NodeId;
 use tessera::model::Notification;
 use tessera::model::NotificationTarget;
 use tessera::model::SessionState;
+use tessera::model::StartId;
 use tessera::model::TimeRange;
 use tessera::model::TopicId;
 
@@ -47,6 +52,63 @@ impl Drop for Fleet {
 
 fn names(stage: &Stage) -> Vec<String> {
     wait(stage.catalog().sequences(None, 100)).unwrap().items.iter().map(|head| head.name.to_string()).collect()
+}
+
+fn keyspace(directory: &TempDir) -> String {
+    cluster::keyspace(directory.path()).keyspace
+}
+
+/// Goal: who upgrades is told what to do, and loses nothing by it.
+#[test]
+fn a_keyspace_of_the_layout_before_is_told_and_completed() {
+    if !cluster::is_there() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let url = cluster::keyspace(directory.path());
+    let stage = Stage::within(cluster::make as Make, directory.path());
+    stage.sequence("drive");
+    drop(stage);
+    let name = keyspace(&directory);
+    for table in ["fleet", "node"] {
+        cluster::run(&format!("DROP TABLE {name}.{table}"));
+    }
+    cluster::run(&format!("UPDATE {name}.layout SET version = 1 WHERE one = 0 IF version = 2"));
+    let Err(error) = cluster::try_node(&url, directory.path()) else { panic!("it starts") };
+    assert!(error.to_string().contains("tessera catalog init"), "{error}");
+    assert_eq!(wait(ScyllaCatalog::check(&url)).unwrap_err(), error);
+    for _ in 0..2 {
+        wait(ScyllaCatalog::init(&url, Replication { copies: None })).unwrap();
+    }
+    let stage = Stage::within(cluster::make as Make, directory.path());
+    assert_eq!(names(&stage), ["drive"]);
+    drop(stage);
+    // One of a later version is left alone.
+    cluster::run(&format!("UPDATE {name}.layout SET version = 3 WHERE one = 0 IF version = 2"));
+    for refused in [wait(ScyllaCatalog::init(&url, Replication { copies: None })), wait(ScyllaCatalog::check(&url))] {
+        assert!(matches!(refused, Err(CatalogError::SchemaMismatch { found: 3, wanted: 2 })), "{refused:?}");
+    }
+    cluster::forget(directory.path());
+}
+
+#[test]
+fn nodes_tell_each_other_where_they_are() {
+    if !cluster::is_there() {
+        return;
+    }
+    let fleet = fleet();
+    let (a, b) = (fleet.a.catalog(), fleet.b.catalog());
+    let id = std::fs::read(fleet._directory.path().join("node")).unwrap();
+    let id = NodeId(uuid::Uuid::from_slice(&id).unwrap());
+    assert_eq!(wait(b.member(id)), Ok(None));
+    let ids = tessera::model::IdSource::from_seed([3; 32]);
+    for place in ["grpc://one:1", "grpc://one:1", "grpc://two:2"] {
+        let member = Member { start: StartId::new(&ids), address: place.to_owned() };
+        for _ in 0..2 {
+            wait(a.announce(member.clone())).unwrap();
+            assert_eq!(wait(b.member(id)), Ok(Some(member.clone())));
+        }
+    }
 }
 
 #[test]

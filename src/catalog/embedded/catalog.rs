@@ -27,6 +27,7 @@ use crate::catalog::Cursor;
 use crate::catalog::Fut;
 use crate::catalog::HeadMark;
 use crate::catalog::HeadPage;
+use crate::catalog::Member;
 use crate::catalog::NewSequence;
 use crate::catalog::NewSession;
 use crate::catalog::NewTopic;
@@ -41,6 +42,7 @@ use crate::catalog::TopicZones;
 use crate::catalog::Visibility;
 use crate::io::Host;
 use crate::model::ChunkRecord;
+use crate::model::NodeId;
 use crate::model::Notification;
 use crate::model::NotificationTarget;
 use crate::model::OntologyTag;
@@ -268,5 +270,13 @@ impl Catalog for EmbeddedCatalog {
     fn purge_notifications(&self, target: &NotificationTarget) -> Fut<'_, ()> {
         let target = target.clone();
         self.engine.write_as(Need::Deleting, 0, move |work| notifications::purge(work, &target))
+    }
+
+    fn announce(&self, _: Member) -> Fut<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn member(&self, _: NodeId) -> Fut<'_, Option<Member>> {
+        Box::pin(async { Ok(None) })
     }
 }

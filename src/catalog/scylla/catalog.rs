@@ -10,6 +10,7 @@ use super::cluster;
 use super::cluster::Cluster;
 use super::lanes::Lanes;
 use super::layout;
+use super::members;
 use super::node::Node;
 use super::node::Unsure;
 use super::notifications;
@@ -31,6 +32,8 @@ use crate::catalog::EmbeddedCatalog;
 use crate::catalog::Fut;
 use crate::catalog::HeadMark;
 use crate::catalog::HeadPage;
+use crate::catalog::Member;
+use crate::catalog::Membership;
 use crate::catalog::NewSequence;
 use crate::catalog::NewSession;
 use crate::catalog::NewTopic;
@@ -45,6 +48,7 @@ use crate::catalog::TopicZones;
 use crate::catalog::Visibility;
 use crate::model::ChunkRecord;
 use crate::model::IdSource;
+use crate::model::NodeId;
 use crate::model::Notification;
 use crate::model::NotificationTarget;
 use crate::model::OntologyTag;
@@ -104,10 +108,10 @@ impl ScyllaCatalog {
         self.call(|node| async move { recover::recover(&node).await })
     }
 
-    /// Makes the keyspace and the tables that are missing.
+    /// Makes the keyspace and the tables that are missing, in a keyspace of an older layout too.
     ///
     /// # Errors
-    /// `Unavailable`, and `SchemaMismatch` for a keyspace with another layout.
+    /// `Unavailable`, and `SchemaMismatch` for a keyspace with a layout that is not known here.
     pub async fn init(url: &ClusterUrl, replication: Replication) -> Result<(), CatalogError> {
         let url = url.clone();
         Calls::start()?
@@ -130,6 +134,11 @@ impl ScyllaCatalog {
     /// Which shared catalog this is, for ever.
     pub fn id(&self) -> Uuid {
         self.node.cluster.layout.id
+    }
+
+    /// What this node shows the others, and they show it.
+    pub fn membership(&self) -> Membership {
+        Membership { node: NodeId(self.node.id), secret: self.node.cluster.layout.secret }
     }
 
     /// Runs a call.
@@ -293,5 +302,13 @@ impl Catalog for ScyllaCatalog {
         let target = target.clone();
         let name = notifications::sequence_of(&target).clone();
         self.change(&name, |node| async move { notifications::purge(&node, &target).await })
+    }
+
+    fn announce(&self, member: Member) -> Fut<'_, ()> {
+        self.call(|node| async move { members::announce(&node, &member).await })
+    }
+
+    fn member(&self, node: NodeId) -> Fut<'_, Option<Member>> {
+        self.call(move |own| async move { members::find(&own, node).await })
     }
 }

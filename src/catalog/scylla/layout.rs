@@ -8,6 +8,8 @@
 //! | table                | LWT | rows                                                                             |
 //! |----------------------|-----|----------------------------------------------------------------------------------|
 //! | `layout`             | yes | one: which layout, and over how many partitions names are spread                  |
+//! | `fleet`              | yes | one: the secret by which servers know each other; made once                       |
+//! | `node`               | yes | a server, its last start, and where the others reach it                           |
 //! | `name_claim`         | yes | who has a sequence name                                                          |
 //! | `sequence`           | yes | kind 0: the sequence; 1: its sessions; 2: the names of its topics                |
 //! | `sequence_document`  |     | user metadata, in pieces                                                         |
@@ -28,9 +30,13 @@ use uuid::Uuid;
 
 use super::fault::schema_fault;
 use crate::catalog::CatalogError;
+use crate::io;
 
 /// Version of the tables below; any other is refused.
-const LAYOUT: i32 = 1;
+const LAYOUT: i32 = 2;
+
+/// The one before, without `fleet` and `node`: `init` adds what is missing.
+const LAYOUT_BEFORE: i32 = 1;
 
 /// Partitions over which names are spread: good for 20 000 sequences each.
 const SPREAD: i16 = 16;
@@ -40,6 +46,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 const TABLES: &[&str] = &[
     "layout (one tinyint PRIMARY KEY, version int, spread smallint, id uuid)",
+    "fleet (one tinyint PRIMARY KEY, secret blob)",
+    "node (node uuid PRIMARY KEY, start uuid, address text)",
     "name_claim (name text PRIMARY KEY, id uuid)",
     "sequence (sequence_id uuid, kind tinyint, key text, name text STATIC, state tinyint STATIC, created bigint STATIC,
      metadata_len int STATIC, sessions int STATIC, anchor tinyint,
@@ -67,12 +75,14 @@ const TABLES: &[&str] = &[
 ];
 
 /// What was chosen when the tables were made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct Layout {
     /// Partitions over which names are spread.
     pub spread: i16,
     /// Of this catalog, so that a node can tell it from another one.
     pub id: Uuid,
+    /// By which the servers that share it know each other.
+    pub secret: [u8; 32],
 }
 
 /// How a keyspace is made.
@@ -82,11 +92,11 @@ pub struct Replication {
     pub copies: Option<u8>,
 }
 
-/// Makes the keyspace and the tables that are missing. Repeating it changes nothing. One at a time: two that run beside each
-/// other can leave the nodes with different schemas.
+/// Makes the keyspace and the tables that are missing, in a keyspace of the layout before too. Repeating it changes nothing. One
+/// at a time: two that run beside each other can leave the nodes with different schemas.
 ///
 /// # Errors
-/// `SchemaMismatch` for a keyspace with another layout, `Unavailable` when the cluster does not answer.
+/// `SchemaMismatch` for a keyspace with a layout that is not known here, `Unavailable` when the cluster does not answer.
 pub async fn init(session: &Session, keyspace: &str, replication: Replication) -> Result<(), CatalogError> {
     let run = async |statement: String| session.query_unpaged(statement, ()).await.map_err(|e| schema_fault(&e));
     let local = run("SELECT data_center FROM system.local".to_owned()).await?;
@@ -104,10 +114,16 @@ pub async fn init(session: &Session, keyspace: &str, replication: Replication) -
     for table in TABLES {
         run(format!("CREATE TABLE IF NOT EXISTS {keyspace}.{table}")).await?;
     }
+    let no_seed = |error: std::io::Error| CatalogError::Unavailable { cause: format!("no random numbers: {error}") };
+    let insert = format!("INSERT INTO {keyspace}.fleet (one, secret) VALUES (0, ?) IF NOT EXISTS");
+    let secret = io::seed().map_err(no_seed)?.to_vec();
+    session.query_unpaged(insert, (secret,)).await.map_err(|error| schema_fault(&error))?;
     run(format!(
         "INSERT INTO {keyspace}.layout (one, version, spread, id) VALUES (0, {LAYOUT}, {SPREAD}, uuid()) IF NOT EXISTS"
     ))
     .await?;
+    // Last: from here on servers of the layout before are refused.
+    run(format!("UPDATE {keyspace}.layout SET version = {LAYOUT} WHERE one = 0 IF version = {LAYOUT_BEFORE}")).await?;
     check(session, keyspace).await.map(drop)
 }
 
@@ -115,7 +131,7 @@ pub async fn init(session: &Session, keyspace: &str, replication: Replication) -
 /// a moment: so several are asked.
 ///
 /// # Errors
-/// `Invalid` for one that is none, `SchemaMismatch` for another layout.
+/// `Invalid` for one that is none or of the layout before, `SchemaMismatch` for another one.
 pub async fn check(session: &Session, keyspace: &str) -> Result<Layout, CatalogError> {
     for _ in 1..LOOKS {
         match look(session, keyspace).await {
@@ -146,8 +162,25 @@ async fn look(session: &Session, keyspace: &str) -> Result<Layout, CatalogError>
     let found = found.into_rows_result().map_err(|error| schema_fault(&error))?;
     let (version, spread, id): (i32, i16, Uuid) =
         found.maybe_first_row().map_err(|error| schema_fault(&error))?.ok_or_else(none)?;
-    match version == LAYOUT && spread > 0 {
-        true => Ok(Layout { spread, id }),
-        false => Err(CatalogError::SchemaMismatch { found: version.into(), wanted: LAYOUT.into() }),
+    match version {
+        LAYOUT if spread > 0 => {}
+        LAYOUT_BEFORE => return Err(older(keyspace)),
+        other => return Err(CatalogError::SchemaMismatch { found: other.into(), wanted: LAYOUT.into() }),
+    }
+    let statement = format!("SELECT secret FROM {keyspace}.fleet WHERE one = 0");
+    let found = session.query_unpaged(statement, ()).await.map_err(|error| schema_fault(&error))?;
+    let found = found.into_rows_result().map_err(|error| schema_fault(&error))?;
+    let found: Option<(Vec<u8>,)> = found.maybe_first_row().map_err(|error| schema_fault(&error))?;
+    let secret = found.and_then(|(secret,)| <[u8; 32]>::try_from(secret).ok()).ok_or_else(none)?;
+    Ok(Layout { spread, id, secret })
+}
+
+fn older(keyspace: &str) -> CatalogError {
+    CatalogError::Invalid {
+        field: "catalog",
+        why: format!(
+            "the keyspace {keyspace} was made by an older version, before servers knew each other: `tessera catalog init --catalog \
+             URL` adds what is missing and changes nothing else; servers of that version can then not be started any more"
+        ),
     }
 }

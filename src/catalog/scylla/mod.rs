@@ -26,6 +26,7 @@ mod fault;
 mod heads;
 mod lanes;
 mod layout;
+mod members;
 mod node;
 mod notifications;
 mod publish;

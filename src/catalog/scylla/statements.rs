@@ -120,6 +120,10 @@ statements! {
     notifications: Plain "SELECT created, message FROM {ks}.notification WHERE target = ?";
     notification_drop: Plain "DELETE FROM {ks}.notification WHERE target = ? AND number = ? AND id = ?";
     notification_drop_all: Plain "DELETE FROM {ks}.notification WHERE target = ?";
+    // the servers
+    member_read: Plain "SELECT start, address FROM {ks}.node WHERE node = ?";
+    member_add: Lwt "INSERT INTO {ks}.node (node, start, address) VALUES (?, ?, ?) IF NOT EXISTS";
+    member_move: Lwt "UPDATE {ks}.node SET start = ?, address = ? WHERE node = ? IF start = ?";
     // deletions that a node is told
     deletion: Plain "INSERT INTO {ks}.deletion (node, session_id, sequence_id) VALUES (?, ?, ?)";
     deletions: Plain "SELECT session_id, sequence_id FROM {ks}.deletion WHERE node = ?";
