@@ -61,7 +61,7 @@ pub struct TicketSealer {
 }
 
 impl TicketSealer {
-    /// `key`: random, kept by the catalog. Beside tickets only the key of orders is made from it.
+    /// `key`: random, kept by the catalog, where beside tickets only the key of orders is made from it; or that of a fleet.
     #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
     pub fn new(key: [u8; 32]) -> Self {
         Self { seal: Hmac::new_from_slice(&key).expect("any key length") }
