@@ -23,6 +23,7 @@ pub mod flight;
 pub mod retrieval;
 pub mod session;
 // Floor 4
+pub mod fleet;
 pub mod shard;
 // Floor 3
 pub mod store;

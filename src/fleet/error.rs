@@ -1,0 +1,42 @@
+//! Why another server does not give what it has.
+
+use crate::auth::PassError;
+use crate::catalog::CatalogError;
+use crate::model::NodeId;
+use crate::model::TopicName;
+
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum FleetError {
+    /// It runs a version that does not know how, or never ran since it could.
+    #[error("node {node} has told nobody where it is: start it with this version of the program")]
+    Untold { node: NodeId },
+    #[error(
+        "node {node} at {address} does not answer ({cause}): what it recorded can be read again once it runs there, or somewhere else \
+         with the same data directories"
+    )]
+    Unreachable { node: NodeId, address: String, cause: String },
+    #[error("node {node} said it is at {address}, and there {found}: set fleet.address of that node")]
+    Stranger { node: NodeId, address: String, found: String },
+    #[error("node {node} at {address} ended the stream before its end ({cause}): read again once it runs")]
+    Broken { node: NodeId, address: String, cause: String },
+    /// Its own word.
+    #[error("{message}")]
+    Refused { code: i32, message: String },
+    /// It gave the read up because our client took nothing.
+    #[error("the server that has the rows gave the read up, because nothing was taken for long and others wait")]
+    Cut,
+    #[error(
+        "{max} streams from other servers are under way, as many as there may be: try again, or raise fleet.relay_bytes_max"
+    )]
+    Busy { max: u32 },
+    /// Whoever looks for rows looks at its own.
+    #[error(
+        "the rows of topic {topic} would have to be looked at, and they lie on node {node} at {address}: ask that server, or leave the \
+         topic out by name"
+    )]
+    NotHere { topic: TopicName, node: NodeId, address: String },
+    #[error(transparent)]
+    Pass(#[from] PassError),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
