@@ -12,7 +12,10 @@ use super::ipc::DecodeLimits;
 use super::put;
 use super::service::Service;
 use super::transport::Routes;
+use crate::auth::Errand;
+use crate::auth::PassError;
 use crate::auth::TicketSealer;
+use crate::fleet::Fleet;
 use crate::retrieval::Retrieval;
 use crate::runtime::Budget;
 use crate::session::Sessions;
@@ -37,6 +40,8 @@ pub struct Desk {
     pub(super) sessions: Sessions,
     pub(super) retrieval: Retrieval,
     pub(super) tickets: TicketSealer,
+    /// The other servers of a shared catalog.
+    pub(super) fleet: Option<Fleet>,
     pub(super) config: HandlerConfig,
     /// Of all running puts. One that finds no room ends.
     pub(super) dictionaries: Budget,
@@ -44,11 +49,25 @@ pub struct Desk {
     pub(super) written_out: Budget,
 }
 
+/// Who makes a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caller {
+    Client,
+    /// Another server, for a client of its own: it is answered from here, or not at all.
+    Server,
+}
+
 impl Desk {
     pub fn new(sessions: Sessions, retrieval: Retrieval, tickets: TicketSealer, config: HandlerConfig) -> Self {
         let half = usize::try_from(config.dictionary_bytes / 2).unwrap_or(usize::MAX);
         let (dictionaries, written_out) = (Budget::new(half), Budget::new(half));
-        Self { sessions, retrieval, tickets, config, dictionaries, written_out }
+        Self { sessions, retrieval, tickets, fleet: None, config, dictionaries, written_out }
+    }
+
+    /// The same as one of several servers, which open each other's tickets.
+    #[must_use]
+    pub fn within(self, fleet: Fleet) -> Self {
+        Self { tickets: TicketSealer::new(fleet.ticket_key()), fleet: Some(fleet), ..self }
     }
 
     /// Memory that rows hold besides the received bytes: writers have to let go of rows when it is short.
@@ -69,6 +88,15 @@ impl Desk {
             Arc::new(move |request, reply| get::serve(Arc::clone(&gets), request, reply).boxed()),
             rest,
         )
+    }
+
+    /// Who calls. A pass that is no good is refused, and never taken for none.
+    pub(super) fn caller(&self, errand: Errand, request: &[u8], pass: Option<&[u8]>) -> Result<Caller, PassError> {
+        match (pass, &self.fleet) {
+            (None, _) => Ok(Caller::Client),
+            (Some(_), Some(fleet)) => fleet.admit(errand, request, pass).map(|()| Caller::Server),
+            (Some(_), None) => Err(PassError::Seal),
+        }
     }
 
     pub(super) fn decode_limits(&self) -> DecodeLimits {

@@ -1,5 +1,6 @@
 //! GetFlightInfo, GetSchema and ListFlights: what there is, and tickets to read it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
@@ -12,9 +13,11 @@ use arrow_flight::Location;
 use arrow_flight::SchemaAsIpc;
 use arrow_flight::SchemaResult;
 use bytes::Bytes;
+use futures::FutureExt;
 use futures::Stream;
 use futures::StreamExt;
 use futures::TryStreamExt;
+use futures::future::BoxFuture;
 use futures::stream;
 
 use super::desk::Desk;
@@ -24,7 +27,10 @@ use super::ipc::SchemaMessage;
 use super::status::tonic_status;
 use crate::auth::TICKET_LEN;
 use crate::auth::Ticket;
+use crate::fleet;
+use crate::fleet::Fleet;
 use crate::model::Locator;
+use crate::model::NodeId;
 use crate::model::SequenceHead;
 use crate::model::SequenceName;
 use crate::model::TimeRange;
@@ -32,7 +38,9 @@ use crate::model::TopicStorage;
 use crate::model::TopicView;
 use crate::query;
 use crate::retrieval::Info;
+use crate::retrieval::RetrievalError;
 use crate::retrieval::TopicInfo;
+use crate::shard::Window;
 use crate::wire::DescriptorForm;
 use crate::wire::InfoDescriptor;
 use crate::wire::TopicExtras;
@@ -45,6 +53,9 @@ use crate::wire::topic_app_metadata;
 use crate::wire::topic_location;
 use crate::wire::topic_schema_metadata;
 
+/// Windows that are asked of other servers for one request at a time.
+const OTHERS_AT_ONCE: usize = 16;
+
 pub(super) async fn flight_info(desk: &Desk, descriptor: FlightDescriptor) -> Result<FlightInfo, tonic::Status> {
     let asked = parse(descriptor.clone())?;
     if let Some(selection) = &asked.extras.selection {
@@ -54,6 +65,8 @@ pub(super) async fn flight_info(desk: &Desk, descriptor: FlightDescriptor) -> Re
         query::parse_selection(selection.as_bytes()).map_err(named)?;
     }
     let info = desk.retrieval.info(&asked.locator, asked.range).await.map_err(|error| tonic_status(&error))?;
+    let info = windows_of_others(desk, info, asked.range).await?;
+    let places = places(desk, &info).await;
     let storage = match asked.extras.storage {
         true => desk.retrieval.storage(&info).await.map_err(|error| tonic_status(&error))?,
         false => Vec::new(),
@@ -76,7 +89,10 @@ pub(super) async fn flight_info(desk: &Desk, descriptor: FlightDescriptor) -> Re
     Ok(FlightInfo {
         schema,
         flight_descriptor: Some(descriptor),
-        endpoint: (0..).zip(&topics).map(|(index, topic)| endpoint(desk, &asked, topic, storage.get(index))).collect(),
+        endpoint: (0..)
+            .zip(&topics)
+            .map(|(index, topic)| endpoint(desk, &asked, topic, storage.get(index), places.get(index)))
+            .collect(),
         total_records: i64::try_from(records).unwrap_or(i64::MAX),
         total_bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
         ordered: false,
@@ -130,7 +146,67 @@ fn parse(descriptor: FlightDescriptor) -> Result<InfoDescriptor, tonic::Status> 
     InfoDescriptor::parse(kind, &command, &path).map_err(|error| tonic_status(&error))
 }
 
-fn endpoint(desk: &Desk, asked: &InfoDescriptor, topic: &TopicInfo, storage: Option<&TopicStorage>) -> FlightEndpoint {
+/// What lies in the range, of topics whose owners alone can tell.
+async fn windows_of_others(desk: &Desk, mut info: Info, range: TimeRange) -> Result<Info, tonic::Status> {
+    let mut asked: Vec<BoxFuture<'_, Result<(), tonic::Status>>> = Vec::new();
+    for topic in &mut info.topics {
+        if let Some(node) = topic.away {
+            asked.push(window_of_other(desk, node, topic, range).boxed());
+        }
+    }
+    stream::iter(asked).buffered(OTHERS_AT_ONCE).try_collect::<()>().await?;
+    Ok(info)
+}
+
+async fn window_of_other(
+    desk: &Desk,
+    node: NodeId,
+    topic: &mut TopicInfo,
+    range: TimeRange,
+) -> Result<(), tonic::Status> {
+    let head = &topic.view.head;
+    let Some(fleet) = &desk.fleet else {
+        return Err(tonic_status(&RetrievalError::Elsewhere { topic: head.name.clone(), node }));
+    };
+    let window = fleet.window(node, head.id, range).await.map_err(|error| tonic_status(&error))?;
+    topic.window = Some(Window { bounds: window.bounds(), rows: window.rows });
+    Ok(())
+}
+
+/// What another server asks of [`windows_of_others`].
+pub(super) async fn window(desk: &Desk, request: &[u8]) -> Result<Vec<u8>, tonic::Status> {
+    let (id, range) = Fleet::read_window(request).map_err(|error| tonic_status(&error))?;
+    let topic = desk.retrieval.window(id, range).await.map_err(|error| tonic_status(&error))?;
+    let bounds = topic.bounds;
+    let (first, last) = (bounds.map(|bounds| bounds.first), bounds.map(|bounds| bounds.last));
+    Ok(serde_json::to_vec(&fleet::Window { rows: topic.rows, first, last }).unwrap_or_default())
+}
+
+/// Where the rows of each topic are, as far as that is known.
+async fn places(desk: &Desk, info: &Info) -> Vec<Option<String>> {
+    let Some(fleet) = &desk.fleet else { return Vec::new() };
+    let mut known: HashMap<NodeId, Option<String>> = HashMap::new();
+    let mut places = Vec::with_capacity(info.topics.len());
+    for topic in &info.topics {
+        let node = topic.view.node.unwrap_or(fleet.node());
+        let place = match known.get(&node) {
+            Some(place) => place.clone(),
+            None => fleet.address(node).await,
+        };
+        known.insert(node, place.clone());
+        places.push(place);
+    }
+    places
+}
+
+/// * `place`: of the server that has its rows.
+fn endpoint(
+    desk: &Desk,
+    asked: &InfoDescriptor,
+    topic: &TopicInfo,
+    storage: Option<&TopicStorage>,
+    place: Option<&Option<String>>,
+) -> FlightEndpoint {
     let head = &topic.view.head;
     let ticket = match asked.form {
         DescriptorForm::Command => {
@@ -144,7 +220,12 @@ fn endpoint(desk: &Desk, asked: &InfoDescriptor, topic: &TopicInfo, storage: Opt
     let extras = TopicExtras { storage, interrupted: asked.extras.open };
     FlightEndpoint {
         ticket: Some(arrow_flight::Ticket { ticket: Bytes::from(ticket) }),
-        location: vec![Location { uri: topic_location(&head.name) }],
+        // In this order: there are clients that take the first one for the topic's name.
+        location: [topic_location(&head.name)]
+            .into_iter()
+            .chain(place.cloned().flatten())
+            .map(|uri| Location { uri })
+            .collect(),
         expiration_time: None,
         app_metadata: Bytes::from(topic_app_metadata(&topic.view, window, extras)),
     }

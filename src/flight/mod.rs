@@ -15,6 +15,7 @@ mod guard;
 mod info;
 pub mod ipc;
 mod put;
+mod relay;
 mod service;
 mod status;
 pub mod transport;

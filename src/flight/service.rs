@@ -31,6 +31,10 @@ use super::guard;
 use super::info;
 use super::status::tonic_status;
 use super::status::unimplemented;
+use crate::auth::Errand;
+use crate::fleet::GREET;
+use crate::fleet::PASS_HEADER;
+use crate::fleet::WINDOW;
 use crate::wire::check_criteria;
 
 pub(super) struct Service {
@@ -40,6 +44,21 @@ pub(super) struct Service {
 impl Service {
     pub fn new(desk: Arc<Desk>) -> Self {
         Self { desk }
+    }
+}
+
+impl Service {
+    /// What servers of a fleet ask of each other; `None` for everything else.
+    async fn of_servers(&self, kind: &str, body: &[u8], pass: Option<&[u8]>) -> Result<Option<Vec<u8>>, Status> {
+        let Some(fleet) = &self.desk.fleet else { return Ok(None) };
+        match kind {
+            GREET => fleet.greet(body).map(Some).map_err(|error| tonic_status(&error)),
+            WINDOW => {
+                fleet.admit(Errand::Window, body, pass).map_err(|error| tonic_status(&error))?;
+                info::window(&self.desk, body).await.map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 }
 
@@ -72,7 +91,11 @@ impl FlightService for Service {
 
     /// Every action has one result, but windows: those are one each, and there may be none.
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
+        let pass = request.metadata().get(PASS_HEADER).map(|pass| pass.as_bytes().to_vec());
         let Action { r#type: kind, body } = request.into_inner();
+        if let Some(answer) = self.of_servers(&kind, &body, pass.as_deref()).await? {
+            return Ok(Response::new(stream::iter([Ok(arrow_flight::Result { body: answer.into() })]).boxed()));
+        }
         let answers = action::run(&self.desk, &kind, &body).await?;
         let result =
             |answer: Result<String, Status>| answer.map(|json| arrow_flight::Result { body: Bytes::from(json) });

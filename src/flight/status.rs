@@ -14,9 +14,11 @@ use super::transport::Gone;
 use super::transport::ReceiveError;
 use super::transport::Status;
 use crate::auth::OrderError;
+use crate::auth::PassError;
 use crate::auth::TicketError;
 use crate::catalog::CatalogError;
 use crate::chunk::EncodeError;
+use crate::fleet::FleetError;
 use crate::model::Refusal;
 use crate::query::QueryError;
 use crate::retrieval::RetrievalError;
@@ -146,6 +148,31 @@ impl Answerable for OrderError {
     fn code(&self) -> Code {
         match self {
             Self::Seal | Self::Expired | Self::Early => Code::PermissionDenied,
+        }
+    }
+}
+
+impl Answerable for PassError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Seal | Self::Expired | Self::Used | Self::Missing => Code::PermissionDenied,
+            Self::TooMany { .. } => Code::ResourceExhausted,
+        }
+    }
+}
+
+impl Answerable for FleetError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Untold { .. }
+            | Self::Unreachable { .. }
+            | Self::Stranger { .. }
+            | Self::Broken { .. }
+            | Self::NotHere { .. } => Code::Unavailable,
+            Self::Refused { code, .. } => Code::from_i32(*code),
+            Self::Cut | Self::Busy { .. } => Code::ResourceExhausted,
+            Self::Pass(cause) => cause.code(),
+            Self::Catalog(cause) => cause.code(),
         }
     }
 }
@@ -331,44 +358,4 @@ impl Answerable for ReadError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::catalog::Entity;
-    use crate::model::TopicName;
-
-    #[test]
-    fn a_message_cannot_move_a_terminal_or_forge_a_line() {
-        let text = clean("a\n{\"level\":\"error\"}\u{1b}[31m\u{202e}end");
-        assert!(text.chars().all(|c| !c.is_control()), "{text}");
-        assert_eq!(text, "a\\u{a}{\"level\":\"error\"}\\u{1b}[31m\\u{202e}end");
-    }
-
-    #[test]
-    fn a_message_is_short_even_when_escaped() {
-        for unit in ["x", "é", " ", "\0", "𝄞"] {
-            let text = clean(&unit.repeat(5_000));
-            let escaped: usize = text.bytes().map(|b| if b.is_ascii_alphanumeric() { 1 } else { 3 }).sum();
-            assert!(escaped <= MESSAGE_BYTES_MAX && escaped > MESSAGE_BYTES_MAX - 40, "{unit:?}: {escaped}");
-        }
-    }
-
-    #[test]
-    fn faults_of_ours_name_no_file() {
-        let cause = "unable to open \"/var/lib/tessera/catalog.db\" (os error 2)".to_owned();
-        let Status { code, message } = status(&CatalogError::Unavailable { cause });
-        assert_eq!(code, Code::Unavailable as i32);
-        assert!(message.contains("os error 2") && !message.contains("/var"), "{message}");
-    }
-
-    #[test]
-    fn a_name_in_a_clients_mistake_stays_as_it_is() {
-        let error = SessionError::NotFound { what: Entity::Topic, name: "drive/camera/front".to_owned() };
-        let expected = "topic drive/camera/front does not exist".to_owned();
-        assert_eq!(status(&error), Status { code: Code::NotFound as i32, message: expected });
-        let topic = TopicName::parse("drive/imu").unwrap();
-        assert_eq!(status(&SessionError::Deleted { topic }).code, Code::NotFound as i32);
-        let refused =
-            SessionError::Refused { what: Entity::Topic, name: "a/b".to_owned(), refusal: Refusal::TopicWritten };
-        assert_eq!(status(&refused).code, Code::FailedPrecondition as i32);
-    }
-}
+mod tests;

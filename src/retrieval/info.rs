@@ -12,6 +12,7 @@ use crate::catalog::Catalog;
 use crate::catalog::Entity;
 use crate::catalog::Visibility;
 use crate::model::Locator;
+use crate::model::NodeId;
 use crate::model::SequenceName;
 use crate::model::SequenceView;
 use crate::model::TimeRange;
@@ -33,8 +34,10 @@ pub struct Info {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicInfo {
     pub view: TopicView,
-    /// What lies in the range; `None` when the range has no bound.
+    /// What lies in the range; `None` when the range has no bound, or when only another server can tell.
     pub window: Option<Window>,
+    /// Who can tell what lies in the range, where its rows decide.
+    pub away: Option<NodeId>,
 }
 
 pub(super) async fn gather(desk: &Desk, locator: &Locator, range: TimeRange) -> Result<Info, RetrievalError> {
@@ -82,12 +85,18 @@ fn topics(sequence: &SequenceView) -> impl Iterator<Item = &TopicView> {
 }
 
 async fn topic_info(desk: &Desk, view: TopicView, range: TimeRange) -> Result<TopicInfo, RetrievalError> {
-    let window = if range.is_all() { None } else { Some(window(desk, view.clone(), range).await?) };
-    Ok(TopicInfo { view, window })
+    if range.is_all() {
+        return Ok(TopicInfo { view, window: None, away: None });
+    }
+    match window(desk, view.clone(), range).await {
+        Ok(window) => Ok(TopicInfo { view, window: Some(window), away: None }),
+        Err(RetrievalError::Elsewhere { node, .. }) => Ok(TopicInfo { view, window: None, away: Some(node) }),
+        Err(error) => Err(error),
+    }
 }
 
 /// Exact: sums where the range covers whole segments, rows where it cuts one.
-async fn window(desk: &Desk, view: TopicView, range: TimeRange) -> Result<Window, RetrievalError> {
+pub(super) async fn window(desk: &Desk, view: TopicView, range: TimeRange) -> Result<Window, RetrievalError> {
     if let Some(window) = plan::whole(&view, &range) {
         return Ok(window);
     }

@@ -47,6 +47,7 @@ use crate::query::Selection;
 use crate::shard::BatchReceiver;
 use crate::shard::Filter;
 use crate::shard::Shards;
+use crate::shard::Window;
 
 /// Sequences listed at once.
 const SEQUENCES_PAGE: u32 = 256;
@@ -156,6 +157,14 @@ impl Retrieval {
     /// [`RetrievalError::Shard`] when a window cannot be read.
     pub async fn info(&self, locator: &Locator, range: TimeRange) -> Result<Info, RetrievalError> {
         info::gather(&self.desk, locator, range).await
+    }
+
+    /// What lies in a range of a topic that is read here.
+    ///
+    /// # Errors
+    /// As [`Self::info`]; [`RetrievalError::Elsewhere`] when another server has to look.
+    pub async fn window(&self, topic: TopicId, range: TimeRange) -> Result<Window, RetrievalError> {
+        info::window(&self.desk, plan::topic_by_id(&*self.desk.catalog, topic).await?, range).await
     }
 
     /// How the chunks of these topics are stored, from their records; in the order of the topics.

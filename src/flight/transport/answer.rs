@@ -64,6 +64,11 @@ impl Answer {
         self.stream()?.send_data(payload, false).map_err(|error| gone(&error))
     }
 
+    /// Hands over bytes that have their prefixes already. After [`Self::poll_room`].
+    pub fn pass(&mut self, framed: Rope) -> Result<(), Gone> {
+        self.stream()?.send_data(framed, false).map_err(|error| gone(&error))
+    }
+
     /// Ends the call. A status before any message goes out in one frame. Without effect when it has ended.
     pub fn finish(&mut self, status: &Status) {
         let mut trailers = HeaderMap::new();

@@ -65,6 +65,17 @@ impl GetReply {
         self.answer.send(message)
     }
 
+    /// Sends bytes that are messages already, framed, or any part of them; otherwise as [`Self::send`].
+    ///
+    /// # Errors
+    /// [`Gone`] when the client reset the stream or the connection is lost.
+    pub async fn pass(&mut self, bytes: Bytes, paid: Arc<dyn Any + Send + Sync>) -> Result<(), Gone> {
+        self.room().await?;
+        let mut bytes = Rope::from(bytes);
+        bytes.account(&self.taken, Some(paid));
+        self.answer.pass(bytes)
+    }
+
     /// Waits until most of what was sent has left: from then on its memory is not held for this client.
     ///
     /// # Errors
