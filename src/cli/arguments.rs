@@ -102,6 +102,9 @@ pub struct ConfigArguments {
     /// Catalog shared by several servers: scylla://HOST[:PORT],.../KEYSPACE [default: a file in the first data directory]
     #[arg(long, value_name = "URL")]
     pub catalog: Option<String>,
+    /// Where the other servers of a shared catalog reach this one: grpc://HOST:PORT [default: the address it listens on]
+    #[arg(long, value_name = "URI")]
+    pub fleet_address: Option<String>,
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = "TESSERA_CONFIG")]
     pub config: Option<PathBuf>,

@@ -30,6 +30,10 @@ pub fn load(arguments: &ConfigArguments) -> Result<Loaded, LoadError> {
         let (key, value) = ("catalog.url".to_owned(), Value::String(url.clone()));
         flags.push(Override { key, value, origin: Origin::Flag("--catalog") });
     }
+    if let Some(address) = &arguments.fleet_address {
+        let (key, value) = ("fleet.address".to_owned(), Value::String(address.clone()));
+        flags.push(Override { key, value, origin: Origin::Flag("--fleet-address") });
+    }
     let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
     Loaded::load(arguments.config.as_deref(), variables, flags)
 }

@@ -93,6 +93,7 @@ impl Desk {
             listen: None,
             data_dirs: arguments.data_dirs.clone(),
             catalog: None,
+            fleet_address: None,
             config: arguments.config.clone(),
         };
         let sealer = daemon::order_sealer(&config::load(&source)?.config)?;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::catalog::CatalogError;
+use crate::fleet::STREAM_BYTES;
 use crate::flight::ConfigError;
 
 use super::compose::Config;
@@ -39,6 +40,13 @@ pub enum CheckError {
     LogLevel { level: String },
     #[error("catalog.url: {0}")]
     Catalog(CatalogError),
+    #[error("fleet.address is {address:?}: write grpc://HOST:PORT, as the other servers reach this one")]
+    FleetAddress { address: String },
+    #[error(
+        "server.listen is {listen}, which tells the other servers of the shared catalog nothing: set fleet.address (--fleet-address) to \
+         grpc://HOST:PORT, as they reach this one"
+    )]
+    NoFleetAddress { listen: SocketAddr },
     #[error("storage.data_dirs is empty: name at least one directory")]
     NoDirectory,
     #[error("{key} has an empty path: name one, or leave it out")]
@@ -50,6 +58,15 @@ pub enum CheckError {
 pub fn check(config: &Config) -> Result<(), CheckError> {
     config.connections.check()?;
     config.catalog.cluster().map_err(CheckError::Catalog)?;
+    match &config.fleet.address {
+        Some(address) if config.fleet.reached_at().is_none() => {
+            return Err(CheckError::FleetAddress { address: address.clone() });
+        }
+        None if config.catalog.url.is_some() && config.server.listen.ip().is_unspecified() => {
+            return Err(CheckError::NoFleetAddress { listen: config.server.listen });
+        }
+        _ => {}
+    }
     if config.storage.data_dirs.is_empty() {
         return Err(CheckError::NoDirectory);
     }
@@ -72,6 +89,7 @@ pub fn check(config: &Config) -> Result<(), CheckError> {
     at_most("memory.receive_bytes", config.memory.receive_bytes, 1 << 40, "1 TiB")?;
     at_most("memory.read_bytes", config.memory.read_bytes, 1 << 40, "1 TiB")?;
     at_most("memory.dictionary_bytes", config.memory.dictionary_bytes, 1 << 40, "1 TiB")?;
+    at_most("fleet.relay_bytes_max", config.fleet.relay_bytes_max, 1 << 30, "1 GiB")?;
     at_most("memory.blocks_per_shard", config.memory.blocks_per_shard, 4096, "4 GiB of registered memory per shard")?;
     at_most("shards.count", u64::from(config.shards.count), 256, "more than any machine gains from")?;
     let storage = &config.storage;
@@ -101,6 +119,8 @@ pub fn check(config: &Config) -> Result<(), CheckError> {
     at_least("memory.receive_bytes", memory.receive_bytes, message * 2, "twice connections.message_bytes_max")?;
     at_least("memory.read_bytes", memory.read_bytes, 16 << 20, "for one reader's batches")?;
     at_least("memory.dictionary_bytes", memory.dictionary_bytes, 16 << 20, "for a few dictionaries and their values")?;
+    let stream = u64::from(STREAM_BYTES);
+    at_least("fleet.relay_bytes_max", config.fleet.relay_bytes_max, stream, "for one stream from another server")?;
     let (blocks, least) = (config.write_blocks(), BLOCKS_PER_DEVICE * storage.data_dirs.len() as u64);
     at_least("memory.blocks_per_shard", blocks, 16, "for two topics with all writes in flight, or 0")?;
     let why = "for a topic with all writes in flight on each data directory, or 0";
@@ -132,7 +152,15 @@ mod tests {
         let mut unlimited = Config::default();
         unlimited.chunk.bytes_max = 0;
         assert!(check(&unlimited).is_ok());
-        let broken: [fn(&mut Config); 17] = [
+        let broken: [fn(&mut Config); 22] = [
+            |c| {
+                c.catalog.url = Some("scylla://db1/fleet".to_owned());
+                (c.server.listen, c.server.insecure) = (([0, 0, 0, 0], 7100).into(), true);
+            },
+            |c| c.fleet.address = Some("recorder:7100".to_owned()),
+            |c| c.fleet.address = Some("unix:/run/tessera.sock".to_owned()),
+            |c| c.fleet.address = Some("grpc://recorder:0".to_owned()),
+            |c| c.fleet.relay_bytes_max = 1,
             |c| c.storage.data_dirs.push("".into()),
             |c| c.server.unix_socket = Some("".into()),
             |c| c.reading.query_seconds_max = 0,

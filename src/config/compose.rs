@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::catalog::CatalogConfig;
+use crate::fleet::FleetConfig;
 use crate::flight::ListenConfig;
 use crate::flight::TransportConfig;
 use crate::io::BackendChoice;
@@ -22,6 +23,7 @@ pub struct Config {
     pub server: ListenConfig,
     pub storage: StorageConfig,
     pub catalog: CatalogConfig,
+    pub fleet: FleetConfig,
     pub connections: TransportConfig,
     pub scrub: ScrubConfig,
     pub memory: MemoryConfig,

@@ -78,7 +78,7 @@ pub struct Override {
 }
 
 /// Keys that have no value by default and so do not show in the default table.
-const OPTIONAL: &[&str] = &["server.unix_socket", "catalog.url"];
+const OPTIONAL: &[&str] = &["server.unix_socket", "catalog.url", "fleet.address"];
 
 impl Loaded {
     /// * `variables`: the process environment.

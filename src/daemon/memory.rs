@@ -3,7 +3,7 @@
 //! ```text
 //! budget = memory.receive_bytes + connections.idle_buffer_bytes_max + connections.held_bytes_max
 //!        + memory.read_bytes + memory.dictionary_bytes + reading.index_bytes_max
-//!        + shards × (memory.blocks_per_shard + 17) MiB + 100 MiB
+//!        + shards × (memory.blocks_per_shard + 17) MiB + 100 MiB + fleet.relay_bytes_max, with a shared catalog
 //! ```
 //!
 //! 17 MiB a shard: its ring, its encoders. 100 MiB: the program, the catalog's page caches, connections, open topics.
@@ -26,9 +26,9 @@ const OWN: u64 = 100 * MIB;
 #[error(
     "the memory budget of {} MiB does not fit into the {} MiB that {whose}: memory.receive_bytes {} + \
      connections.idle_buffer_bytes_max {} + connections.held_bytes_max {} + memory.read_bytes {} + memory.dictionary_bytes {} + \
-     reading.index_bytes_max {} + {shards} shards x (memory.blocks_per_shard {blocks} + 17) + 100 MiB; lower one of these keys \
+     reading.index_bytes_max {} + {shards} shards x (memory.blocks_per_shard {blocks} + 17) + 100 MiB + fleet.relay_bytes_max {}; lower one of these keys \
      (the largest first), or shards.count",
-    mib(*.budget), mib(*.limit), mib(*.receive), mib(*.idle), mib(*.held), mib(*.read), mib(*.dictionaries), mib(*.index)
+    mib(*.budget), mib(*.limit), mib(*.receive), mib(*.idle), mib(*.held), mib(*.read), mib(*.dictionaries), mib(*.index), mib(*.relay)
 )]
 pub struct MemoryError {
     budget: u64,
@@ -40,6 +40,7 @@ pub struct MemoryError {
     read: u64,
     dictionaries: u64,
     index: u64,
+    relay: u64,
     shards: u64,
     blocks: u64,
 }
@@ -75,7 +76,9 @@ fn fits(config: &Config, shards: u64, limit: Limit) -> Result<(), MemoryError> {
     let own = shards.saturating_mul(blocks.saturating_mul(MIB).saturating_add(SHARD_OWN));
     let held = config.connections.held_bytes_max as u64;
     let dictionaries = config.memory.dictionary_bytes;
-    let budget = [receive, idle, held, read, dictionaries, index, own].into_iter().fold(OWN, u64::saturating_add);
+    let relay = if config.catalog.url.is_some() { config.fleet.relay_bytes_max } else { 0 };
+    let budget =
+        [receive, idle, held, read, dictionaries, index, relay, own].into_iter().fold(OWN, u64::saturating_add);
     match budget <= limit.bytes {
         true => Ok(()),
         false => {
@@ -90,6 +93,7 @@ fn fits(config: &Config, shards: u64, limit: Limit) -> Result<(), MemoryError> {
                 read,
                 dictionaries,
                 index,
+                relay,
                 shards,
                 blocks,
             };
@@ -156,6 +160,16 @@ mod tests {
         ] {
             assert!(told.contains(word), "{word}: {told}");
         }
+    }
+
+    #[test]
+    fn what_is_passed_on_counts_where_there_is_somebody_to_pass_it_on_from() {
+        let limit = |mib: u64| Limit { bytes: mib * MIB, whose: "a test gives".to_owned() };
+        let mut config = Config::default();
+        config.catalog.url = Some("scylla://db1/fleet".to_owned());
+        assert!(fits(&config, 2, limit(2502 + 256)).is_ok());
+        let told = fits(&config, 2, limit(2501 + 256)).unwrap_err().to_string();
+        assert!(told.contains("fleet.relay_bytes_max 256"), "{told}");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 mod audit;
 mod devices;
+mod fleet;
 mod frozen;
 mod log;
 mod memory;

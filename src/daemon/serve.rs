@@ -10,6 +10,7 @@ use tokio::sync::watch::Receiver;
 
 use crate::auth::OrderSealer;
 use crate::auth::TicketSealer;
+use crate::catalog::CatalogError;
 use crate::catalog::EmbeddedCatalog;
 use crate::catalog::OpenStore;
 use crate::config::Config;
@@ -33,6 +34,7 @@ use crate::session::Sessions;
 use crate::shard::Shards;
 
 use super::audit;
+use super::fleet;
 use super::moments::Moments;
 use super::mount;
 use super::scrub::Scrub;
@@ -64,6 +66,8 @@ pub enum ServeError {
     Start(#[from] StartError),
     #[error("recovery: {0}")]
     Session(#[from] SessionError),
+    #[error("the other servers cannot be told where this one is: {0}")]
+    Fleet(CatalogError),
     #[error("the runtime could not be started: {0}")]
     Runtime(std::io::Error),
     #[error("signals cannot be received: {0}")]
@@ -158,6 +162,7 @@ async fn open(config: &Config) -> Result<Open, ServeError> {
     announce_storage(&storage);
     let Storage {
         catalog,
+        membership,
         embedded,
         open_store,
         shards,
@@ -171,6 +176,10 @@ async fn open(config: &Config) -> Result<Open, ServeError> {
         start,
         ..
     } = storage;
+    let fleet = match membership {
+        Some(membership) => Some(fleet::join(config, &listener, membership, start.id, &catalog, &ids).await?),
+        None => None,
+    };
     let (orders, limits) = (OrderSealer::new(ticket_key), config.sessions.clone());
     let store = open_store.clone();
     let sessions = Sessions::new(Arc::clone(&catalog), store, shards.clone(), ids, orders, limits, wall_ns);
@@ -185,6 +194,10 @@ async fn open(config: &Config) -> Result<Open, ServeError> {
         dictionary_bytes: config.memory.dictionary_bytes,
     };
     let desk = Desk::new(sessions.clone(), retrieval.clone(), TicketSealer::new(ticket_key), handlers);
+    let desk = match fleet {
+        Some(fleet) => desk.within(fleet),
+        None => desk,
+    };
     shards.relieve_when_short(desk.written_out());
     sessions.recover().await?;
     let locks = Arc::new(locks);

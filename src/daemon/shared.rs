@@ -33,6 +33,7 @@ use crate::catalog::Catalog;
 use crate::catalog::CatalogError;
 use crate::catalog::ClusterUrl;
 use crate::catalog::EmbeddedCatalog;
+use crate::catalog::Membership;
 #[cfg(feature = "scylla")]
 use crate::catalog::ScyllaCatalog;
 use crate::config::Config;
@@ -162,7 +163,7 @@ impl Chosen {
         first: DeviceId,
         local: &EmbeddedCatalog,
         ids: &Arc<IdSource>,
-    ) -> Result<Arc<dyn Catalog>, SharedError> {
+    ) -> Result<(Arc<dyn Catalog>, Membership), SharedError> {
         let node = self.marks.iter().find_map(|(_, mark)| mark.as_ref()?.node).unwrap_or(first.0);
         let catalog = ScyllaCatalog::open(&self.url, node, local.clone(), Arc::clone(ids)).await?;
         for (directory, mark) in &self.marks {
@@ -178,7 +179,8 @@ impl Chosen {
         // Only now: what another catalog does not know would be taken for deleted.
         catalog.recover().await?;
         tracing::info!(catalog = %self.url, node = %node, "shared catalog");
-        Ok(Arc::new(catalog))
+        let membership = catalog.membership();
+        Ok((Arc::new(catalog), membership))
     }
 
     #[cfg(not(feature = "scylla"))]
@@ -188,7 +190,7 @@ impl Chosen {
         _: DeviceId,
         _: &EmbeddedCatalog,
         _: &Arc<IdSource>,
-    ) -> Result<Arc<dyn Catalog>, SharedError> {
+    ) -> Result<(Arc<dyn Catalog>, Membership), SharedError> {
         Err(SharedError::NotBuilt)
     }
 }

@@ -8,6 +8,7 @@ use crate::catalog::Catalog;
 use crate::catalog::CatalogError;
 use crate::catalog::EmbeddedCatalog;
 use crate::catalog::EmbeddedConfig;
+use crate::catalog::Membership;
 use crate::catalog::OpenStore;
 use crate::config::Config;
 use crate::io::Backend;
@@ -72,6 +73,8 @@ pub enum StartError {
 /// The storage side of the daemon, recovered and ready.
 pub struct Storage {
     pub catalog: Arc<dyn Catalog>,
+    /// There when others share it.
+    pub membership: Option<Membership>,
     pub embedded: EmbeddedCatalog,
     pub open_store: OpenStore,
     pub shards: Shards,
@@ -163,9 +166,12 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
     failpoint("recover: start named");
     tell_left_out(&open_store, &devices).await?;
     let Some(node) = node else { unreachable!("mount refuses an empty list") };
-    let catalog: Arc<dyn Catalog> = match shared {
-        Some(shared) => shared.open(host, node, &embedded, &ids).await?,
-        None => Arc::new(embedded.clone()),
+    let (catalog, membership): (Arc<dyn Catalog>, _) = match shared {
+        Some(shared) => {
+            let (catalog, membership) = shared.open(host, node, &embedded, &ids).await?;
+            (catalog, Some(membership))
+        }
+        None => (Arc::new(embedded.clone()), None),
     };
     let budget = Budget::new(usize::try_from(config.memory.receive_bytes).unwrap_or(usize::MAX));
     let mut setup = ShardSetup {
@@ -191,6 +197,7 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
     let report = shards.recover().await?;
     Ok(Storage {
         catalog,
+        membership,
         embedded,
         open_store,
         shards,
