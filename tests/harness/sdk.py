@@ -1,4 +1,5 @@
-"""The public SDK of whichever generation this virtual environment holds. Only the suites in `sdk/` import this."""
+"""The public SDK of whichever generation this virtual environment holds. Only the suites in `sdk/` import this, and tests of `blackbox/` of the
+newest one."""
 
 import importlib.metadata
 import math
