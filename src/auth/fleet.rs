@@ -67,6 +67,8 @@ pub enum Errand {
     Rows = 1,
     /// What lies in a range of a topic.
     Window = 2,
+    /// Which rows of a topic match.
+    Look = 3,
 }
 
 /// A pass that is good, as far as its seal and its time say.

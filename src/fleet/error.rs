@@ -3,7 +3,6 @@
 use crate::auth::PassError;
 use crate::catalog::CatalogError;
 use crate::model::NodeId;
-use crate::model::TopicName;
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum FleetError {
@@ -29,12 +28,6 @@ pub enum FleetError {
         "{max} streams from other servers are under way, as many as there may be: try again, or raise fleet.relay_bytes_max"
     )]
     Busy { max: u32 },
-    /// Whoever looks for rows looks at its own.
-    #[error(
-        "the rows of topic {topic} would have to be looked at, and they lie on node {node} at {address}: ask that server, or leave the \
-         topic out by name"
-    )]
-    NotHere { topic: TopicName, node: NodeId, address: String },
     #[error(transparent)]
     Pass(#[from] PassError),
     #[error(transparent)]

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use arrow_flight::Action;
 use arrow_flight::Ticket;
 use bytes::Bytes;
 use h2::RecvStream;
@@ -15,6 +16,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::GREET;
+use super::LOOK;
 use super::WINDOW;
 use super::door::Door;
 use super::error::FleetError;
@@ -22,6 +24,8 @@ use super::link::CallError;
 use super::link::Link;
 use super::passage::Passage;
 use super::places::Places;
+use super::times::Look;
+use super::times::Times;
 use crate::auth::Errand;
 use crate::auth::FleetSealer;
 use crate::auth::Greeting;
@@ -223,6 +227,30 @@ impl Fleet {
         serde_json::from_slice(&answer).map_err(odd)
     }
 
+    /// What another server asks of [`Self::look`].
+    ///
+    /// # Errors
+    /// [`FleetError::Refused`] for what is no such question.
+    pub fn read_look(request: &[u8]) -> Result<Look, FleetError> {
+        Look::read(request).map_err(|message| FleetError::Refused { code: 3, message })
+    }
+
+    /// Times of matching rows, from the server that has them.
+    ///
+    /// # Errors
+    /// [`FleetError`]
+    pub async fn look(&self, node: NodeId, look: &Look) -> Result<Times, FleetError> {
+        let place = self.own.places.enter().await?;
+        let request = look.to_bytes();
+        let action = Action { r#type: LOOK.to_owned(), body: Bytes::from(request.clone()) };
+        let question = Question { errand: Errand::Look, request: &request, message: action.encode_to_vec() };
+        let (link, answer) = self.ask(node, &question).await?;
+        match answer {
+            Answer::Stream(body) => Ok(Times::new(body, node, place, link)),
+            Answer::Short(_) => unreachable!("times are answered by a stream"),
+        }
+    }
+
     fn pass(&self, link: &Link, errand: Errand, request: &[u8]) -> String {
         // In the middle of what is let through: two clocks run a little differently.
         let half_ns = u64::try_from(PASS_LIFE.as_nanos() / 2).unwrap_or(u64::MAX);
@@ -266,6 +294,7 @@ impl Fleet {
         match question.errand {
             Errand::Rows => link.call("DoGet", message, Some(pass)).await.map(Answer::Stream),
             Errand::Window => link.act(WINDOW, message, Some(pass)).await.map(Answer::Short),
+            Errand::Look => link.call("DoAction", message, Some(pass)).await.map(Answer::Stream),
         }
     }
 

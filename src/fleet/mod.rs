@@ -17,6 +17,7 @@ mod link;
 mod members;
 mod passage;
 mod places;
+mod times;
 
 pub use config::FleetConfig;
 pub use config::STREAM_BYTES;
@@ -26,6 +27,12 @@ pub use members::Setup;
 pub use members::Window;
 pub use passage::Passage;
 pub use passage::Piece;
+pub use times::AskedBy;
+pub use times::Look;
+pub use times::TIMES_MAX;
+pub use times::Times;
+pub use times::Wanted;
+pub use times::times_to_bytes;
 
 /// Name of the header that a pass travels in.
 pub const PASS_HEADER: &str = "tessera-fleet-pass";
@@ -33,3 +40,4 @@ pub const PASS_HEADER: &str = "tessera-fleet-pass";
 /// Actions that servers ask of each other.
 pub const GREET: &str = "tessera_fleet_greet";
 pub const WINDOW: &str = "tessera_fleet_window";
+pub const LOOK: &str = "tessera_fleet_look";

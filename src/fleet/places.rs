@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::Weak;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -42,6 +43,8 @@ pub(super) struct Stall {
     /// Milliseconds of the monotonic clock; [`NOBODY`] while it is the owner that is waited for.
     since_ms: AtomicU64,
     over: Notify,
+    /// As `over`, for who looks once in a while.
+    ended: AtomicBool,
 }
 
 impl Places {
@@ -54,7 +57,11 @@ impl Places {
         let began = monotonic();
         loop {
             if let Ok(Ok(permit)) = timeout(LOOK, Arc::clone(&self.free).acquire_owned()).await {
-                let stall = Arc::new(Stall { since_ms: AtomicU64::new(NOBODY), over: Notify::new() });
+                let stall = Arc::new(Stall {
+                    since_ms: AtomicU64::new(NOBODY),
+                    over: Notify::new(),
+                    ended: AtomicBool::new(false),
+                });
                 let mut taken = self.taken();
                 taken.retain(|other| other.strong_count() > 0);
                 taken.push(Arc::downgrade(&stall));
@@ -74,6 +81,7 @@ impl Places {
         let Some(stall) = waiting else { return };
         let since_ms = stall.since_ms.load(Relaxed);
         if !self.patience.is_zero() && since_ms != NOBODY && now_ms.saturating_sub(since_ms) >= ms(self.patience) {
+            stall.ended.store(true, Relaxed);
             stall.over.notify_one();
         }
     }
@@ -84,6 +92,17 @@ impl Places {
 }
 
 impl Place {
+    /// The client wants more. Returns whether the place has to be given up.
+    pub fn asked(&self) -> bool {
+        self.stall.since_ms.store(NOBODY, Relaxed);
+        self.stall.ended.load(Relaxed)
+    }
+
+    /// From here on it is the client that is waited for.
+    pub fn answered(&self) {
+        self.stall.since_ms.store(ms(monotonic()), Relaxed);
+    }
+
     /// Runs what waits for the client; `None` when the place has to be given up.
     pub async fn client<T>(&self, waiting: impl Future<Output = T>) -> Option<T> {
         self.stall.since_ms.store(ms(monotonic()), Relaxed);

@@ -67,6 +67,7 @@ impl Desk {
     /// The same as one of several servers, which open each other's tickets.
     #[must_use]
     pub fn within(self, fleet: Fleet) -> Self {
+        self.retrieval.join(fleet.clone());
         Self { tickets: TicketSealer::new(fleet.ticket_key()), fleet: Some(fleet), ..self }
     }
 

@@ -32,9 +32,13 @@ use super::info;
 use super::status::tonic_status;
 use super::status::unimplemented;
 use crate::auth::Errand;
+use crate::fleet;
+use crate::fleet::Fleet;
 use crate::fleet::GREET;
+use crate::fleet::LOOK;
 use crate::fleet::PASS_HEADER;
 use crate::fleet::WINDOW;
+use crate::retrieval::RetrievalError;
 use crate::wire::check_criteria;
 
 pub(super) struct Service {
@@ -49,13 +53,29 @@ impl Service {
 
 impl Service {
     /// What servers of a fleet ask of each other; `None` for everything else.
-    async fn of_servers(&self, kind: &str, body: &[u8], pass: Option<&[u8]>) -> Result<Option<Vec<u8>>, Status> {
+    async fn of_servers(
+        &self,
+        kind: &str,
+        body: &[u8],
+        pass: Option<&[u8]>,
+    ) -> Result<Option<Answers<Vec<u8>>>, Status> {
         let Some(fleet) = &self.desk.fleet else { return Ok(None) };
+        let one = |answer: Vec<u8>| Some(stream::iter([Ok(answer)]).boxed());
         match kind {
-            GREET => fleet.greet(body).map(Some).map_err(|error| tonic_status(&error)),
+            GREET => fleet.greet(body).map(one).map_err(|error| tonic_status(&error)),
             WINDOW => {
                 fleet.admit(Errand::Window, body, pass).map_err(|error| tonic_status(&error))?;
-                info::window(&self.desk, body).await.map(Some)
+                info::window(&self.desk, body).await.map(one)
+            }
+            LOOK => {
+                fleet.admit(Errand::Look, body, pass).map_err(|error| tonic_status(&error))?;
+                let look = Fleet::read_look(body).map_err(|error| tonic_status(&error))?;
+                let times = self.desk.retrieval.look(look).await.map_err(|error| tonic_status(&error))?;
+                let answer = |times: Result<Vec<i64>, RetrievalError>| match times {
+                    Ok(times) => Ok(fleet::times_to_bytes(&times)),
+                    Err(error) => Err(tonic_status(&error)),
+                };
+                Ok(Some(times.map(answer).boxed()))
             }
             _ => Ok(None),
         }
@@ -93,8 +113,10 @@ impl FlightService for Service {
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
         let pass = request.metadata().get(PASS_HEADER).map(|pass| pass.as_bytes().to_vec());
         let Action { r#type: kind, body } = request.into_inner();
-        if let Some(answer) = self.of_servers(&kind, &body, pass.as_deref()).await? {
-            return Ok(Response::new(stream::iter([Ok(arrow_flight::Result { body: answer.into() })]).boxed()));
+        if let Some(answers) = self.of_servers(&kind, &body, pass.as_deref()).await? {
+            let result =
+                |answer: Result<Vec<u8>, Status>| answer.map(|body| arrow_flight::Result { body: body.into() });
+            return Ok(Response::new(answers.map(result).boxed()));
         }
         let answers = action::run(&self.desk, &kind, &body).await?;
         let result =

@@ -164,11 +164,9 @@ impl Answerable for PassError {
 impl Answerable for FleetError {
     fn code(&self) -> Code {
         match self {
-            Self::Untold { .. }
-            | Self::Unreachable { .. }
-            | Self::Stranger { .. }
-            | Self::Broken { .. }
-            | Self::NotHere { .. } => Code::Unavailable,
+            Self::Untold { .. } | Self::Unreachable { .. } | Self::Stranger { .. } | Self::Broken { .. } => {
+                Code::Unavailable
+            }
             Self::Refused { code, .. } => Code::from_i32(*code),
             Self::Cut | Self::Busy { .. } => Code::ResourceExhausted,
             Self::Pass(cause) => cause.code(),
@@ -278,6 +276,7 @@ impl Answerable for RetrievalError {
             Self::Schema { .. } => Code::DataLoss,
             Self::Shard { cause, .. } => cause.code(),
             Self::Unreadable { cause } => cause.code(),
+            Self::Fleet(cause) => cause.code(),
             Self::Catalog(cause) => cause.code(),
         }
     }

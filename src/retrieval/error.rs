@@ -2,6 +2,7 @@
 
 use crate::catalog::CatalogError;
 use crate::catalog::Entity;
+use crate::fleet::FleetError;
 use crate::model::NodeId;
 use crate::model::TopicName;
 use crate::shard::ShardError;
@@ -40,6 +41,9 @@ pub enum RetrievalError {
          verify` lists what is damaged)"
     )]
     Unreadable { cause: Box<Self> },
+    /// Another server has the rows, and this is what came of asking it.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
     /// What the catalog answered and no variant above says better.
     #[error(transparent)]
     Catalog(CatalogError),

@@ -9,6 +9,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::Int64Type;
 
 use super::error::RetrievalError;
+use super::looking;
+use super::looking::Errand;
 use super::plan;
 use super::plan::Plan;
 use super::stored::stored;
@@ -16,6 +18,7 @@ use super::stream::Desk;
 use super::zones::Zones;
 use crate::chunk::Projection;
 use crate::chunk::plain;
+use crate::fleet::Times;
 use crate::model::Predicate;
 use crate::model::SearchCost;
 use crate::model::TimeBounds;
@@ -30,29 +33,53 @@ use crate::shard::ShardError;
 /// A read of matching rows. Dropping it ends the work for it.
 pub(super) struct Matches {
     topic: TopicName,
-    /// `None`: there can be no match.
-    batches: Option<BatchReceiver>,
+    source: Source,
     /// Chunks of the topic that were not left out by its segments.
     chunks: u64,
     filter: Arc<Filter>,
+}
+
+enum Source {
+    /// There can be no match.
+    Nothing,
+    Own(BatchReceiver),
+    Other(Box<Times>),
+}
+
+/// Times of matching rows, ascending, at least one.
+pub(super) enum Found {
+    /// A batch that has nothing else.
+    Batch(RecordBatch),
+    Times(Vec<i64>),
+}
+
+impl Found {
+    pub(super) fn times(&self) -> &[i64] {
+        match self {
+            Self::Batch(batch) => times(batch),
+            Self::Times(times) => times,
+        }
+    }
 }
 
 impl Matches {
     /// * `view`: of a topic whose session is final, with its schema.
     /// * `predicate`: `None` is every row.
     /// * `zones`: of the topic, where they are at hand; otherwise the catalog is asked.
+    /// * `errand`: for the owner of the topic, when that is another server; without one there is none that is asked.
     ///
     /// # Errors
-    /// Of the plan; [`RetrievalError::Schema`], [`RetrievalError::Shard`].
+    /// Of the plan; [`RetrievalError::Schema`], [`RetrievalError::Shard`], [`RetrievalError::Fleet`].
     pub(super) async fn open(
         desk: &Desk,
         view: TopicView,
         predicate: Option<&Predicate>,
         range: TimeRange,
         zones: Option<&Zones>,
+        errand: Option<Errand<'_>>,
     ) -> Result<Self, RetrievalError> {
         let topic = view.head.name.clone();
-        let none = |topic| Ok(Self { topic, batches: None, chunks: 0, filter: Arc::default() });
+        let none = |topic| Ok(Self { topic, source: Source::Nothing, chunks: 0, filter: Arc::default() });
         if view.totals.bounds.is_none() {
             return none(topic);
         }
@@ -78,6 +105,13 @@ impl Matches {
             Some(predicate) => Plan::matching(&*desk.catalog, view, range, Arc::clone(predicate)).await?,
             None => Plan::make(&*desk.catalog, view, range).await?,
         };
+        if let Some(errand) = errand
+            && let Some(node) = plan.view.node.filter(|_| !plan.segments.is_empty())
+            && let Some(times) = looking::ask(desk, node, plan.view.head.id, range, errand).await?
+        {
+            let chunks = plan.segments.iter().map(|segment| u64::from(segment.chunks)).sum();
+            return Ok(Self { topic, source: Source::Other(Box::new(times)), chunks, filter: Arc::default() });
+        }
         let mut request = plan.request(&desk.config)?;
         if request.segments.is_empty() {
             return none(topic);
@@ -89,7 +123,7 @@ impl Matches {
         request.filter = Some(filter.clone());
         let opened = desk.shards.open_reader(request).await;
         let batches = opened.map_err(|cause| RetrievalError::Shard { topic: topic.clone(), cause: Box::new(cause) })?;
-        Ok(Self { topic, batches: Some(batches), chunks, filter })
+        Ok(Self { topic, source: Source::Own(batches), chunks, filter })
     }
 
     /// What it took so far.
@@ -110,12 +144,15 @@ impl Matches {
     /// Times of the next matching rows, ascending, at least one; `None` at the end.
     ///
     /// # Errors
-    /// [`RetrievalError::Shard`].
-    pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>, RetrievalError> {
-        let Some(batches) = &mut self.batches else { return Ok(None) };
+    /// [`RetrievalError::Shard`], [`RetrievalError::Fleet`].
+    pub(super) async fn next(&mut self) -> Result<Option<Found>, RetrievalError> {
         let failed =
             |cause| RetrievalError::Shard { topic: self.topic.clone(), cause: Box::new(ShardError::Read(cause)) };
-        batches.next().await.transpose().map_err(failed)
+        match &mut self.source {
+            Source::Nothing => Ok(None),
+            Source::Own(batches) => Ok(batches.next().await.transpose().map_err(failed)?.map(Found::Batch)),
+            Source::Other(times) => Ok(times.next().await?.map(Found::Times)),
+        }
     }
 
     /// The first and the last matching time.
@@ -124,8 +161,8 @@ impl Matches {
     /// As [`Self::next`].
     pub(super) async fn bounds(&mut self) -> Result<Option<TimeBounds>, RetrievalError> {
         let mut bounds = None;
-        while let Some(batch) = self.next().await? {
-            let times = times(&batch);
+        while let Some(found) = self.next().await? {
+            let times = found.times();
             let own = times.first().zip(times.last()).map(|(first, last)| TimeBounds { first: *first, last: *last });
             bounds = TimeBounds::union_option(bounds, own);
         }
@@ -134,7 +171,7 @@ impl Matches {
 }
 
 /// The times of a batch that has nothing else.
-pub(super) fn times(batch: &RecordBatch) -> &[i64] {
+fn times(batch: &RecordBatch) -> &[i64] {
     match batch.columns().first().and_then(|column| column.as_primitive_opt::<Int64Type>()) {
         Some(column) => column.values(),
         None => &[],

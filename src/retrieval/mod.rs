@@ -11,6 +11,7 @@ mod config;
 mod error;
 mod heads;
 mod info;
+mod looking;
 mod matching;
 mod patience;
 mod plan;

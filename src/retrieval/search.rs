@@ -17,6 +17,8 @@ use tokio::time::Instant;
 use super::bill::Bill;
 use super::bill::nanoseconds;
 use super::error::RetrievalError;
+use super::looking::Errand;
+use super::looking::Origin;
 use super::matching::Matches;
 use super::patience::holds;
 use super::plan;
@@ -24,6 +26,8 @@ use super::shortlist::contents_of_name;
 use super::shortlist::shortlist;
 use super::stream::Desk;
 use crate::catalog::SequenceContents;
+use crate::fleet::FleetError;
+use crate::fleet::Wanted;
 use crate::model::FoundSequence;
 use crate::model::FoundTopic;
 use crate::model::SearchCost;
@@ -46,13 +50,20 @@ const SIDE_BY_SIDE: usize = 4;
 /// memory.
 pub(super) const TOPICS_AT_ONCE: usize = 32;
 
+/// gRPC's number, as another server says that a topic was deleted.
+const NOT_FOUND: i32 = 5;
+
 /// Topics whose heads are evaluated between two chances for others.
 const TOPICS_BETWEEN_YIELDS: usize = 8;
 
-pub(super) async fn search(desk: &Desk, query: &Query) -> Result<(Vec<FoundSequence>, SearchCost), RetrievalError> {
+pub(super) async fn search(
+    desk: &Desk,
+    query: &Query,
+    origin: Option<&Origin>,
+) -> Result<(Vec<FoundSequence>, SearchCost), RetrievalError> {
     let (cost, began) = (Bill::default(), Instant::now());
     let seconds = desk.config.query_seconds_max;
-    match tokio::time::timeout(Duration::from_secs(seconds.into()), collect(desk, query, &cost)).await {
+    match tokio::time::timeout(Duration::from_secs(seconds.into()), collect(desk, query, origin, &cost)).await {
         Ok(found) => {
             let mut cost = cost.total();
             cost.total_ns = nanoseconds(began);
@@ -62,13 +73,18 @@ pub(super) async fn search(desk: &Desk, query: &Query) -> Result<(Vec<FoundSeque
     }
 }
 
-async fn collect(desk: &Desk, query: &Query, cost: &Bill) -> Result<Vec<FoundSequence>, RetrievalError> {
+async fn collect(
+    desk: &Desk,
+    query: &Query,
+    origin: Option<&Origin>,
+    cost: &Bill,
+) -> Result<Vec<FoundSequence>, RetrievalError> {
     let (mut found, mut topics, max) = (Vec::new(), 0, desk.config.query_topics_max);
     if query.root.is_empty() {
         return Ok(found);
     }
     let listed = shortlist(desk, query, cost).await?;
-    let sequences = listed.map_ok(|own| settled(desk, query, own, cost)).try_buffered(SEQUENCES_AT_ONCE);
+    let sequences = listed.map_ok(|own| settled(desk, query, origin, own, cost)).try_buffered(SEQUENCES_AT_ONCE);
     let mut sequences = std::pin::pin!(sequences);
     while found.len() < query.items_max.unwrap_or(usize::MAX) {
         let Some(sequence) = sequences.try_next().await? else { break };
@@ -94,6 +110,7 @@ struct Candidate {
 /// A sequence that is looked at.
 struct Scene<'a> {
     desk: &'a Desk,
+    origin: Option<&'a Origin>,
     own: &'a SequenceContents,
     metadata: Metadata,
     topics: Vec<Candidate>,
@@ -108,12 +125,13 @@ type Hits = Vec<(usize, Option<TimeBounds>)>;
 async fn settled(
     desk: &Desk,
     query: &Query,
+    origin: Option<&Origin>,
     mut own: SequenceContents,
     cost: &Bill,
 ) -> Result<Option<FoundSequence>, RetrievalError> {
     loop {
         let name = own.head.name.clone();
-        match look(desk, query, own, cost).await {
+        match look(desk, query, origin, own, cost).await {
             // Each time round somebody has deleted something of it.
             Err(error) if is_gone(&error) => match contents_of_name(&*desk.catalog, &name).await? {
                 Some(left) => own = left,
@@ -128,13 +146,14 @@ async fn settled(
 async fn look(
     desk: &Desk,
     query: &Query,
+    origin: Option<&Origin>,
     mut own: SequenceContents,
     cost: &Bill,
 ) -> Result<Option<FoundSequence>, RetrievalError> {
     cost.spend(|cost| cost.sequences += 1);
     let topics = std::mem::take(&mut own.topics).into_iter().map(Candidate::of).collect();
     let metadata = Metadata::new(own.head.metadata.clone());
-    let scene = Scene { desk, own: &own, metadata, topics, with_times: query.with_times, cost };
+    let scene = Scene { desk, origin, own: &own, metadata, topics, with_times: query.with_times, cost };
     let hits = scene.block(&query.root, (0..scene.topics.len()).collect()).await?;
     let topics: Vec<FoundTopic> = hits
         .into_iter()
@@ -301,7 +320,9 @@ impl Scene<'_> {
         let view = plan::topic_by_id(&*self.desk.catalog, id).await?;
         let chunks = view.totals.chunks;
         let zones = zones.as_deref();
-        let mut matches = Matches::open(self.desk, view, Some(&own.predicate), TimeRange::ALL, zones).await?;
+        let wanted = if self.with_times { Wanted::Bounds } else { Wanted::First };
+        let errand = self.origin.map(|origin| Errand { origin, rows: Some(own), wanted });
+        let mut matches = Matches::open(self.desk, view, Some(&own.predicate), TimeRange::ALL, zones, errand).await?;
         let planned = nanoseconds(began);
         let found = match self.with_times {
             true => matches.bounds().await,
@@ -356,7 +377,7 @@ fn in_query(error: RetrievalError) -> RetrievalError {
 /// Whether somebody deleted what was looked at.
 fn is_gone(error: &RetrievalError) -> bool {
     match error {
-        RetrievalError::NotFound { .. } => true,
+        RetrievalError::NotFound { .. } | RetrievalError::Fleet(FleetError::Refused { code: NOT_FOUND, .. }) => true,
         RetrievalError::Shard { cause, .. } => matches!(&**cause, ShardError::Read(ReadError::Deleted { .. })),
         _ => false,
     }

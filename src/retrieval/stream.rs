@@ -1,9 +1,11 @@
 //! The front desk of the read side.
 
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio::sync::SemaphorePermit;
 
@@ -12,6 +14,9 @@ use super::error::RetrievalError;
 use super::heads::Heads;
 use super::info;
 use super::info::Info;
+use super::looking;
+use super::looking::LookedUp;
+use super::looking::Origin;
 use super::plan;
 use super::plan::Plan;
 use super::search;
@@ -26,6 +31,9 @@ use crate::catalog::Page;
 use crate::catalog::Visibility;
 use crate::chunk::Projection;
 use crate::chunk::plain;
+use crate::fleet::AskedBy;
+use crate::fleet::Fleet;
+use crate::fleet::Look;
 use crate::io::BlockingPool;
 use crate::model::FoundSequence;
 use crate::model::Locator;
@@ -72,6 +80,10 @@ pub(super) struct Desk {
     pub(super) walking: Arc<Semaphore>,
     pub(super) heads: Heads,
     pub(super) zones: Arc<ZoneIndex>,
+    /// The servers that have the rows which are not here.
+    pub(super) fleet: OnceLock<Fleet>,
+    /// Topics that are read at a time for queries of other servers. Theirs alone: nobody who holds one waits for another server.
+    pub(super) looking: Semaphore,
 }
 
 /// Few enough to leave a small machine to those who record.
@@ -129,7 +141,14 @@ impl Retrieval {
         let judges = judges.ok();
         let (heads, zones) =
             (Heads::new(config.index_bytes_max / 2), Arc::new(ZoneIndex::new(config.index_bytes_max / 2)));
-        Self { desk: Arc::new(Desk { catalog, shards, config, searching, asking, judges, walking, heads, zones }) }
+        let (fleet, looking) = (OnceLock::new(), Semaphore::new(search::TOPICS_AT_ONCE));
+        let desk = Desk { catalog, shards, config, searching, asking, judges, walking, heads, zones, fleet, looking };
+        Self { desk: Arc::new(desk) }
+    }
+
+    /// From here on rows of other servers are asked of them. Once.
+    pub fn join(&self, fleet: Fleet) {
+        let _ = self.desk.fleet.set(fleet);
     }
 
     /// Makes what queries look into, while the server serves, and goes on until it is made: so long they walk through the
@@ -220,23 +239,50 @@ impl Retrieval {
     /// # Errors
     /// [`RetrievalError::QueryTime`], [`RetrievalError::TooManyTopics`], [`RetrievalError::Shard`] when rows cannot be read.
     pub async fn search(&self, query: &Query) -> Result<(Vec<FoundSequence>, SearchCost), RetrievalError> {
-        search::search(&self.desk, query).await
+        search::search(&self.desk, query, None).await
+    }
+
+    /// The same over the rows of all servers.
+    ///
+    /// * `body`: what the query was read from.
+    ///
+    /// # Errors
+    /// As [`Self::search`]; [`RetrievalError::Fleet`].
+    pub async fn search_everywhere(
+        &self,
+        query: &Query,
+        body: &[u8],
+    ) -> Result<(Vec<FoundSequence>, SearchCost), RetrievalError> {
+        let origin = Origin { by: AskedBy::Query, body: Bytes::copy_from_slice(body) };
+        search::search(&self.desk, query, Some(&origin)).await
+    }
+
+    /// Times of matching rows that lie here, for another server.
+    ///
+    /// # Errors
+    /// As [`Self::clusters`]; [`RetrievalError::Elsewhere`] when they do not.
+    pub async fn look(&self, look: Look) -> Result<LookedUp, RetrievalError> {
+        looking::look(self.desk.clone(), look).await
     }
 
     /// Windows of matching rows, in the order of time, while they are found.
     ///
+    /// * `body`: what it was read from.
+    ///
     /// # Errors
     /// As [`Self::topic`]; [`RetrievalError::ForeignTag`]. The stream's: [`RetrievalError::Shard`].
-    pub async fn clusters(&self, asked: Clusters) -> Result<Windows, RetrievalError> {
-        windows::clusters(self.desk.clone(), asked).await
+    pub async fn clusters(&self, asked: Clusters, body: &[u8]) -> Result<Windows, RetrievalError> {
+        let origin = Origin { by: AskedBy::Clusters, body: Bytes::copy_from_slice(body) };
+        windows::clusters(self.desk.clone(), asked, origin).await
     }
 
     /// Windows that several topics have in common, likewise.
     ///
     /// # Errors
     /// As [`Self::clusters`].
-    pub async fn intersection(&self, asked: Intersection) -> Result<Windows, RetrievalError> {
-        windows::intersection(self.desk.clone(), asked).await
+    pub async fn intersection(&self, asked: Intersection, body: &[u8]) -> Result<Windows, RetrievalError> {
+        let origin = Origin { by: AskedBy::Intersection, body: Bytes::copy_from_slice(body) };
+        windows::intersection(self.desk.clone(), asked, origin).await
     }
 
     /// Starts to read the rows of a topic that lie in `range`, in time order, or some of them and some of their columns.

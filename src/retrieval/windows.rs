@@ -7,10 +7,12 @@ use futures::stream;
 use futures::stream::BoxStream;
 
 use super::error::RetrievalError;
-use super::matching;
+use super::looking::Errand;
+use super::looking::Origin;
 use super::matching::Matches;
 use super::plan;
 use super::stream::Desk;
+use crate::fleet::Wanted;
 use crate::model::TimeBounds;
 use crate::query;
 use crate::query::Clusterer;
@@ -20,16 +22,20 @@ use crate::query::Intersection;
 /// Windows in the order of time. Dropping it ends the work for it.
 pub type Windows = BoxStream<'static, Result<TimeBounds, RetrievalError>>;
 
-pub(super) async fn clusters(desk: Arc<Desk>, asked: Clusters) -> Result<Windows, RetrievalError> {
-    let topic = Topic::open(&desk, asked).await?;
+pub(super) async fn clusters(desk: Arc<Desk>, asked: Clusters, origin: Origin) -> Result<Windows, RetrievalError> {
+    let topic = Topic::open(&desk, asked, &origin).await?;
     let next = |mut topic: Topic| async move { topic.next().await.map(|window| window.map(|window| (window, topic))) };
     Ok(stream::try_unfold(topic, next).boxed())
 }
 
-pub(super) async fn intersection(desk: Arc<Desk>, asked: Intersection) -> Result<Windows, RetrievalError> {
+pub(super) async fn intersection(
+    desk: Arc<Desk>,
+    asked: Intersection,
+    origin: Origin,
+) -> Result<Windows, RetrievalError> {
     let mut topics = Vec::with_capacity(asked.topics.len());
     for own in asked.topics {
-        topics.push(Topic::open(&desk, own).await?);
+        topics.push(Topic::open(&desk, own, &origin).await?);
     }
     let state = Merge { topics, current: Vec::new(), tolerance_ns: asked.tolerance_ns };
     let next = |mut merge: Merge| async move { merge.next().await.map(|window| window.map(|window| (window, merge))) };
@@ -47,7 +53,7 @@ struct Topic {
 }
 
 impl Topic {
-    async fn open(desk: &Desk, asked: Clusters) -> Result<Self, RetrievalError> {
+    async fn open(desk: &Desk, asked: Clusters, origin: &Origin) -> Result<Self, RetrievalError> {
         let view = plan::topic(&*desk.catalog, &asked.topic).await?;
         let tag = view.head.tag.as_str();
         if let Some(rows) = &asked.rows
@@ -57,7 +63,8 @@ impl Topic {
             return Err(RetrievalError::ForeignTag { topic: asked.topic, tag, asked: asked_tag });
         }
         let predicate = asked.rows.as_ref().map(|rows| &rows.predicate);
-        let matches = Matches::open(desk, view, predicate, asked.range, None).await?;
+        let errand = Errand { origin, rows: asked.rows.as_ref(), wanted: Wanted::All };
+        let matches = Matches::open(desk, view, predicate, asked.range, None, Some(errand)).await?;
         Ok(Self { matches, clusterer: Some(Clusterer::new(asked.gap_ns)), times: Vec::new(), at: 0 })
     }
 
@@ -71,9 +78,9 @@ impl Topic {
                 }
             }
             match self.matches.next().await? {
-                Some(batch) => {
+                Some(found) => {
                     self.times.clear();
-                    self.times.extend_from_slice(matching::times(&batch));
+                    self.times.extend_from_slice(found.times());
                     self.at = 0;
                 }
                 None => return Ok(self.clusterer.take().and_then(Clusterer::finish)),

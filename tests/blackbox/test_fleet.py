@@ -134,6 +134,96 @@ def test_the_sdk_records_to_both_and_reads_everything_from_either(fleet):
         sdk.check_same(sent["drive_two", "gps"][1], until(again, "the node to be seen again"))
 
 
+def record_for_queries(here, there):
+    """A sequence with topics of both servers, and one of the second alone."""
+    here.create_sequence("drive", {"driver": "Ada"})
+    session = here.create_session("drive")
+    here.record(session, "drive/a", [rows.counters(range(n, n + 1000), n) for n in range(0, 20_000, 1000)], "A")
+    here.finalize(session)
+    session = there.create_session("drive")
+    there.record(session, "drive/b", [rows.counters(range(n, n + 1000), n) for n in range(10_000, 30_000, 1000)], "B")
+    there.record(session, "drive/none", [rows.counters([])], "B")
+    there.finalize(session)
+    there.create_sequence("other", {})
+    session = there.create_session("other")
+    there.record(session, "other/b", [rows.counters(range(100))], "B")
+    there.finalize(session)
+
+
+def window(path, condition, gap=0, **more):
+    return {"locator": f"drive/{path}", "clustering_dt_ns": gap, "ontology": {f"{path.upper()}.{condition[0]}": condition[1]}, **more}
+
+
+ABOVE = {"ontology": {"B.value": {"$gt": 29_000}}}
+QUESTIONS = [
+    ("query", ABOVE),
+    ("query", {"ontology": {"B.value": {"$lt": 5}}}),
+    ("query", {"ontology": {"B.text": {"$match": "row 1*7"}}}),
+    ("query", {"ontology": {"B.value": {"$gt": 29_000}, "include_timestamp_range": True}}),
+    ("query", {"ontology": {"A.value": {"$gt": 100}, "B.value": {"$between": [11_000, 11_010]}}}),
+    ("query", {"ontology": {"A.value": {"$lt": 0}, "B.value": {"$gt": 0}}}),
+    ("query", {"ontology": {"B.value": {"$gt": 10**9}}}),
+    ("query", {"topic": {"ontology_tag": {"$eq": "B"}}, "$not": {"ontology": {"B.value": {"$gt": 1000}}}}),
+    ("query", {"$or": [ABOVE, {"ontology": {"A.value": {"$eq": 7}}}], "sequence": {"name": {"$eq": "drive"}}}),
+    ("topic_filter_clusterize", window("a", ("value", {"$between": [5, 50]}))),
+    ("topic_filter_clusterize", window("b", ("value", {"$between": [10_500, 11_500]}))),
+    ("topic_filter_clusterize", window("b", ("text", {"$match": "row *99"}), 1)),
+    ("topic_filter_clusterize", window("b", ("value", {"$gt": 0}), timestamp_range={"start_ns": 15_000, "end_ns": 15_007})),
+    ("topic_filter_clusterize", window("b", ("value", {"$gt": 10**9}))),
+    ("topic_filter_intersect", {"intersect_dt_ns": 0, "topics": [window("a", ("value", {"$gt": 12_000})), window("b", ("value", {"$lt": 13_000}))]}),
+    ("topic_filter_intersect", {"intersect_dt_ns": 2, "topics": [
+        window("a", ("text", {"$match": "row *5"}), 1), window("b", ("text", {"$match": "row *7"}), 1)]}),
+]
+
+
+def test_queries_and_windows_are_those_of_one_server(fleet):
+    """Goal: where rows lie changes no answer. Method: a server that has all of them by itself is asked the same."""
+    one, two, alone = fleet.server("one"), fleet.server("two"), Server("alone")
+    try:
+        with Client(one.location) as a, Client(two.location) as b, Client(alone.start().location) as c:
+            record_for_queries(a, b)
+            record_for_queries(c, c)
+            found = 0
+            for kind, question in QUESTIONS:
+                expected = c.results(kind, question)
+                found += len(expected)
+                for client in a, b:
+                    assert client.results(kind, question) == expected, (kind, question)
+            assert found > 400
+            with refused("INVALID_ARGUMENT"):
+                a.results("topic_filter_clusterize", {**window("b", ("value", {"$gt": 0})), "ontology": {"A.value": {"$gt": 0}}})
+            two.kill()
+            for kind, question in QUESTIONS[0], QUESTIONS[10], QUESTIONS[14]:
+                with refused("UNAVAILABLE") as error:
+                    a.results(kind, question)
+                assert node(two) in error.text and two.location in error.text, error.text
+            # What is known of the values tells here that no row has to be looked at.
+            assert json.loads(a.results("query", QUESTIONS[6][1])[0])["response"] == {"items": []}
+            assert [topic["locator"] for item in a.action("query", {"ontology": {"A.value": {"$eq": 7}}})["items"] for topic in item["topics"]] == ["drive/a"]
+            two.start()
+            until(lambda: tried(lambda: a.results(*QUESTIONS[0])), "the node to be seen again")
+        alone.stop()
+    finally:
+        alone.remove()
+
+
+def test_a_search_for_windows_that_nobody_takes_is_held_by_its_owner(fleet):
+    one, two = fleet.server("one"), fleet.server("two")
+    with Client(one.location) as a, Client(two.location) as b:
+        b.create_sequence("drive")
+        session = b.create_session("drive")
+        b.record(session, "drive/b", [rows.counters(range(n, n + 100_000), n) for n in range(0, 600_000, 100_000)], "B")
+        b.finalize(session)
+        # Each of two hundred thousand rows is a window of its own.
+        asked = {**window("b", ("text", {"$match": "row *[02468]"})), "clustering_dt_ns": 1}
+        before = one.memory()
+        hanging = [a.flight.do_action(fl.Action("topic_filter_clusterize", json.dumps(asked).encode())) for _ in range(4)]
+        for results in hanging:
+            next(iter(results))
+        assert b.read("drive/b", 0, 10).num_rows == a.read("drive/b", 0, 10).num_rows == 10
+        assert one.memory() - before < 48 * MIB, f"{(one.memory() - before) / MIB:.0f} MiB"
+
+
 def test_a_node_that_is_away_is_named_and_nothing_else_suffers(fleet):
     one, two = fleet.server("one"), fleet.server("two")
     with Client(one.location) as a, Client(two.location) as b:

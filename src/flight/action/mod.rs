@@ -12,7 +12,6 @@ use super::guard;
 use super::status::Answerable;
 use super::status::tonic_status;
 use super::status::unimplemented;
-use crate::fleet::FleetError;
 use crate::query::QueryError;
 use crate::retrieval::RetrievalError;
 use crate::session::SessionError;
@@ -76,8 +75,6 @@ enum ActionError {
     Retrieval(#[from] RetrievalError),
     #[error(transparent)]
     Query(#[from] QueryError),
-    #[error(transparent)]
-    Fleet(#[from] FleetError),
 }
 
 impl Answerable for ActionError {
@@ -86,7 +83,6 @@ impl Answerable for ActionError {
             Self::Session(error) => error.code(),
             Self::Retrieval(error) => error.code(),
             Self::Query(error) => error.code(),
-            Self::Fleet(error) => error.code(),
         }
     }
 }
