@@ -40,6 +40,8 @@ use crate::config::Config;
 use crate::io::Host;
 use crate::model::DeviceId;
 use crate::model::IdSource;
+use crate::model::NodeId;
+use crate::model::StartId;
 use crate::store;
 
 #[cfg(any(feature = "scylla", test))]
@@ -84,6 +86,11 @@ pub enum SharedError {
         directory.display()
     )]
     Owned { directory: PathBuf },
+    #[error(
+        "another server has what is in {}, or a copy of it: it was started since at {address}, and of that start nothing is known here.          Two servers with the same directories would take each other's names and rows: go on with that one, or begin with empty directories          here",
+        directory.display()
+    )]
+    Twin { directory: PathBuf, address: String },
     #[error("this program was built without the feature scylla: a shared catalog cannot be used")]
     NotBuilt,
     #[error("catalog: {0}")]
@@ -153,6 +160,7 @@ impl Chosen {
     /// Connects to it, with `local` as this node's own store, which then follows it.
     ///
     /// * `first`: the first data directory's id.
+    /// * `named`: starts that the directories named before this one.
     ///
     /// # Errors
     /// [`SharedError::Another`] when it is not the one of the marks: nothing is changed then. Those of the catalog.
@@ -161,6 +169,7 @@ impl Chosen {
         self,
         host: &Host,
         first: DeviceId,
+        named: &[StartId],
         local: &EmbeddedCatalog,
         ids: &Arc<IdSource>,
     ) -> Result<(Arc<dyn Catalog>, Membership), SharedError> {
@@ -171,6 +180,14 @@ impl Chosen {
                 let (was, now) = (mark.url.clone(), self.url.to_string());
                 return Err(SharedError::Another { directory: directory.clone(), was, now });
             }
+        }
+        // Whoever was last started by this name is this one, or was copied.
+        if let Some(last) = catalog.member(NodeId(node)).await?
+            && !named.contains(&last.start)
+            && !local.open_store().knows_start(last.start).await?
+        {
+            let directory = self.marks.first().map(|(directory, _)| directory.clone()).unwrap_or_default();
+            return Err(SharedError::Twin { directory, address: last.address });
         }
         let is_whole = |mark: &Option<Mark>| mark.as_ref().is_some_and(|mark| mark.node.is_some());
         for (directory, _) in self.marks.iter().filter(|(_, mark)| !is_whole(mark)) {
@@ -188,6 +205,7 @@ impl Chosen {
         self,
         _: &Host,
         _: DeviceId,
+        _: &[StartId],
         _: &EmbeddedCatalog,
         _: &Arc<IdSource>,
     ) -> Result<(Arc<dyn Catalog>, Membership), SharedError> {

@@ -141,7 +141,7 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
     if !config.storage.replace_missing {
         mount::check_used(&mounted, &known)?;
     }
-    starts::check(host, &mounted, &known, &open_store).await?;
+    let named = starts::check(host, &mounted, &known, &open_store).await?;
     let directories: Vec<&Path> = mounted.iter().map(|directory| &*directory.path).collect();
     let shared = shared::choose(config, host, &directories, &embedded).await?;
     let boot = open_store.boot(seed(host)?, wall_ns()).await?;
@@ -168,7 +168,7 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
     let Some(node) = node else { unreachable!("mount refuses an empty list") };
     let (catalog, membership): (Arc<dyn Catalog>, _) = match shared {
         Some(shared) => {
-            let (catalog, membership) = shared.open(host, node, &embedded, &ids).await?;
+            let (catalog, membership) = shared.open(host, node, &named, &embedded, &ids).await?;
             (catalog, Some(membership))
         }
         None => (Arc::new(embedded.clone()), None),

@@ -92,7 +92,7 @@ pub fn read(host: &Host, path: &Path) -> Result<Option<Start>, MountError> {
     }
 }
 
-/// Refuses a catalog that is older than one of the directories. Before it counts this start.
+/// Refuses a catalog that is older than one of the directories. Before it counts this start. Returns the starts that they name.
 ///
 /// # Errors
 /// [`MountError::Older`], [`MountError::Behind`], [`MountError::Forked`], and those of [`read`] and of the catalog.
@@ -103,19 +103,21 @@ pub async fn check(
     mounted: &[Mounted],
     known: &[(DeviceNumber, DeviceId)],
     store: &OpenStore,
-) -> Result<(), StartError> {
+) -> Result<Vec<StartId>, StartError> {
     let is_known = |directory: &&Mounted| known.iter().any(|(_, id)| directory.device == Some(*id));
+    let mut named = Vec::new();
     for directory in mounted.iter().filter(is_known) {
-        if let Some(start) = read(host, &directory.path)?
-            && let Some(error) = judge(directory, mounted, start, store).await?
-        {
-            return Err(error.into());
+        if let Some(start) = read(host, &directory.path)? {
+            if let Some(error) = judge(directory, mounted, start, store).await? {
+                return Err(error.into());
+            }
+            named.push(start.id);
         }
     }
-    match mounted.first().filter(is_known) {
-        Some(first) => Ok(check_open(host, &first.path, store).await?),
-        None => Ok(()),
+    if let Some(first) = mounted.first().filter(is_known) {
+        check_open(host, &first.path, store).await?;
     }
+    Ok(named)
 }
 
 async fn judge(

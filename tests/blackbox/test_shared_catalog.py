@@ -227,6 +227,23 @@ def test_a_server_stays_itself_without_its_first_disk(fleet):
         assert sum(read) == len(kept), read
 
 
+def test_a_copy_of_a_server_is_refused_beside_it(fleet):
+    """Robots that were flashed from one image, of which a server had run."""
+    one = fleet.server("one")
+    one.stop()
+    copy = one.directory / "copy"
+    shutil.copytree(one.data, copy)
+    with Client(one.start().location) as client:
+        client.record_sequence("drive", {"imu": [rows.imu(range(9))]})
+        for data in copy, one.data:
+            ended = tessera("serve", "--listen", "127.0.0.1:0", "--data-dir", data, "--catalog", fleet.url)
+            assert ended.returncode == 1, ended.stderr
+        one.crash()
+        ended = tessera("serve", "--listen", "127.0.0.1:0", "--data-dir", copy, "--catalog", fleet.url)
+        assert ended.returncode == 1 and "another server has" in ended.stderr and one.location in ended.stderr, ended.stderr
+        assert client.read("drive/imu").num_rows == 9
+
+
 def test_a_topic_that_goes_behind_a_finalize_that_was_cut_off(fleet):
     """The manifest of that finalize names it, and a start must not miss its chunks."""
     wire = cql.Wire(fatal="SET session_state = 2")

@@ -55,6 +55,11 @@ pub fn name_start(work: &mut Work<'_>, incarnation: u64, id: StartId) -> Outcome
     Ok(())
 }
 
+pub fn knows_start(connection: &Connection, id: StartId) -> Outcome<bool> {
+    let mut select = connection.prepare_cached("SELECT 1 FROM start WHERE id = ?1")?;
+    Ok(select.exists([id.0.as_bytes()])?)
+}
+
 /// Counts a moment of the running start.
 pub fn count_moment(work: &mut Work<'_>) -> Outcome<u64> {
     let mut upsert = work.connection.prepare_cached(

@@ -80,6 +80,11 @@ impl OpenStore {
         self.engine.read(move |connection| boot::known_start(connection, incarnation, id, moment))
     }
 
+    /// Whether a start is one of the last ones of this catalog.
+    pub fn knows_start(&self, id: StartId) -> Fut<'_, bool> {
+        self.engine.read(move |connection| boot::knows_start(connection, id))
+    }
+
     /// Sees to it that there is a little room on the catalog's disk, by giving up the first part of the reserve if need be.
     ///
     /// # Errors
