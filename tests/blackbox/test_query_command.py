@@ -102,6 +102,8 @@ def test_the_help_has_the_whole_language():
     ("Odd.scan[?].x > 1", "has the field scan[?].x"),
     ("IMU.x > 1", "no topic has the tag IMU (did you mean Imu?); there are Imu (2 topics), Odd (1 topic)"),
     ("not Imu.y = 1 and sequence.name = 'none'", "has the field y"),
+    ("sequence.metadata.vehicel = 'red'", "no sequence has the metadata vehicel"),
+    ("Imu.x > 1 and topic.metadata.vehicle = 'red'", "no topic has the metadata vehicle"),
 ])
 def test_a_field_that_nobody_has_is_said(recorded, expression, said):
     run = query(recorded, expression)

@@ -24,7 +24,7 @@ const SEQUENCES_MAX: usize = 200;
 /// Names of one line.
 const NAMES_MAX: usize = 12;
 
-/// A line for each field of the query that no topic has, and for each condition that no value of its field can satisfy.
+/// A line for each field of the query that no topic has, for each key of metadata that nobody has, and for each condition that no value of its field can satisfy.
 ///
 /// * `inside`: makes of a query the same about what the user asked to look at.
 ///
@@ -35,6 +35,14 @@ pub fn unknown(client: &Client, body: &Value, inside: impl Fn(Value) -> Value) -
     conditions(body, "", &mut asked);
     let created = |(scope, key, condition): &Asked| (*key == "created_at_ns").then(|| created_misfit(scope, condition));
     let mut lines: Vec<String> = asked.iter().filter_map(created).flatten().collect();
+    let mut keys = BTreeSet::new();
+    metadata_keys(body, "", &mut keys);
+    for (scope, path) in keys {
+        let query = inside(json!({scope: {"user_metadata": {path: {"$ex": null}}}}));
+        if found(&client.action("query", &limited(query, 1))?.unwrap_or_default()).is_empty() {
+            lines.push(format!("no {scope} has the metadata {}", printable(path)));
+        }
+    }
     for (tag, paths) in fields(body) {
         let query = inside(json!({"topic": {"ontology_tag": {"$eq": tag}}}));
         let topics = found(&client.action("query", &limited(query, TOPICS_MAX))?.unwrap_or_default());
@@ -79,6 +87,48 @@ fn conditions<'a>(value: &'a Value, scope: &'a str, found: &mut Vec<Asked<'a>>) 
                     joint if joint.starts_with('$') => conditions(value, scope, found),
                     own if scope.is_empty() => conditions(value, own, found),
                     own => found.push((scope, own, value)),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The keys of metadata that have to be there, with the scope that they are asked of.
+fn metadata_keys<'a>(value: &'a Value, scope: &'a str, found: &mut BTreeSet<(&'a str, &'a str)>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| metadata_keys(item, scope, found)),
+        Value::Object(members) => {
+            for (key, value) in members {
+                match key.as_str() {
+                    "$not" => {}
+                    "user_metadata" => paths_of(value, scope, found),
+                    joint if joint.starts_with('$') => metadata_keys(value, scope, found),
+                    own if scope.is_empty() => metadata_keys(value, own, found),
+                    _ => {}
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn paths_of<'a>(value: &'a Value, scope: &'a str, found: &mut BTreeSet<(&'a str, &'a str)>) {
+    // What must not hold may be missing, and so may what is asked for as that.
+    let may_be_missing = |condition: &Value| match condition {
+        Value::Object(members) => members.iter().any(|(key, value)| {
+            matches!(key.as_str(), "$nex" | "$not" | "$or") || (key == "$ex" && *value == Value::Bool(false))
+        }),
+        _ => true,
+    };
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| paths_of(item, scope, found)),
+        Value::Object(members) => {
+            for (key, value) in members.iter().filter(|(key, _)| *key != "$not") {
+                match key.starts_with('$') {
+                    true => paths_of(value, scope, found),
+                    false if may_be_missing(value) => {}
+                    false => drop(found.insert((scope, key))),
                 }
             }
         }
@@ -184,6 +234,20 @@ mod tests {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
         let expected = [("A".to_owned(), names(&["x", "p[?]"])), ("B".to_owned(), names(&["y.z"]))];
         assert_eq!(fields(&body), expected.into());
+    }
+
+    #[test]
+    fn keys_of_metadata_are_those_that_have_to_be_there() {
+        let of = |expression: &str| {
+            let body = query::translate(expression).unwrap();
+            let mut found = BTreeSet::new();
+            metadata_keys(&body, "", &mut found);
+            found.iter().map(|(scope, path)| format!("{scope} {path}")).collect::<Vec<_>>()
+        };
+        let joint =
+            "A.x > 1 and (sequence.metadata.a.b = 1 or topic.metadata.c like 'x*') and sequence.metadata.d exists";
+        assert_eq!(of(joint), ["sequence a.b", "sequence d", "topic c"]);
+        assert!(of("not sequence.metadata.a = 1 and sequence.metadata.b missing and sequence.name = 'x'").is_empty());
     }
 
     #[test]
