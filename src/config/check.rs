@@ -152,7 +152,7 @@ mod tests {
         let mut unlimited = Config::default();
         unlimited.chunk.bytes_max = 0;
         assert!(check(&unlimited).is_ok());
-        let broken: [fn(&mut Config); 22] = [
+        let broken: [fn(&mut Config); 23] = [
             |c| {
                 c.catalog.url = Some("scylla://db1/fleet".to_owned());
                 (c.server.listen, c.server.insecure) = (([0, 0, 0, 0], 7100).into(), true);
@@ -160,6 +160,7 @@ mod tests {
             |c| c.fleet.address = Some("recorder:7100".to_owned()),
             |c| c.fleet.address = Some("unix:/run/tessera.sock".to_owned()),
             |c| c.fleet.address = Some("grpc://recorder:0".to_owned()),
+            |c| c.fleet.address = Some("grpc://0.0.0.0:7100".to_owned()),
             |c| c.fleet.relay_bytes_max = 1,
             |c| c.storage.data_dirs.push("".into()),
             |c| c.server.unix_socket = Some("".into()),

@@ -93,7 +93,7 @@ pub enum SharedError {
     Twin { directory: PathBuf, address: String },
     #[error("this program was built without the feature scylla: a shared catalog cannot be used")]
     NotBuilt,
-    #[error("catalog: {0}")]
+    #[error(transparent)]
     Catalog(#[from] CatalogError),
 }
 

@@ -1,5 +1,7 @@
 //! `[fleet]`: how servers that share a catalog reach each other.
 
+use std::net::SocketAddr;
+
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -29,7 +31,7 @@ impl FleetConfig {
     /// The address as others are told it, with its port; `None` without one, or with one of another form.
     pub fn reached_at(&self) -> Option<String> {
         match Address::parse(self.address.as_deref()?) {
-            Ok(Address::Tcp(host)) if host.ends_with(":0") => None,
+            Ok(Address::Tcp(host)) if host.ends_with(":0") || is_anywhere(&host) => None,
             Ok(address @ Address::Tcp(_)) => Some(address.to_string()),
             Ok(Address::Unix(_)) | Err(_) => None,
         }
@@ -39,4 +41,9 @@ impl FleetConfig {
     pub fn streams(&self) -> u32 {
         u32::try_from(self.relay_bytes_max / u64::from(STREAM_BYTES)).unwrap_or(u32::MAX).clamp(1, 4096)
     }
+}
+
+/// Whether an address says every one of a machine, which leads nobody there.
+fn is_anywhere(host_and_port: &str) -> bool {
+    host_and_port.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_unspecified())
 }
