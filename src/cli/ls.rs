@@ -161,6 +161,7 @@ pub fn state(session: &SessionInfo) -> &'static str {
     match session.open_topics.as_deref() {
         None => "open",
         Some([]) => "empty",
+        Some(_) if has("elsewhere") => "at another server",
         Some(_) if has("receiving") => "receiving",
         Some(_) if has("interrupted") => "interrupted",
         Some(_) if has("created") => "not written",

@@ -111,6 +111,13 @@ impl Desk {
         let info = client.info_with(&Locator::Sequence(sequence.clone()), TimeRange::ALL, extras)?;
         let sessions = info.sequence.map(|s| s.sessions).unwrap_or_default();
         let session = choose(&sequence, sessions, wanted.as_deref())?;
+        if let Some(server) = session.open_topics.iter().flatten().find_map(|topic| topic.server.as_ref()) {
+            let locator = &session.locator;
+            return Err(failed(format!(
+                "session {locator} is recorded at another server of this catalog, {server}: give the order there, with its data \
+                 directory; nobody else knows whether its writer is there"
+            )));
+        }
         Ok(Self { client, sealer, sequence, session })
     }
 

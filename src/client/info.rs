@@ -56,8 +56,11 @@ pub struct OpenTopic {
     pub resource_locator: String,
     pub ontology_tag: String,
     pub serialization_format: String,
-    /// `created`, `receiving`, `complete` or `interrupted`.
+    /// `created`, `receiving`, `complete`, `interrupted`, or `elsewhere`.
     pub state: String,
+    /// Which other server records it, and knows more of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
     #[serde(flatten)]
     pub data: DataInfo,
 }

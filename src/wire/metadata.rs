@@ -127,6 +127,9 @@ struct OpenTopicJson {
     ontology_tag: String,
     serialization_format: &'static str,
     state: &'static str,
+    /// The one that records it, when this server does not, and knows no more of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<String>,
     interval: Option<Interval>,
     total_row_count: u64,
     total_bytes: u64,
@@ -140,11 +143,13 @@ fn open_topic_json(view: &TopicView) -> OpenTopicJson {
         ontology_tag: head.tag.as_str().to_owned(),
         serialization_format: head.format.as_str(),
         state: match head.state {
+            _ if view.node.is_some() => "elsewhere",
             TopicState::Created => "created",
             TopicState::Receiving => "receiving",
             TopicState::Complete => "complete",
             TopicState::Interrupted => "interrupted",
         },
+        server: view.node.map(|node| node.to_string()),
         interval: bounds.map(Interval::from),
         total_row_count: rows,
         total_bytes: file_bytes,

@@ -192,13 +192,22 @@ def test_a_directory_belongs_to_one_catalog(fleet):
 def test_a_session_is_discarded_where_it_is_recorded(fleet):
     """Only that server knows whether its writer is there."""
     one, two = fleet.server("one"), fleet.server("two")
+
+    def discard(*arguments):
+        ended = tessera("discard", "drive", *arguments, "--server", one.location, "--data-dir", one.data)
+        assert ended.returncode == 1 and "another server" in ended.stderr, ended.stderr
+
     with Client(two.location) as client:
         client.create_sequence("drive")
         session = client.create_session("drive")
+        # Nothing here says so but the server.
+        discard("--yes")
         writer = client.begin_put("drive/cam", client.create_topic(session, "drive/cam"), rows.COUNTER)
         writer.write_batch(rows.counters(range(100)))
-        ended = tessera("discard", "drive", "--yes", "--server", one.location, "--data-dir", one.data)
-        assert ended.returncode == 1 and "another server" in ended.stderr, ended.stderr
+        discard()
+        discard("--yes")
+        (listed,) = lines(tessera("ls", "--open", "--server", one.location))
+        assert listed["state"] == "at another server", listed
         writer.write_batch(rows.counters(range(100, 200)))
         writer.done_writing()
         writer.close()

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::model::DeviceNumber;
+use crate::model::NodeId;
 use crate::model::OntologyTag;
 use crate::model::SequenceId;
 use crate::model::SequenceName;
@@ -162,10 +163,17 @@ fn extras_are_keys_of_their_own() {
     let view = sequence(vec![topic(FULL)]);
     let mut open = topic(TopicTotals { rows: 2, ..FULL });
     open.head.state = TopicState::Interrupted;
-    let opened = SessionView { head: view.sessions[1].head.clone(), topics: vec![open] };
+    let opened = SessionView { head: view.sessions[1].head.clone(), topics: vec![open.clone()] };
     let told: Value = serde_json::from_str(&sequence_app_metadata(&view, &[opened])).unwrap();
     assert!(!told["sessions"][0].as_object().unwrap().contains_key("open_topics"));
     let topic = &told["sessions"][1]["open_topics"][0];
     assert_eq!((&topic["state"], &topic["total_row_count"]), (&json!("interrupted"), &json!(2)));
+    assert!(!topic.as_object().unwrap().contains_key("server"));
+    let mut theirs = open;
+    theirs.node = Some(NodeId(Uuid::from_u128(7)));
+    let opened = SessionView { head: view.sessions[1].head.clone(), topics: vec![theirs] };
+    let told: Value = serde_json::from_str(&sequence_app_metadata(&view, &[opened])).unwrap();
+    let topic = &told["sessions"][1]["open_topics"][0];
+    assert_eq!((&topic["state"], topic["server"].is_string()), (&json!("elsewhere"), true));
     assert_eq!(told["sessions"][1]["topics"], json!([]));
 }
