@@ -33,10 +33,14 @@ use crate::catalog::Catalog;
 use crate::catalog::CatalogError;
 use crate::catalog::ClusterUrl;
 use crate::catalog::EmbeddedCatalog;
+#[cfg(feature = "scylla")]
+use crate::catalog::Member;
 use crate::catalog::Membership;
 #[cfg(feature = "scylla")]
 use crate::catalog::ScyllaCatalog;
 use crate::config::Config;
+#[cfg(feature = "scylla")]
+use crate::fleet;
 use crate::io::Host;
 use crate::model::DeviceId;
 use crate::model::IdSource;
@@ -87,10 +91,18 @@ pub enum SharedError {
     )]
     Owned { directory: PathBuf },
     #[error(
-        "another server has what is in {}, or a copy of it: it was started since at {address}, and of that start nothing is known here.          Two servers with the same directories would take each other's names and rows: go on with that one, or begin with empty directories          here",
+        "another server has what is in {}, or a copy of it: it was started since at {address}, and of that start nothing is known here. \
+         Two servers with the same directories would take each other's names and rows: go on with that one. What was recorded here alone \
+         since the copy stays in these files; begin with empty directories to record here",
         directory.display()
     )]
     Twin { directory: PathBuf, address: String },
+    #[error(
+        "a server with what is in {}, or with a copy of it, runs at {address}: two of them would take each other's names and rows. Stop \
+         that one, or begin with empty directories here",
+        directory.display()
+    )]
+    Running { directory: PathBuf, address: String },
     #[error("this program was built without the feature scylla: a shared catalog cannot be used")]
     NotBuilt,
     #[error(transparent)]
@@ -182,12 +194,14 @@ impl Chosen {
             }
         }
         // Whoever was last started by this name is this one, or was copied.
-        if let Some(last) = catalog.member(NodeId(node)).await?
-            && !named.contains(&last.start)
-            && !local.open_store().knows_start(last.start).await?
-        {
+        if let Some(Member { start, address }) = catalog.member(NodeId(node)).await? {
             let directory = self.marks.first().map(|(directory, _)| directory.clone()).unwrap_or_default();
-            return Err(SharedError::Twin { directory, address: last.address });
+            if fleet::runs_already(&catalog.membership(), &address, ids).await {
+                return Err(SharedError::Running { directory, address });
+            }
+            if !named.contains(&start) && !local.open_store().knows_start(start).await? {
+                return Err(SharedError::Twin { directory, address });
+            }
         }
         let is_whole = |mark: &Option<Mark>| mark.as_ref().is_some_and(|mark| mark.node.is_some());
         for (directory, _) in self.marks.iter().filter(|(_, mark)| !is_whole(mark)) {

@@ -48,7 +48,7 @@ const REST: Duration = Duration::from_secs(1);
 /// How long an address is believed that is only told to clients.
 const ADDRESS_LIFE: Duration = Duration::from_secs(10);
 
-const SCHEME: &str = "grpc://";
+pub(super) const SCHEME: &str = "grpc://";
 
 /// gRPC's number of PERMISSION_DENIED.
 const DENIED: i32 = 7;

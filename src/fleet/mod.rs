@@ -18,6 +18,7 @@ mod members;
 mod passage;
 mod places;
 mod times;
+mod twin;
 
 pub use config::FleetConfig;
 pub use config::STREAM_BYTES;
@@ -33,6 +34,7 @@ pub use times::TIMES_MAX;
 pub use times::Times;
 pub use times::Wanted;
 pub use times::times_to_bytes;
+pub use twin::runs_already;
 
 /// Name of the header that a pass travels in.
 pub const PASS_HEADER: &str = "tessera-fleet-pass";

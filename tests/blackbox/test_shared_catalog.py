@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import uuid
 
 import pytest
@@ -242,13 +243,19 @@ def test_a_copy_of_a_server_is_refused_beside_it(fleet):
     one.stop()
     copy = one.directory / "copy"
     shutil.copytree(one.data, copy)
+    beside = one.directory / "beside"
     with Client(one.start().location) as client:
         client.record_sequence("drive", {"imu": [rows.imu(range(9))]})
-        for data in copy, one.data:
+        # It knows of everything that the one that runs does.
+        shutil.copytree(one.data, beside)
+        for data in copy, beside:
             ended = tessera("serve", "--listen", "127.0.0.1:0", "--data-dir", data, "--catalog", fleet.url)
-            assert ended.returncode == 1, ended.stderr
+            assert ended.returncode == 1 and f"runs at {one.location}" in ended.stderr, ended.stderr
         one.crash()
+        # Also while it does not answer.
+        one.process.send_signal(signal.SIGSTOP)
         ended = tessera("serve", "--listen", "127.0.0.1:0", "--data-dir", copy, "--catalog", fleet.url)
+        one.process.send_signal(signal.SIGCONT)
         assert ended.returncode == 1 and "another server has" in ended.stderr and one.location in ended.stderr, ended.stderr
         assert client.read("drive/imu").num_rows == 9
 
