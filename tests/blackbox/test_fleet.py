@@ -49,6 +49,7 @@ def fleet():
             if running.process and running.process.poll() is None:
                 running.process.send_signal(signal.SIGCONT)
             running.remove()
+        cql.drop(made.url)
 
 
 def node(server):

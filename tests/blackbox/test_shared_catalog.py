@@ -45,6 +45,7 @@ def fleet():
     finally:
         for running in made.servers:
             running.remove()
+        cql.drop(made.url)
 
 
 def query(client, text, within=None):

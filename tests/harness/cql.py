@@ -22,7 +22,22 @@ def keyspace():
 
 
 # Of the CQL protocol, version 4: nine bytes before each body.
-PREPARE, EXECUTE, RESULT, PREPARED = 9, 10, 8, 4
+STARTUP, QUERY, PREPARE, EXECUTE, RESULT, PREPARED = 1, 7, 9, 10, 8, 4
+
+
+def drop(url):
+    """Removes a catalog: a server has room for some hundred tables."""
+    host, port = address().split(",")[0].rsplit(":", 1)
+    with socket.create_connection((host, int(port)), 60) as connection, connection.makefile("rb") as answers:
+        def ask(opcode, body):
+            connection.sendall(bytes([4, 0, 0, 0, opcode]) + len(body).to_bytes(4, "big") + body)
+            head = answers.read(9)
+            answers.read(int.from_bytes(head[5:9], "big"))
+
+        version = [b"CQL_VERSION", b"3.0.0"]
+        ask(STARTUP, b"\0\1" + b"".join(len(text).to_bytes(2, "big") + text for text in version))
+        statement = f"DROP KEYSPACE IF EXISTS {url.rsplit('/', 1)[1]}".encode()
+        ask(QUERY, len(statement).to_bytes(4, "big") + statement + b"\0\4\0")
 
 
 class Wire:
