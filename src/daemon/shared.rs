@@ -92,8 +92,8 @@ pub enum SharedError {
     Owned { directory: PathBuf },
     #[error(
         "another server has what is in {}, or a copy of it: it was started since at {address}, and of that start nothing is known here. \
-         Two servers with the same directories would take each other's names and rows: go on with that one. What was recorded here alone \
-         since the copy stays in these files; begin with empty directories to record here",
+         Two servers with the same directories would take each other's names and rows: go on with that one, or, when it is gone for good \
+         with nothing recorded that is missed, start once with fleet.take_over = true (TESSERA_FLEET_TAKE_OVER=true)",
         directory.display()
     )]
     Twin { directory: PathBuf, address: String },
@@ -120,6 +120,7 @@ struct Mark {
 /// The shared catalog to serve from.
 pub struct Chosen {
     url: ClusterUrl,
+    take_over: bool,
     /// The directories, each with its mark.
     marks: Vec<(PathBuf, Option<Mark>)>,
 }
@@ -162,7 +163,7 @@ pub async fn choose(
                 Some(directory) if marked.is_none() && recorded => {
                     Err(SharedError::Owned { directory: (*directory).to_owned() })
                 }
-                _ => Ok(Some(Chosen { url, marks })),
+                _ => Ok(Some(Chosen { url, take_over: config.fleet.take_over, marks })),
             }
         }
     }
@@ -199,7 +200,8 @@ impl Chosen {
             if fleet::runs_already(&catalog.membership(), &address, ids).await {
                 return Err(SharedError::Running { directory, address });
             }
-            if !named.contains(&start) && !local.open_store().knows_start(start).await? {
+            let is_known = named.contains(&start) || self.take_over;
+            if !is_known && !local.open_store().knows_start(start).await? {
                 return Err(SharedError::Twin { directory, address });
             }
         }

@@ -19,11 +19,13 @@ pub struct FleetConfig {
     /// Bytes on their way from other servers to clients of this one, 256 KiB a stream. A stream beyond waits a minute for its
     /// turn, then it is RESOURCE_EXHAUSTED.
     pub relay_bytes_max: u64,
+    /// Starts under an id that another server has had since: when that was a copy of these directories, and is gone for good.
+    pub take_over: bool,
 }
 
 impl Default for FleetConfig {
     fn default() -> Self {
-        Self { address: None, relay_bytes_max: 256 << 20 }
+        Self { address: None, relay_bytes_max: 256 << 20, take_over: false }
     }
 }
 

@@ -259,6 +259,21 @@ def test_a_copy_of_a_server_is_refused_beside_it(fleet):
         one.process.send_signal(signal.SIGCONT)
         assert ended.returncode == 1 and "another server has" in ended.stderr and one.location in ended.stderr, ended.stderr
         assert client.read("drive/imu").num_rows == 9
+    # The copy has its turn, and then the first one again: only when somebody says so.
+    one.stop()
+    stray = Server("stray", options=["--catalog", fleet.url])
+    fleet.servers.append(stray)
+    shutil.copytree(one.data, stray.data)
+    stray.start()
+    stray.stop()
+    command = ["serve", "--listen", f"127.0.0.1:{one.port}", "--data-dir", one.data, "--catalog", fleet.url]
+    ended = tessera(*command)
+    assert ended.returncode == 1 and "fleet.take_over" in ended.stderr, ended.stderr
+    one.environment["TESSERA_FLEET_TAKE_OVER"] = "true"
+    with Client(one.start().location) as client:
+        assert client.read("drive/imu").num_rows == 9
+    one.environment.clear()
+    one.restart()
 
 
 def test_a_topic_that_goes_behind_a_finalize_that_was_cut_off(fleet):
