@@ -13,7 +13,7 @@ import pytest
 
 from harness import cql, rows, sdk
 from harness.cli import tessera
-from harness.codes import ERRORS, code, refused
+from harness.codes import ERRORS, code, refused, tried
 from harness.flight import Client
 from harness.server import Server, free_port
 from harness.waiting import until
@@ -55,15 +55,6 @@ def fleet():
 def node(server):
     """What the fleet knows it by."""
     return (server.data / "DEVICE").read_text().strip()
-
-
-def tried(call):
-    try:
-        call()
-    except ERRORS as error:
-        assert code(error) == "UNAVAILABLE", error
-        return False
-    return True
 
 
 def test_rows_of_another_server_are_as_its_own(fleet):

@@ -9,7 +9,7 @@ import pytest
 
 from harness import cql, rows
 from harness.cli import lines, tessera
-from harness.codes import ERRORS, code, refused
+from harness.codes import refused, tried
 from harness.flight import Client
 from harness.server import Server
 from harness.waiting import until
@@ -108,16 +108,6 @@ def test_two_servers_share_names(fleet):
             a.sequence("drive")
         until(lambda: not list((two.data / "chunks").rglob("*.parquet")), "the purge of its own chunks", 60)
         a.create_sequence("drive")
-
-
-def tried(call):
-    """Whether the cluster was there for it."""
-    try:
-        call()
-    except ERRORS as error:
-        assert code(error) == "UNAVAILABLE", error
-        return False
-    return True
 
 
 def test_a_cluster_that_is_away_costs_no_row_and_no_restart():

@@ -35,6 +35,16 @@ def code(error):
     return f"{type(error).__name__}: {text[:200]}"
 
 
+def tried(call):
+    """Whether what it takes was there for it: a cluster, another server."""
+    try:
+        call()
+    except ERRORS as error:
+        assert code(error) == "UNAVAILABLE", error
+        return False
+    return True
+
+
 class Refused:
     """What [`refused`] caught."""
 
