@@ -35,8 +35,11 @@ struct Inner {
     max: usize,
     held: AtomicUsize,
     promised: AtomicUsize,
-    /// Connections with puts.
-    sharers: AtomicUsize,
+    /// Of the connections with puts.
+    sharers: Mutex<Vec<Arc<Streams>>>,
+    sharers_len: AtomicUsize,
+    /// Held while all connections are counted.
+    counting: Mutex<()>,
     puts: watch::Sender<Puts>,
 }
 
@@ -45,14 +48,20 @@ struct Inner {
 pub(super) struct Puts {
     open: usize,
     share: u32,
+    /// The share became smaller, and not all connections have counted since: what they promised may be out of date.
+    shrunk: bool,
 }
 
 /// What the puts of one connection hold. Clones share it.
 #[derive(Clone)]
 pub(super) struct Held {
-    streams: Arc<Mutex<HashMap<u32, Stream>>>,
+    streams: Arc<Streams>,
     total: Total,
 }
+
+/// The puts' streams of one connection, by their numbers.
+#[derive(Default)]
+struct Streams(Mutex<HashMap<u32, Stream>>);
 
 struct Stream {
     flow: FlowControl,
@@ -84,9 +93,9 @@ pub(super) struct HeldStream {
 
 impl Total {
     pub fn new(max: usize) -> Self {
-        let puts = watch::Sender::new(Puts { open: 0, share: share(0, max) });
-        let (held, promised, sharers) = Default::default();
-        Self(Arc::new(Inner { max, held, promised, sharers, puts }))
+        let puts = watch::Sender::new(Puts { open: 0, share: share(0, max), shrunk: false });
+        let (held, promised, sharers, sharers_len, counting) = Default::default();
+        Self(Arc::new(Inner { max, held, promised, sharers, sharers_len, counting, puts }))
     }
 
     pub fn connection(&self) -> Held {
@@ -110,7 +119,7 @@ impl Total {
 
     /// Bytes that a connection may receive before it counts again.
     pub fn step(&self) -> u64 {
-        (self.0.max / UNCOUNTED_PART / self.0.sharers.load(Relaxed).max(1)).max(STEP_MIN) as u64
+        (self.0.max / UNCOUNTED_PART / self.0.sharers_len.load(Relaxed).max(1)).max(STEP_MIN) as u64
     }
 
     fn change(&self, was: Counted, is: Counted) {
@@ -124,8 +133,39 @@ impl Total {
             puts.open += 1;
             let shrunk = share(puts.open, self.0.max) < puts.share;
             puts.share = share(puts.open, self.0.max);
+            puts.shrunk |= shrunk;
             shrunk
         });
+    }
+
+    /// A connection's first put. Called under the lock of its streams.
+    fn share_with(&self, streams: &Arc<Streams>) {
+        let mut sharers = lock(&self.0.sharers);
+        sharers.push(Arc::clone(streams));
+        self.0.sharers_len.store(sharers.len(), Relaxed);
+    }
+
+    /// Its last one has ended.
+    fn share_no_more(&self, streams: &Arc<Streams>) {
+        let mut sharers = lock(&self.0.sharers);
+        sharers.retain(|one| !Arc::ptr_eq(one, streams));
+        self.0.sharers_len.store(sharers.len(), Relaxed);
+    }
+
+    /// Counts the puts of all connections with the share of now, if any may have been counted with a larger one.
+    fn count(&self) {
+        let _counting = lock(&self.0.counting); // who finds that nothing shrank finds all counted, too
+        let (mut share, mut shrunk) = (0, false);
+        self.0.puts.send_if_modified(|puts| {
+            (share, shrunk) = (puts.share, std::mem::take(&mut puts.shrunk));
+            false // nobody waits for this
+        });
+        if shrunk {
+            let sharers = lock(&self.0.sharers).clone(); // each has a lock that is taken before this one
+            for streams in sharers {
+                streams.count(share, self);
+            }
+        }
     }
 
     fn ended(&self) {
@@ -153,8 +193,9 @@ impl Held {
         let share = self.total.share();
         let promised = share as usize;
         if all.fetch_add(promised, Relaxed).saturating_add(promised) > max {
-            // Those of this connection may have been counted with larger windows.
+            // Some may have been counted with larger windows: other connections learn of smaller ones in their own time.
             self.count(share);
+            self.total.count();
             let held = all.load(Relaxed);
             if held > max {
                 all.fetch_sub(promised, Relaxed);
@@ -163,9 +204,9 @@ impl Held {
             }
         }
         let stream = flow.stream_id().as_u32();
-        let mut streams = self.lock();
+        let mut streams = lock(&self.streams.0);
         if streams.is_empty() {
-            self.total.0.sharers.fetch_add(1, Relaxed);
+            self.total.share_with(&self.streams);
         }
         streams.insert(stream, Stream { flow, counted: Counted { held: 0, promised } });
         Ok(HeldStream { held: self.clone(), stream })
@@ -173,15 +214,7 @@ impl Held {
 
     /// Counts again, for windows of so many bytes. True when the client is known not to have acknowledged them yet.
     pub fn count(&self, window: u32) -> bool {
-        let mut late = false;
-        for Stream { flow, counted } in self.lock().values_mut() {
-            let held = flow.used_capacity();
-            let is = Counted { held, promised: held.max(window as usize) };
-            self.total.change(std::mem::replace(counted, is), is);
-            // What h2 lets in: it applies a smaller window when the client has acknowledged it, and to what is not used.
-            late |= held as isize + flow.available_capacity() > window as isize;
-        }
-        late
+        self.streams.count(window, &self.total)
     }
 
     /// Counts for windows that become larger. False, and nothing is changed, when they would leave too little for others.
@@ -193,25 +226,77 @@ impl Held {
         }
         fits
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Stream>> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+impl Streams {
+    fn count(&self, window: u32, total: &Total) -> bool {
+        let mut late = false;
+        for Stream { flow, counted } in lock(&self.0).values_mut() {
+            let held = flow.used_capacity();
+            let is = Counted { held, promised: held.max(window as usize) };
+            total.change(std::mem::replace(counted, is), is);
+            // What h2 lets in: it applies a smaller window when the client has acknowledged it, and to what is not used.
+            late |= held as isize + flow.available_capacity() > window as isize;
+        }
+        late
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for HeldStream {
     fn drop(&mut self) {
-        let mut streams = self.held.lock();
+        let mut streams = lock(&self.held.streams.0);
         let gone = streams.remove(&self.stream);
         let total = &self.held.total;
         if let Some(stream) = &gone {
             total.change(stream.counted, Counted::default());
             total.ended();
             if streams.is_empty() {
-                total.0.sharers.fetch_sub(1, Relaxed);
+                total.share_no_more(&self.held.streams);
             }
         }
         drop(streams);
         drop(gone); // after our lock: it may be the last handle, and then h2 resets the stream
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::MIB;
+    use super::*;
+
+    /// Flow control of so many streams that wait for their first byte.
+    async fn flows(count: usize) -> (Vec<FlowControl>, impl Sized) {
+        let (ours, theirs) = tokio::io::duplex(MIB);
+        let (client, server) = tokio::join!(h2::client::handshake(theirs), h2::server::handshake(ours));
+        let ((mut client, connection), mut server) =
+            (client.unwrap(), server.unwrap() as h2::server::Connection<_, bytes::Bytes>);
+        let connection = tokio::spawn(connection);
+        let (mut flows, mut kept) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let request = http::Request::post("http://localhost/put").body(()).unwrap();
+            let (response, send) = client.send_request(request, false).unwrap();
+            let (mut request, respond) = server.accept().await.unwrap().unwrap();
+            flows.push(request.body_mut().flow_control().clone());
+            kept.push((response, send, request, respond));
+        }
+        (flows, (client, connection, server, kept))
+    }
+
+    /// Puts that come faster than connections hear that windows are smaller, as at the start of a drive.
+    #[tokio::test]
+    async fn what_connections_have_not_heard_of_turns_no_put_out() {
+        let total = Total::new(16 * MIB);
+        let connections: [_; 8] = std::array::from_fn(|_| total.connection());
+        let (flows, _streams) = flows(128).await;
+        let puts = flows.into_iter().enumerate();
+        let puts: Vec<_> = puts.map(|(at, flow)| connections[at / 16].open(flow).unwrap()).collect();
+        assert!(total.0.promised.load(Relaxed) <= 16 * MIB);
+        drop(puts);
+        assert_eq!(total.0.promised.load(Relaxed), 0);
+        assert!(lock(&total.0.sharers).is_empty());
     }
 }
