@@ -115,6 +115,8 @@ impl Reader {
             Ok(taken) if taken == whole.len() => (self.lost, self.is_cut) = (0, false),
             Err(_) => {}
             Ok(0) => self.lost += 1,
+            // Those before are told, and count no more.
+            Ok(taken) if taken >= told.len() => (self.lost, self.is_cut) = (1, taken > told.len()),
             Ok(_) => (self.lost, self.is_cut) = (self.lost + 1, true),
         }
     }
@@ -187,6 +189,28 @@ mod tests {
         let last: Vec<_> = text.lines().rev().take(2).collect();
         assert_eq!((last[0], reader.lost), ("again", 0));
         assert!(last[1].contains(&format!("lost={lost}")), "{}", last[1]);
+    }
+
+    /// Each event is read whole or told as lost, once, wherever the pipe is full: also between the two.
+    #[test]
+    fn what_is_told_and_what_is_read_are_all_events() {
+        let (mut from, mut to) = io::pipe().unwrap();
+        let mut reader = Reader { lost: 0, is_cut: false };
+        let event = format!("{}\n", "x".repeat(4999));
+        let (mut seen, mut handed) = (Vec::new(), 0);
+        for room in [0, 4096, 8192, 4096, 40_000] {
+            let mut read = vec![0; room];
+            io::Read::read_exact(&mut from, &mut read).unwrap();
+            seen.extend_from_slice(&read);
+            (0..100).for_each(|_| reader.hand(event.as_bytes(), &mut to));
+            handed += 100;
+        }
+        drop(to);
+        io::Read::read_to_end(&mut from, &mut seen).unwrap();
+        let text = String::from_utf8(seen).unwrap();
+        let whole = text.split_inclusive('\n').filter(|line| *line == event).count() as u64;
+        let told = text.lines().filter_map(|line| line.split_once("lost=")?.1.parse::<u64>().ok()).sum::<u64>();
+        assert_eq!(whole + told + reader.lost, handed, "{whole} whole, {told} told, {} to be told", reader.lost);
     }
 
     #[test]
