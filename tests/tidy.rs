@@ -272,6 +272,33 @@ fn every_mutant_fits_its_source() {
 }
 
 /// Goal: the checks above see what they are for.
+/// Goal: guided fuzzing builds. Its package has a lock of its own, which nothing else that is tested here reads.
+#[test]
+fn guided_fuzzing_is_locked_to_the_same_versions() {
+    let read = |name: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+    let (ours, theirs) = (read("Cargo.lock"), read("tests/fuzz/coverage/Cargo.lock"));
+    let (ours, theirs) = (locked(&ours), locked(&theirs));
+    let manifest = read("Cargo.toml");
+    let (_, direct) = manifest.split_once("\n[dependencies]\n").unwrap();
+    let direct = direct.lines().take_while(|line| !line.starts_with('[')).filter_map(|line| line.split_once(" = "));
+    let missing = direct.filter(|(name, _)| !theirs.contains_key(*name)).map(|(name, _)| format!("{name}: not locked"));
+    let other = theirs.iter().filter_map(|(name, versions)| {
+        let ours = ours.get(name)?;
+        (!versions.iter().all(|version| ours.contains(version))).then(|| format!("{name}: {versions:?}, not {ours:?}"))
+    });
+    fail_on(missing.chain(other).collect());
+}
+
+/// Versions by package.
+fn locked(lock: &str) -> BTreeMap<&str, Vec<&str>> {
+    let mut versions = BTreeMap::<_, Vec<_>>::new();
+    for package in lock.split("[[package]]\n").skip(1) {
+        let value = |key| package.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+        versions.entry(value("name = ")).or_default().push(value("version = "));
+    }
+    versions.into_iter().map(|(name, versions)| (name.trim_matches('"'), versions)).collect()
+}
+
 #[test]
 fn a_name_is_seen_where_it_is_one_and_nowhere_else() {
     assert!(names("use glommio::io::DmaFile;", "glommio"));
