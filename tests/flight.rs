@@ -83,7 +83,7 @@ impl Server {
             catalog: Arc::new(catalog.clone()),
             open_store: open.clone(),
             ids: Arc::clone(&ids),
-            budget: budget.clone(),
+            received: budget.clone().into(),
             incarnation: boot.incarnation,
             chunk: ChunkConfig::default(),
             memory: ShardMemory { blocks: 8, read_bytes: 64 << 20, read_stall_ms: 0 },
@@ -95,7 +95,7 @@ impl Server {
         let published = Arc::new(catalog.clone());
         let (orders, limits) = (OrderSealer::new(boot.ticket_key), SessionConfig::default());
         let sessions = Sessions::new(published.clone(), open, shards.clone(), ids, orders, limits, || 1_000_000);
-        let retrieval = Retrieval::new(published, shards, RetrievalConfig::default());
+        let retrieval = Retrieval::new(published, shards.clone(), RetrievalConfig::default());
         let transport = TransportConfig::default();
         let config = HandlerConfig {
             session_answer: SessionAnswer::UuidAndLocator,
@@ -103,7 +103,7 @@ impl Server {
             target_message_bytes: 4 << 20,
             dictionary_bytes: 128 << 20,
         };
-        let desk = Desk::new(sessions, retrieval, TicketSealer::new(boot.ticket_key), config);
+        let desk = Desk::new(sessions, retrieval, TicketSealer::new(boot.ticket_key), config, &shards);
         let listen = ListenConfig { listen: ([127, 0, 0, 1], 0).into(), ..ListenConfig::default() };
         let listener = Listener::bind(&listen).await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());

@@ -139,7 +139,7 @@ impl House {
             catalog: Arc::new(catalog.clone()),
             open_store: open.clone(),
             ids: Arc::clone(&ids),
-            budget: Budget::new(bytes(config.memory.receive_bytes)),
+            received: Budget::new(bytes(config.memory.receive_bytes)).into(),
             incarnation: boot.incarnation,
             chunk: config.chunk.clone(),
             memory: ShardMemory {

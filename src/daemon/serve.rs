@@ -193,12 +193,11 @@ async fn open(config: &Config) -> Result<Open, ServeError> {
         target_message_bytes: config.reading.target_message_bytes,
         dictionary_bytes: config.memory.dictionary_bytes,
     };
-    let desk = Desk::new(sessions.clone(), retrieval.clone(), TicketSealer::new(ticket_key), handlers);
+    let desk = Desk::new(sessions.clone(), retrieval.clone(), TicketSealer::new(ticket_key), handlers, &shards);
     let desk = match fleet {
         Some(fleet) => desk.within(fleet),
         None => desk,
     };
-    shards.relieve_when_short(desk.written_out());
     sessions.recover().await?;
     let locks = Arc::new(locks);
     let moments = Arc::new(Moments { host, store: open_store.clone(), start, locks: Arc::clone(&locks) });

@@ -27,6 +27,7 @@ use crate::model::StartId;
 use crate::runtime::Budget;
 use crate::runtime::Executor;
 use crate::runtime::ExecutorError;
+use crate::runtime::Shares;
 use crate::runtime::cores;
 use crate::runtime::memory_lock_shortfall;
 use crate::shard;
@@ -174,6 +175,8 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
         None => (Arc::new(embedded.clone()), None),
     };
     let budget = Budget::new(usize::try_from(config.memory.receive_bytes).unwrap_or(usize::MAX));
+    let numbers: Vec<_> = devices.iter().map(|(number, _)| *number).collect();
+    let received = Shares::new(&budget, &numbers, 2 * config.connections.message_bytes_max);
     let mut setup = ShardSetup {
         backend,
         cores,
@@ -181,7 +184,7 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
         catalog: Arc::clone(&catalog),
         open_store: open_store.clone(),
         ids: Arc::clone(&ids),
-        budget: budget.clone(),
+        received,
         incarnation: boot.incarnation,
         chunk: config.chunk.clone(),
         memory: ShardMemory {

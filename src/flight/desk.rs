@@ -18,7 +18,9 @@ use crate::auth::TicketSealer;
 use crate::fleet::Fleet;
 use crate::retrieval::Retrieval;
 use crate::runtime::Budget;
+use crate::runtime::Shares;
 use crate::session::Sessions;
+use crate::shard::Shards;
 use crate::wire::SessionAnswer;
 
 /// What clients are told and held to.
@@ -46,7 +48,9 @@ pub struct Desk {
     /// Of all running puts. One that finds no room ends.
     pub(super) dictionaries: Budget,
     /// Values out of dictionaries on their way to their writers. At the limit puts wait.
-    pub(super) written_out: Budget,
+    pub(super) written_out: Shares,
+    /// Messages on their way there, likewise.
+    pub(super) received: Shares,
 }
 
 /// Who makes a call.
@@ -58,10 +62,19 @@ pub(super) enum Caller {
 }
 
 impl Desk {
-    pub fn new(sessions: Sessions, retrieval: Retrieval, tickets: TicketSealer, config: HandlerConfig) -> Self {
+    /// * `shards`: those of `sessions`. When memory is short, their writers let go of rows.
+    pub fn new(
+        sessions: Sessions,
+        retrieval: Retrieval,
+        tickets: TicketSealer,
+        config: HandlerConfig,
+        shards: &Shards,
+    ) -> Self {
         let half = usize::try_from(config.dictionary_bytes / 2).unwrap_or(usize::MAX);
         let (dictionaries, written_out) = (Budget::new(half), Budget::new(half));
-        Self { sessions, retrieval, tickets, fleet: None, config, dictionaries, written_out }
+        shards.relieve_when_short(&written_out);
+        let (written_out, received) = (shards.in_parts(&written_out), shards.received().clone());
+        Self { sessions, retrieval, tickets, fleet: None, config, dictionaries, written_out, received }
     }
 
     /// The same as one of several servers, which open each other's tickets.
@@ -69,11 +82,6 @@ impl Desk {
     pub fn within(self, fleet: Fleet) -> Self {
         self.retrieval.join(fleet.clone());
         Self { tickets: TicketSealer::new(fleet.ticket_key()), fleet: Some(fleet), ..self }
-    }
-
-    /// Memory that rows hold besides the received bytes: writers have to let go of rows when it is short.
-    pub fn written_out(&self) -> &Budget {
-        &self.written_out
     }
 
     /// The routes of a listener.

@@ -49,6 +49,7 @@ async fn receive(desk: &Desk, stream: &mut PutStream) -> Result<PutReceipt, Stat
         None => return Err(status(&GuardError::NoMessage)),
     };
     let (mut put, mut decoder) = begin(desk, first).await?;
+    stream.pay_from(desk.received.of(put.device()).clone());
     loop {
         let step = match next(stream, &put).await {
             Next::Message(message) => push(desk, &mut put, &mut decoder, message).await,
@@ -125,7 +126,7 @@ async fn push(desk: &Desk, put: &mut Put, decoder: &mut StreamDecoder, message: 
     }
     // A part at a time: all of them may need more memory than there is.
     for part in decoder.parts(coded, WRITTEN_OUT_BYTES).map_err(broken)? {
-        let budget = &desk.written_out;
+        let budget = desk.written_out.of(put.device());
         // A single row may be larger than the budget: then it waits for all of it.
         let bytes = part.written_out_bytes().min(budget.total());
         let paid = match select(pin!(put.deleted()), pin!(budget.acquire(bytes))).await {

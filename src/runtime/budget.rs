@@ -2,6 +2,9 @@
 //!
 //! A permit is taken before the memory is, travels with the data, and gives the bytes back when it is dropped. At the limit a
 //! stream is not polled any more, and flow control makes its client wait: nothing grows with what clients send.
+//!
+//! A part of a budget is a budget too: what it gives out is taken from both, first from the part, so that those who wait for their
+//! part stand in nobody's way.
 
 use std::fmt;
 use std::future::Future;
@@ -23,6 +26,8 @@ struct Inner {
     total: usize,
     gate: Gate,
     listeners: Mutex<Vec<Listener>>,
+    /// What this is a part of.
+    whole: Option<Budget>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +38,16 @@ pub enum BudgetError {
 
 impl Budget {
     pub fn new(bytes: usize) -> Self {
-        Self(Arc::new(Inner { total: bytes, gate: Gate::new(usize::MAX, bytes), listeners: Mutex::default() }))
+        Self::within(bytes, None)
+    }
+
+    /// A part of this one: no more than `bytes` of it can be had through it.
+    pub fn part(&self, bytes: usize) -> Self {
+        Self::within(bytes.min(self.total()), Some(self.clone()))
+    }
+
+    fn within(total: usize, whole: Option<Self>) -> Self {
+        Self(Arc::new(Inner { total, gate: Gate::new(usize::MAX, total), listeners: Mutex::default(), whole }))
     }
 
     /// A permit for `bytes`; waits until they are there, first come first served, so a big request is not starved by small
@@ -43,6 +57,15 @@ impl Budget {
     /// At once when `bytes` exceed the whole budget: waiting would not help.
     pub async fn acquire(&self, bytes: usize) -> Result<Permit, BudgetError> {
         self.check(bytes)?;
+        let own = self.enter(bytes).await;
+        let whole = match &self.0.whole {
+            Some(whole) => Some(whole.enter(bytes).await),
+            None => None,
+        };
+        Ok(Permit { own, _whole: whole })
+    }
+
+    async fn enter(&self, bytes: usize) -> Held {
         let mut enter = std::pin::pin!(self.0.gate.enter(bytes));
         let mut told = false;
         let entered = std::future::poll_fn(|cx| {
@@ -52,20 +75,32 @@ impl Budget {
                 self.tell_listeners();
             }
             match result {
-                Poll::Ready(Ok(())) => Poll::Ready(Permit { budget: self.0.clone(), bytes }),
+                Poll::Ready(Ok(())) => Poll::Ready(Held { budget: self.0.clone(), bytes }),
                 // Nobody closes a budget's gate.
                 Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
             }
         });
-        Ok(entered.await)
+        entered.await
     }
 
     /// A permit when it can be had without waiting and without overtaking; `None` otherwise.
     pub fn try_acquire(&self, bytes: usize) -> Result<Option<Permit>, BudgetError> {
         self.check(bytes)?;
+        let Some(own) = self.try_enter(bytes) else { return Ok(None) };
+        let whole = match &self.0.whole {
+            Some(whole) => match whole.try_enter(bytes) {
+                Some(held) => Some(held),
+                None => return Ok(None),
+            },
+            None => None,
+        };
+        Ok(Some(Permit { own, _whole: whole }))
+    }
+
+    fn try_enter(&self, bytes: usize) -> Option<Held> {
         match self.0.gate.try_enter(bytes) {
-            Entry::Admitted => Ok(Some(Permit { budget: self.0.clone(), bytes })),
-            Entry::Full | Entry::Closed => Ok(None),
+            Entry::Admitted => Some(Held { budget: self.0.clone(), bytes }),
+            Entry::Full | Entry::Closed => None,
         }
     }
 
@@ -78,12 +113,12 @@ impl Budget {
         self.0.total
     }
 
-    /// Whether any request waits: whoever holds rows for company should let go of them.
+    /// Whether any request waits, for the whole too if this is a part: whoever holds rows for company should let go of them.
     pub fn waiting(&self) -> bool {
-        self.0.gate.is_waited_for()
+        self.0.is_waited_for()
     }
 
-    /// Calls `listener` each time a request has to start waiting, on that request's thread, with no lock of the budget held.
+    /// Calls `listener` each time a request has to start waiting, also for a part, on that request's thread, with no lock of the budget held.
     /// Listeners are few, added at start, and never taken away.
     pub fn on_short(&self, listener: Listener) {
         self.0.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(listener);
@@ -97,27 +132,43 @@ impl Budget {
     fn tell_listeners(&self) {
         let listeners = self.0.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone();
         listeners.iter().for_each(|listener| listener());
+        if let Some(whole) = &self.0.whole {
+            whole.tell_listeners();
+        }
+    }
+}
+
+impl Inner {
+    fn is_waited_for(&self) -> bool {
+        self.gate.is_waited_for() || self.whole.as_ref().is_some_and(Budget::waiting)
     }
 }
 
 /// Bytes of a [`Budget`], held until this is dropped.
 pub struct Permit {
+    own: Held,
+    /// Of what its budget is a part of.
+    _whole: Option<Held>,
+}
+
+/// Bytes behind one gate.
+struct Held {
     budget: Arc<Inner>,
     bytes: usize,
 }
 
 impl Permit {
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.own.bytes
     }
 
     /// Whether somebody waits for bytes of its budget.
     pub fn is_waited_for(&self) -> bool {
-        self.budget.gate.is_waited_for()
+        self.own.budget.is_waited_for()
     }
 }
 
-impl Drop for Permit {
+impl Drop for Held {
     fn drop(&mut self) {
         self.budget.gate.leave(self.bytes);
     }
@@ -125,7 +176,7 @@ impl Drop for Permit {
 
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Permit({} bytes)", self.bytes)
+        write!(f, "Permit({} bytes)", self.bytes())
     }
 }
 

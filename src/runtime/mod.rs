@@ -15,6 +15,7 @@ mod mailbox;
 mod memory_lock;
 mod nudge;
 mod pulse;
+mod shares;
 mod tasks;
 
 pub use budget::Budget;
@@ -34,4 +35,5 @@ pub use mailbox::TrySendError;
 pub use mailbox::mailbox;
 pub use memory_lock::MemoryLockShortfall;
 pub use memory_lock::memory_lock_shortfall;
+pub use shares::Shares;
 pub use tasks::TaskSet;

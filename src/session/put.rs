@@ -20,6 +20,7 @@ use super::sweep::behind;
 use super::sweep::to_the_end;
 use crate::catalog::PutEnd;
 use crate::catalog::PutOutcome;
+use crate::model::DeviceNumber;
 use crate::model::TopicHead;
 use crate::model::TopicName;
 use crate::runtime::Permit;
@@ -41,11 +42,17 @@ pub struct StreamSchema {
 /// A running DoPut. Dropped without [`Self::close`] it leaves the topic interrupted with what was received.
 pub struct Put {
     topic: TopicName,
+    device: DeviceNumber,
     /// Gone once the put has ended.
     writer: Option<(TopicSender, Running)>,
 }
 
 impl Put {
+    /// Where its rows go.
+    pub fn device(&self) -> DeviceNumber {
+        self.device
+    }
+
     /// Hands one batch of `bytes` to the topic's writer. Waits while the writer has no room; not durable yet.
     ///
     /// * `paid`: for memory that no received message pays for; kept until the rows are written.
@@ -184,11 +191,11 @@ pub(super) async fn begin(desk: &Arc<Desk>, head: TopicHead, schema: StreamSchem
         },
         Closed::Stopping => SessionError::Stopping,
     })?;
-    let (topic, name) = (head.id, head.name.clone());
+    let (topic, name, device) = (head.id, head.name.clone(), head.device);
     let sequence = desk.sequence_of(head.session).await?;
     let head = desk.open.begin_put(topic, schema.message).await?;
     match desk.shards.open_writer(TopicSpec { head, sequence, schema: schema.stored }).await {
-        Ok(sender) => Ok(Put { topic: name, writer: Some((sender, running)) }),
+        Ok(sender) => Ok(Put { topic: name, device, writer: Some((sender, running)) }),
         Err(cause) => {
             let outcome = PutOutcome::Interrupted { why: format!("no writer could be opened: {cause}") };
             let end = PutEnd { outcome, at_ns: desk.now() };

@@ -23,6 +23,7 @@ use crate::model::TopicName;
 use crate::runtime::Budget;
 use crate::runtime::Permit;
 use crate::runtime::Sender;
+use crate::runtime::Shares;
 use crate::runtime::mailbox;
 use crate::store::RecoveryReport;
 
@@ -75,6 +76,7 @@ struct Inner {
     lanes: Vec<Lane>,
     devices: Vec<(DeviceNumber, Arc<AtomicUsize>)>,
     turn: AtomicUsize,
+    received: Shares,
     read_budget: ReadBudget,
 }
 
@@ -85,12 +87,28 @@ pub struct Shards(Arc<Inner>);
 impl Shards {
     /// # Panics
     /// Without a shard or a device: the daemon starts with at least one of each.
-    pub(super) fn new(inboxes: Vec<Sender<ShardRequest>>, devices: &[DeviceNumber], read_budget: ReadBudget) -> Self {
+    pub(super) fn new(
+        inboxes: Vec<Sender<ShardRequest>>,
+        devices: &[DeviceNumber],
+        received: Shares,
+        read_budget: ReadBudget,
+    ) -> Self {
         assert!(!inboxes.is_empty() && !devices.is_empty(), "{} shards, {} devices", inboxes.len(), devices.len());
         let lanes =
             inboxes.into_iter().map(|inbox| Lane { inbox, writers: Arc::default(), backlog: Arc::default() }).collect();
         let devices = devices.iter().map(|device| (*device, Arc::default())).collect();
-        Self(Arc::new(Inner { lanes, devices, turn: AtomicUsize::new(0), read_budget }))
+        Self(Arc::new(Inner { lanes, devices, turn: AtomicUsize::new(0), received, read_budget }))
+    }
+
+    /// Memory of received messages, in a part for each data directory.
+    pub fn received(&self) -> &Shares {
+        &self.0.received
+    }
+
+    /// Another budget in such parts.
+    pub fn in_parts(&self, whole: &Budget) -> Shares {
+        let devices: Vec<_> = self.0.devices.iter().map(|(number, _)| *number).collect();
+        Shares::new(whole, &devices, 0)
     }
 
     /// The shard and the device with the fewest topics being written; equals take turns.

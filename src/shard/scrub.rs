@@ -61,7 +61,7 @@ async fn verify(
     rest(context, begun, request, request.record.file_bytes.saturating_sub(request.record.body_bytes)).await;
     let mut at = Some(0);
     while let Some(from) = at {
-        while context.writers.get() > 0 && context.budget.waiting() {
+        while context.writers.get() > 0 && context.received.of(request.record.device).waiting() {
             context.clock.sleep(STAND_BACK).await;
         }
         let begun = context.clock.monotonic();

@@ -196,10 +196,11 @@ impl TopicWriter {
     /// Rows that wait for company hold received bytes, so while those are short all topics together may hold back a quarter
     /// of them at most.
     fn row_group_bytes(&self) -> usize {
-        match self.context.budget.waiting() {
+        let received = self.context.received.of(self.spec.head.device);
+        match received.waiting() {
             // Other memory has no part of it for rows that wait.
             _ if self.is_waited_for() => 0,
-            true => ROW_GROUP_BYTES.min(self.context.pending_bytes_when_short()),
+            true => ROW_GROUP_BYTES.min(self.context.pending_bytes_when_short(received)),
             false => ROW_GROUP_BYTES,
         }
     }
@@ -218,7 +219,8 @@ impl TopicWriter {
     }
 
     pub async fn release_rows(&mut self) -> Result<(), PutError> {
-        if self.pending_bytes < self.context.pending_bytes_when_short() && !self.is_waited_for() {
+        let received = self.context.received.of(self.spec.head.device);
+        if self.pending_bytes < self.context.pending_bytes_when_short(received) && !self.is_waited_for() {
             return Ok(());
         }
         self.close_row_group(Effort::Direct).await?;

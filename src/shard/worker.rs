@@ -30,6 +30,7 @@ use crate::runtime::ExecutorError;
 use crate::runtime::Local;
 use crate::runtime::Main;
 use crate::runtime::Receiver;
+use crate::runtime::Shares;
 use crate::runtime::TaskSet;
 use crate::runtime::mailbox;
 use crate::store::Directory;
@@ -67,7 +68,7 @@ pub struct ShardSetup {
     pub open_store: OpenStore,
     pub ids: Arc<IdSource>,
     /// Received bytes that no row group holds yet.
-    pub budget: Budget,
+    pub received: Shares,
     pub incarnation: u64,
     pub chunk: ChunkConfig,
     pub memory: ShardMemory,
@@ -88,7 +89,7 @@ pub struct ShardContext {
     pub catalog: Arc<dyn Catalog>,
     pub open_store: OpenStore,
     pub ids: Arc<IdSource>,
-    pub budget: Budget,
+    pub received: Shares,
     /// Called when received bytes are short, and when write blocks are.
     pub memory_short: Relief,
     pub blocks_short: Relief,
@@ -175,8 +176,8 @@ async fn start_as(
         return Err(error);
     }
     let devices: Vec<DeviceNumber> = setup.devices.iter().map(|(number, _)| *number).collect();
-    let shards = Shards::new(inboxes, &devices, read_budget);
-    shards.relieve_when_short(&setup.budget);
+    let shards = Shards::new(inboxes, &devices, setup.received.clone(), read_budget);
+    shards.relieve_when_short(setup.received.whole());
     Ok((shards, executors))
 }
 
@@ -238,7 +239,7 @@ async fn run(
         catalog: setup.catalog,
         open_store: setup.open_store,
         ids: setup.ids,
-        budget: setup.budget,
+        received: setup.received,
         memory_short,
         blocks_short,
         room_short: Relief::default(),
@@ -368,8 +369,10 @@ impl ShardContext {
 
     /// Bytes of rows that one topic may hold back for company while received bytes are short: a quarter of them all, shared
     /// by the puts of all shards, taken to be about as many as here on each.
-    pub fn pending_bytes_when_short(&self) -> usize {
-        self.budget.total() / (4 * self.shards * self.writers.get().max(1))
+    ///
+    /// * `received`: of the topic's data directory.
+    pub fn pending_bytes_when_short(&self, received: &Budget) -> usize {
+        received.total() / (4 * self.shards * self.writers.get().max(1))
     }
 
     /// The data directory a chunk lies in.

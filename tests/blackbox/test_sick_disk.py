@@ -7,6 +7,7 @@ import pathlib
 import sqlite3
 import threading
 
+import pyarrow as pa
 import pytest
 
 from harness import rows
@@ -321,6 +322,50 @@ def test_a_disk_that_hangs_takes_no_blocks_of_another(backend):
                     other.put(healthy[1], tokens[healthy[1]], rows.BLOB, [rows.blobs([n], MIB) for n in range(64)])
                     assert hangs() and all(thread.is_alive() for thread in threads), "the other disk did not hang"
             assert len(sent) == 8 * 24 and not failed, failed
+        server.stop()
+    finally:
+        server.remove()
+        disk.remove()
+
+
+PARTS = f"""
+[connections]
+message_bytes_max = {8 * MIB}
+
+[memory]
+receive_bytes = {64 * MIB}
+dictionary_bytes = {16 * MIB}
+
+[shards]
+count = 1
+"""
+
+
+def test_a_disk_that_hangs_takes_no_memory_of_another():
+    """More bytes for the disk that hangs than may be received in all, then many for the other disk."""
+    disk = Volume(4096)  # room that is allocated ahead
+    server = Server("parts", options=["--data-dir", str(disk.path / "data")], config=PARTS)
+    try:
+        server.start()
+        with Client(server.location) as client, Client(server.location) as other:
+            client.create_sequence("drive")
+            session = client.create_session("drive")
+            tokens = {f"drive/t{n}": client.create_topic(session, f"drive/t{n}") for n in range(60)}
+            healthy, sick = (sorted(on_device(server, number)) for number in (0, 1))
+            assert len(healthy) >= 3 and len(sick) >= 24, (healthy, sick)
+            words = pa.table({"timestamp_ns": [1], "words": pa.array(["word"]).dictionary_encode()})
+            with streams(server.location, 4, 24, [(name, tokens[name]) for name in sick[:24]]) as (sent, threads, failed):
+                until(lambda: put_states(server).get("receiving") == 24, "all puts have begun")
+                with disk.frozen() as hangs:
+                    for thread in threads:
+                        thread.start()
+                    until(stands_still(sent), "the streams to the disk that hangs stand still")
+                    assert all(thread.is_alive() for thread in threads)
+                    # They would wait for the thaw; a call that hangs fails by the time limit of the harness.
+                    other.put(healthy[0], tokens[healthy[0]], rows.BLOB, [rows.blobs([n], 4 * MIB) for n in range(32)])
+                    other.put(healthy[1], tokens[healthy[1]], words.schema, words.to_batches())
+                    assert hangs() and all(thread.is_alive() for thread in threads), "the other disk did not hang"
+            assert len(sent) == 24 * 24 and not failed, failed
         server.stop()
     finally:
         server.remove()

@@ -88,7 +88,7 @@ impl House {
             catalog: catalog.clone(),
             open_store: open_store.clone(),
             ids: ids.clone(),
-            budget: Budget::new(64 << 20),
+            received: Budget::new(64 << 20).into(),
             incarnation: boot.incarnation,
             chunk,
             memory: ShardMemory { blocks: 16, read_bytes: 64 << 20, read_stall_ms: 0 },

@@ -102,7 +102,7 @@ impl Server {
             target_message_bytes: config.reading.target_message_bytes,
             dictionary_bytes: config.memory.dictionary_bytes,
         };
-        let desk = Desk::new(sessions.clone(), retrieval, TicketSealer::new(ticket_key), handlers);
+        let desk = Desk::new(sessions.clone(), retrieval, TicketSealer::new(ticket_key), handlers, &shards);
         if let Err(error) = sessions.recover().await {
             drop((desk, sessions, shards));
             join(executors).await;

@@ -125,7 +125,7 @@ impl House {
             catalog: wrap(catalog.clone()),
             open_store: open.clone(),
             ids: Arc::clone(&ids),
-            budget: budget.clone(),
+            received: budget.clone().into(),
             incarnation: boot.incarnation,
             chunk,
             memory: ShardMemory { blocks: 8, read_bytes, read_stall_ms: 0 },

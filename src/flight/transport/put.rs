@@ -125,6 +125,11 @@ impl PutStream {
         self.peer
     }
 
+    /// Takes the memory of all later messages from this part of the budget.
+    pub fn pay_from(&mut self, part: Budget) {
+        self.budget = part;
+    }
+
     /// The next message; `None` once the client has closed its side properly, and after an error.
     ///
     /// Waits for the client, and for memory: while the budget is short, nothing is read from this stream, and the client is

@@ -71,7 +71,7 @@ fn fixture(root: &std::path::Path) -> Fixture {
         catalog: Arc::new(catalog.clone()),
         open_store,
         ids,
-        budget: Budget::new(64 << 20),
+        received: Budget::new(64 << 20).into(),
         incarnation: 1,
         chunk: ChunkConfig::default(),
         memory: ShardMemory { blocks: 4, read_bytes: 64 << 20, read_stall_ms: 0 },
