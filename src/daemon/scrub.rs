@@ -29,6 +29,7 @@ use crate::session::verify_manifest;
 use crate::shard::ScrubRequest;
 use crate::shard::ShardError;
 use crate::shard::Shards;
+use crate::store::FetchError;
 
 pub use state::Finding;
 pub use state::SCRUB_FILE;
@@ -237,6 +238,11 @@ impl Scrub {
         self.state.current.bytes += file_bytes;
         let why = match self.shards.scrub(ScrubRequest { session, record, bytes_per_s }).await {
             Ok(Ok(())) => return Ok(()),
+            // No word about what it holds: the next round looks at it again.
+            Ok(Err(error @ FetchError::Open { .. })) => {
+                tracing::warn!(topic = %topic.name, %error, "a stored chunk could not be verified");
+                return Ok(());
+            }
             Ok(Err(error)) => error.to_string(),
             // Somebody left it out: it is looked at when it is there again.
             Err(ShardError::DeviceMissing(_)) => return Ok(()),

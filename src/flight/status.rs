@@ -345,6 +345,7 @@ impl Answerable for ReadError {
                 | FetchError::Short { .. }
                 | FetchError::Io { .. }
                 | FetchError::Damaged(_) => Code::DataLoss,
+                FetchError::Open { .. } => Code::Unavailable,
             },
             Self::Deleted { .. } => Code::NotFound,
             Self::NoTimes { .. } => Code::DataLoss,

@@ -49,6 +49,9 @@ pub enum FetchError {
     /// The record is there and the file is not: damage, never fewer rows.
     #[error("chunk {chunk}: its file is missing")]
     Missing { chunk: ChunkId },
+    /// Nothing is known of what it holds: the disk is gone, or the process has too many files open.
+    #[error("chunk {chunk}: its file cannot be opened: {cause}; try again, or look after the disk")]
+    Open { chunk: ChunkId, cause: String },
     #[error("chunk {chunk}: its file ends early: {cause}")]
     Short { chunk: ChunkId, cause: String },
     #[error("chunk {chunk}: reading {len} bytes at offset {offset} failed: {cause}")]
@@ -206,7 +209,7 @@ pub(super) async fn open_either(
         match device.open(&path::chunk_file(session, chunk, suffix)).await {
             Ok(file) => return Ok(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(FetchError::Io { chunk, offset: 0, len: 0, cause: error.to_string() }),
+            Err(error) => return Err(FetchError::Open { chunk, cause: error.to_string() }),
         }
     }
     Err(FetchError::Missing { chunk })

@@ -81,7 +81,8 @@ fn told_right(case: &Case, journal: &mut Journal) -> Result<(), String> {
         let fits = match failed.code {
             Code::Unavailable => true,
             Code::ResourceExhausted => fault.kind == FaultKind::Full,
-            Code::DataLoss => what.starts_with("read"),
+            // A file that cannot be opened may be whole.
+            Code::DataLoss => what.starts_with("read") && fault.operation != Operation::Open,
             code => nth > 0 && follows.contains(&code),
         };
         if !fits {

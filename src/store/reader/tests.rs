@@ -131,6 +131,17 @@ fn a_read_that_fails_is_repeated_whichever_it_is() {
     assert!(matches!(&error, FetchError::Io { cause, .. } if cause.contains("3 times")), "{error}");
 }
 
+/// Goal: a dead disk, or too many open files, is not told as damage of what was recorded.
+#[test]
+fn a_file_that_cannot_be_opened_is_not_called_damaged() {
+    let fixture = fixture();
+    let faults = FaultScript::new(Faults::One(0));
+    let failing = FaultDevice::new(Rc::clone(&fixture.device), fixture._directory.path(), faults.clone());
+    let error = fixture.read(Rc::new(failing)).unwrap_err();
+    assert_eq!(faults.trace().first(), Some(&Operation::Open));
+    assert!(matches!(error, FetchError::Open { .. }), "{error}");
+}
+
 /// Goal: wrong bytes are read once more, and only once more.
 /// Method: a device that turns the last bit of each read at one offset, the first `times` times.
 #[test]
