@@ -1,13 +1,11 @@
 //! The shards as the control plane sees them: everything here runs on tokio and talks over bounded mailboxes.
 
-use std::future::pending;
 use std::sync::Arc;
 use std::sync::Weak;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
 use tokio::runtime::Handle;
@@ -19,18 +17,14 @@ use crate::model::DeviceNumber;
 use crate::model::SessionId;
 use crate::model::ShardIndex;
 use crate::model::TopicId;
-use crate::model::TopicName;
 use crate::runtime::Budget;
-use crate::runtime::Permit;
 use crate::runtime::Sender;
 use crate::runtime::Shares;
 use crate::runtime::mailbox;
 use crate::store::RecoveryReport;
 
 use super::batch_receiver::BatchReceiver;
-use super::config::TOPIC_MESSAGES_MAX;
 use super::counted::Counted;
-use super::error::PutError;
 use super::error::ShardError;
 use super::files::Room;
 use super::files::together;
@@ -39,24 +33,13 @@ use super::merge;
 use super::put_task::PutSignals;
 use super::read_budget::ReadBudget;
 use super::recovery::Stored;
-use super::request::PutReceipt;
 use super::request::ReadRequest;
 use super::request::ShardRequest;
 use super::request::TopicSpec;
 use super::request::Window;
-use super::request::WriterCommand;
 use super::scrub::ScrubRequest;
 use super::scrub::Scrubbed;
-
-/// Bytes of one topic that may wait for its shard while that gets on; a larger single batch waits alone. As few as keep it busy: what
-/// waits longer has left the caches when it is written, and costs twice.
-const TOPIC_BYTES: usize = 4 << 20;
-
-/// The same while the shard gets nothing done, as when the device pauses: the sensor is not to wait for it.
-const TOPIC_BYTES_MAX: usize = 64 << 20;
-
-/// How long a batch waits at [`TOPIC_BYTES`] until the shard counts as pausing. Longer than any step of it takes.
-const PAUSE: Duration = Duration::from_millis(20);
+use super::topic_sender::TopicSender;
 
 /// How long a new reader waits for the share of a stalled one, and between two looks for them.
 const OPEN_WAIT: Duration = Duration::from_secs(60);
@@ -154,13 +137,12 @@ impl Shards {
             return Err(ShardError::DeviceMissing(device));
         };
         let lane = self.lane(usize::from(spec.head.shard.0))?;
-        let (commands, inbox) = mailbox(TOPIC_MESSAGES_MAX, TOPIC_BYTES);
         let signals = PutSignals { backlog: Arc::clone(&lane.backlog), ..PutSignals::default() };
-        let topic = spec.head.name.clone();
         let counted = [Counted::new(&lane.writers), Counted::new(writers)];
-        let request = ShardRequest::OpenWriter { spec: Box::new(spec), inbox, signals: signals.clone() };
+        let (sender, inbox) = TopicSender::new(spec.head.name.clone(), signals.clone(), counted);
+        let request = ShardRequest::OpenWriter { spec: Box::new(spec), inbox, signals };
         lane.inbox.send(request, 0).await.map_err(|_| ShardError::Stopped)?;
-        Ok(TopicSender { topic, commands, signals, _counted: counted })
+        Ok(sender)
     }
 
     /// Starts reading; batches come as the receiver takes them. Waits for the memory of readers whose clients take nothing.
@@ -333,68 +315,6 @@ impl WeakShards {
     }
 }
 
-/// The sending end of one topic's stream. Dropping it ends the put as broken: what was fully received is sealed and the
-/// topic is interrupted.
-pub struct TopicSender {
-    topic: TopicName,
-    commands: Sender<WriterCommand>,
-    signals: PutSignals,
-    _counted: [Counted; 2],
-}
-
-impl TopicSender {
-    /// Hands one batch over. Waits while the topic has as much waiting as it may; that is the back-pressure.
-    ///
-    /// * `bytes`: what the batch holds in memory.
-    ///
-    /// # Errors
-    /// [`PutError`] that stopped the writer; the batch is not written then.
-    pub async fn push(&mut self, batch: RecordBatch, bytes: usize) -> Result<(), PutError> {
-        self.push_paid(batch, bytes, None).await
-    }
-
-    /// The same with memory that no received message pays for: `paid` is kept until the rows are written.
-    pub async fn push_paid(&mut self, batch: RecordBatch, bytes: usize, paid: Option<Permit>) -> Result<(), PutError> {
-        let waiting = Counted::new(&self.signals.backlog);
-        let command = WriterCommand::Batch { batch, bytes, paid, waiting };
-        let sent = self.commands.send_beyond(command, bytes, pause(), TOPIC_BYTES_MAX);
-        sent.await.map_err(|_| self.failure())
-    }
-
-    /// Ends the put whole: returns once every row is durable and the catalog knows it.
-    ///
-    /// # Errors
-    /// [`PutError`]; the topic is interrupted then.
-    pub async fn close(self) -> Result<PutReceipt, PutError> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(WriterCommand::Close { reply }, 0).await.map_err(|_| self.failure())?;
-        answer.await.unwrap_or_else(|_| Err(self.failure()))
-    }
-
-    /// Ends the put as broken, with a reason that finalize will tell.
-    ///
-    /// # Errors
-    /// [`PutError`] when not even the prefix could be sealed.
-    pub async fn interrupt(self, why: String) -> Result<PutReceipt, PutError> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(WriterCommand::Interrupt { why, reply }, 0).await.map_err(|_| self.failure())?;
-        answer.await.unwrap_or_else(|_| Err(self.failure()))
-    }
-
-    /// Stops writing a topic that was deleted; returns once its writer touches no file any more.
-    pub async fn discard(self) {
-        self.signals.discarded.store(true, Relaxed);
-        let (reply, done) = oneshot::channel();
-        if self.commands.send(WriterCommand::Discard { reply }, 0).await.is_ok() {
-            let _ = done.await;
-        }
-    }
-
-    fn failure(&self) -> PutError {
-        self.signals.failure.get().cloned().unwrap_or_else(|| PutError::Stopped { topic: self.topic.clone() })
-    }
-}
-
 /// [`OPEN_TURN`] each, for [`OPEN_WAIT`]; and what time it is then.
 fn turns() -> impl FnMut() -> BoxFuture<'static, Option<Duration>> {
     let mut left = OPEN_WAIT;
@@ -405,13 +325,5 @@ fn turns() -> impl FnMut() -> BoxFuture<'static, Option<Duration>> {
             sleep(OPEN_TURN).await;
             goes_on.then(io::monotonic)
         })
-    }
-}
-
-/// Over after [`PAUSE`]; never, for a sender outside of tokio: that keeps to the low limit.
-async fn pause() {
-    match Handle::try_current() {
-        Ok(_) => sleep(PAUSE).await,
-        Err(_) => pending().await,
     }
 }

@@ -8,8 +8,8 @@ use futures::future::select;
 use uuid::Uuid;
 
 use super::super::error::PutError;
-use super::super::handle::TopicSender;
 use super::super::request::TopicSpec;
+use super::super::topic_sender::TopicSender;
 use super::*;
 use crate::catalog::EmbeddedCatalog;
 use crate::catalog::EmbeddedConfig;
