@@ -18,15 +18,17 @@ use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use parquet::arrow::arrow_reader::RowSelection;
 use parquet::arrow::arrow_reader::RowSelector;
+use parquet::arrow::parquet_to_arrow_field_levels;
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
 use super::exact;
 use super::footer;
+use super::guarded::Guarded;
 use super::layout::TIME_COLUMN;
 use super::lift;
 use super::page::LevelsMax;
@@ -284,12 +286,12 @@ impl ChunkLayout {
                 parts.insert(range.start, Bytes::from(span.peek(span.len()).into_owned()));
             }
         }
-        ParquetRecordBatchReaderBuilder::new_with_metadata(parts, self.arrow.clone())
-            .with_row_groups(vec![selection.row_group])
-            .with_row_selection(RowSelection::from(vec![RowSelector::skip(start), RowSelector::select(end - start)]))
-            .with_batch_size(end - start)
-            .with_projection(ProjectionMask::leaves(self.arrow.parquet_schema(), leaves))
-            .build()?
+        let mask = ProjectionMask::leaves(parquet, leaves);
+        let levels = parquet_to_arrow_field_levels(parquet, mask, Some(self.arrow.schema().fields()))?;
+        let rows = RowSelection::from(vec![RowSelector::skip(start), RowSelector::select(end - start)]);
+        let metadata = Arc::clone(self.arrow.metadata());
+        let pages = Guarded { parts: Arc::new(parts), metadata, row_group: selection.row_group };
+        ParquetRecordBatchReader::try_new_with_row_groups(&levels, &pages, end - start, Some(rows))?
             .map(|batch| batch.map_err(ParquetError::from))
             .collect()
     }

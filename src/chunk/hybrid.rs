@@ -10,6 +10,8 @@ const GROUP: usize = 8;
 /// Deltas per block and per miniblock, as most writers have them.
 const BLOCK: usize = 128;
 const MINIBLOCKS: usize = 4;
+/// Of lengths that others wrote.
+const BLOCK_MAX: u64 = 1 << 10;
 const MINIBLOCK: usize = BLOCK / MINIBLOCKS;
 
 /// Unsigned LEB128.
@@ -113,6 +115,30 @@ pub(super) fn decode_runs(mut bytes: &[u8], count: usize, max: u16) -> Option<Ve
         }
     }
     runs.iter().all(|run| run.level <= max).then_some(runs)
+}
+
+/// What lies behind a list of lengths, of at most `count`, in DELTA_BINARY_PACKED blocks of any usual size. `None` when there are
+/// fewer than it says.
+pub(super) fn skip_lengths(mut bytes: &[u8], count: u32) -> Option<&[u8]> {
+    let (block, miniblocks) = (take_varint(&mut bytes)?, usize::try_from(take_varint(&mut bytes)?).ok()?);
+    let declared = take_varint(&mut bytes)?;
+    take_zigzag(&mut bytes)?;
+    let miniblock = usize::try_from(block).ok()?.checked_div(miniblocks)?;
+    (declared <= u64::from(count) && block <= BLOCK_MAX && miniblock > 0).then_some(())?;
+    let mut left = usize::try_from(declared).ok()?.saturating_sub(1);
+    while left > 0 {
+        take_zigzag(&mut bytes)?;
+        let (widths, mut rest) = bytes.split_at_checked(miniblocks)?;
+        for bits in widths {
+            // The last ones have a width and no values.
+            if left > 0 {
+                rest = rest.get((miniblock * usize::from(*bits)).div_ceil(8)..)?;
+                left = left.saturating_sub(miniblock);
+            }
+        }
+        bytes = rest;
+    }
+    Some(bytes)
 }
 
 /// `count` lengths as [`encode_lengths`] writes them, and the bytes behind them.
@@ -300,6 +326,7 @@ mod tests {
         fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..40), count in 0usize..100) {
             let _ = decode_runs(&bytes, count, 5);
             let _ = decode_lengths(&bytes, count);
+            let _ = skip_lengths(&bytes, count as u32);
         }
 
         #[test]
@@ -324,6 +351,9 @@ mod tests {
             prop_assert_eq!(plain_lengths(&bytes), lengths.clone());
             let lengths: Vec<usize> = lengths.iter().map(|length| *length as usize).collect();
             bytes.extend(b"behind");
+            let count = lengths.len() as u32;
+            prop_assert_eq!(skip_lengths(&bytes, count), Some(&b"behind"[..]));
+            prop_assert!(skip_lengths(&bytes, count - 1).is_none(), "more than there may be");
             prop_assert_eq!(decode_lengths(&bytes, lengths.len()), Some((lengths, &b"behind"[..])));
         }
     }

@@ -15,6 +15,7 @@ mod encoder;
 mod exact;
 mod extremes;
 mod footer;
+mod guarded;
 mod hybrid;
 mod identity;
 #[cfg(test)]
