@@ -24,6 +24,7 @@ use super::decoder::DecodeError;
 use super::decoder::RowGroupInfo;
 use super::layout::*;
 use super::parts::Parts;
+use super::size::least_bits;
 use super::thrift;
 use super::trailer;
 use super::zones;
@@ -96,7 +97,7 @@ pub(super) fn parse(record: &ChunkRecord, footer: &[u8]) -> Result<Parsed, Decod
         ParquetMetaDataReader::new_with_metadata(metadata).with_page_index_policy(PageIndexPolicy::Required);
     reader.read_page_indexes(&file).map_err(cause)?;
     let metadata = reader.finish().map_err(cause)?;
-    let row_groups = row_groups(&metadata, time_leaf, &logical).map_err(wrong)?;
+    let row_groups = row_groups(&metadata, &schema, time_leaf, &logical).map_err(wrong)?;
     let rows: u64 = row_groups.iter().fold(0, |rows, group| group.rows.saturating_add(rows));
     if rows != record.rows || row_groups.len() != record.row_groups as usize {
         return Err(wrong(format!("{rows} rows in {} row groups, the record others", row_groups.len())));
@@ -175,7 +176,13 @@ fn check_column(record: &ChunkRecord, column: &ColumnChunkMetaData, footer: &[u8
     (pages && indices && column.num_values() >= 0).then_some(())
 }
 
-fn row_groups(metadata: &ParquetMetaData, time_leaf: usize, logical: &[u64]) -> Result<Vec<RowGroupInfo>, String> {
+fn row_groups(
+    metadata: &ParquetMetaData,
+    schema: &Schema,
+    time_leaf: usize,
+    logical: &[u64],
+) -> Result<Vec<RowGroupInfo>, String> {
+    let row_bits = schema.fields().iter().map(|field| least_bits(field.data_type())).fold(0, u128::saturating_add);
     let index = metadata.page_index().ok_or("nothing of pages")?;
     let mut out = Vec::with_capacity(metadata.num_row_groups());
     for (number, group) in metadata.row_groups().iter().enumerate() {
@@ -197,6 +204,12 @@ fn row_groups(metadata: &ParquetMetaData, time_leaf: usize, logical: &[u64]) -> 
         };
         let bounds = bounds.ok_or_else(|| format!("nothing of the time of row group {number}"))?;
         let logical_bytes = *logical.get(number).ok_or("too few logical sizes")?;
+        // A reader makes room for this before it has seen any.
+        if row_bits.saturating_mul(u128::from(rows)) / 8 > u128::from(logical_bytes) {
+            return Err(format!(
+                "row group {number} has {rows} rows in {logical_bytes} bytes, which its schema does not allow"
+            ));
+        }
         out.push(RowGroupInfo { rows, logical_bytes, bounds });
     }
     Ok(out)

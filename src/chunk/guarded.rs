@@ -1,12 +1,14 @@
 //! Pages on their way to the Parquet reader, and what they claim.
 //!
-//! The reader makes room for as many lengths of byte strings as a page says it has, before it looks for them: a number in a file
-//! that somebody planted would end the process. A page that does not hold what it claims goes no further than here.
+//! The reader makes room for as many lengths of byte strings as a page says it has, and for as many values of a dictionary, before it
+//! looks for them: a number in a file that somebody planted would end the process. A page that does not hold what it claims goes
+//! no further than here.
 
 use std::sync::Arc;
 
 use parquet::arrow::arrow_reader::RowGroups;
 use parquet::basic::Encoding;
+use parquet::basic::Type;
 use parquet::column::page::Page;
 use parquet::column::page::PageIterator;
 use parquet::column::page::PageMetadata;
@@ -43,7 +45,12 @@ impl Guarded {
             definition: described.max_def_level().unsigned_abs(),
             repetition: described.max_rep_level().unsigned_abs(),
         };
-        Ok(Pages { pages: SerializedPageReader::new(Arc::clone(&self.parts), column, rows, locations)?, max })
+        let claims = Claims {
+            max,
+            values: u64::try_from(column.num_values()).map_err(|_| strange("a number of values"))?,
+            dictionary_width: width(described.physical_type(), described.type_length()),
+        };
+        Ok(Pages { pages: SerializedPageReader::new(Arc::clone(&self.parts), column, rows, locations)?, claims })
     }
 }
 
@@ -81,16 +88,48 @@ impl PageIterator for Once {}
 
 struct Pages {
     pages: SerializedPageReader<Parts>,
+    claims: Claims,
+}
+
+/// What the pages of one column are held against.
+#[derive(Clone, Copy)]
+struct Claims {
     max: LevelsMax,
+    /// Of all its pages together, as the footer says, which the memory of the read is taken for.
+    values: u64,
+    /// Bytes that each value of a dictionary takes at least.
+    dictionary_width: usize,
+}
+
+impl Claims {
+    fn check(self, page: Option<Page>) -> Result<Option<Page>, ParquetError> {
+        match page.as_ref().is_none_or(|page| self.holds(page)) {
+            true => Ok(page),
+            false => Err(strange("more values than a page holds")),
+        }
+    }
+
+    /// Costs a look at each 128 lengths, in the two encodings that have any.
+    fn holds(self, page: &Page) -> bool {
+        if let Page::DictionaryPage { buf, num_values, .. } = page {
+            return (*num_values as usize).saturating_mul(self.dictionary_width) <= buf.len();
+        }
+        let lists = match page.encoding() {
+            Encoding::DELTA_LENGTH_BYTE_ARRAY => 1,
+            Encoding::DELTA_BYTE_ARRAY => 2, // what each has in common with the one before it, and what not
+            _ => 0,
+        };
+        let mut values = values(page, self.max);
+        for _ in 0..lists {
+            values = values.and_then(|bytes| skip_lengths(bytes, page.num_values()));
+        }
+        u64::from(page.num_values()) <= self.values && (lists == 0 || values.is_some())
+    }
 }
 
 impl PageReader for Pages {
     fn get_next_page(&mut self) -> Result<Option<Page>, ParquetError> {
-        let page = self.pages.get_next_page()?;
-        match page.as_ref().is_none_or(|page| holds_what_it_claims(page, self.max)) {
-            true => Ok(page),
-            false => Err(strange("more byte strings than a page holds")),
-        }
+        self.claims.check(self.pages.get_next_page()?)
     }
 
     fn peek_next_page(&mut self) -> Result<Option<PageMetadata>, ParquetError> {
@@ -106,7 +145,7 @@ impl PageReader for Pages {
     }
 
     fn take_deferred_dictionary(&mut self) -> Result<Option<Page>, ParquetError> {
-        self.pages.take_deferred_dictionary()
+        self.claims.check(self.pages.take_deferred_dictionary()?)
     }
 
     fn at_record_boundary(&mut self) -> Result<bool, ParquetError> {
@@ -126,18 +165,15 @@ fn strange(what: &str) -> ParquetError {
     ParquetError::General(format!("it claims {what}"))
 }
 
-/// Costs a look at each 128 lengths, in the two encodings that have any.
-fn holds_what_it_claims(page: &Page, max: LevelsMax) -> bool {
-    let lists = match page.encoding() {
-        Encoding::DELTA_LENGTH_BYTE_ARRAY => 1,
-        Encoding::DELTA_BYTE_ARRAY => 2, // what each has in common with the one before it, and what not
-        _ => return true,
-    };
-    let mut values = values(page, max);
-    for _ in 0..lists {
-        values = values.and_then(|bytes| skip_lengths(bytes, page.num_values()));
+/// Bytes of a value in a dictionary; of a byte string, those of its length.
+fn width(kind: Type, fixed_len: i32) -> usize {
+    match kind {
+        Type::BOOLEAN => 1,
+        Type::INT32 | Type::FLOAT | Type::BYTE_ARRAY => 4,
+        Type::INT64 | Type::DOUBLE => 8,
+        Type::INT96 => 12,
+        Type::FIXED_LEN_BYTE_ARRAY => usize::try_from(fixed_len).unwrap_or(0),
     }
-    values.is_some()
 }
 
 /// What lies behind the levels; `None` when they are cut off, or in an encoding that nobody writes.

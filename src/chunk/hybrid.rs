@@ -10,8 +10,6 @@ const GROUP: usize = 8;
 /// Deltas per block and per miniblock, as most writers have them.
 const BLOCK: usize = 128;
 const MINIBLOCKS: usize = 4;
-/// Of lengths that others wrote.
-const BLOCK_MAX: u64 = 1 << 10;
 const MINIBLOCK: usize = BLOCK / MINIBLOCKS;
 
 /// Unsigned LEB128.
@@ -117,23 +115,22 @@ pub(super) fn decode_runs(mut bytes: &[u8], count: usize, max: u16) -> Option<Ve
     runs.iter().all(|run| run.level <= max).then_some(runs)
 }
 
-/// What lies behind a list of lengths, of at most `count`, in DELTA_BINARY_PACKED blocks of any usual size. `None` when there are
-/// fewer than it says.
+/// What lies behind a list of lengths, of at most `count`, in DELTA_BINARY_PACKED blocks as every writer of ours makes them. `None`
+/// when there are fewer than it says.
 pub(super) fn skip_lengths(mut bytes: &[u8], count: u32) -> Option<&[u8]> {
-    let (block, miniblocks) = (take_varint(&mut bytes)?, usize::try_from(take_varint(&mut bytes)?).ok()?);
+    let shape = (take_varint(&mut bytes)?, take_varint(&mut bytes)?);
     let declared = take_varint(&mut bytes)?;
     take_zigzag(&mut bytes)?;
-    let miniblock = usize::try_from(block).ok()?.checked_div(miniblocks)?;
-    (declared <= u64::from(count) && block <= BLOCK_MAX && miniblock > 0).then_some(())?;
+    (shape == (BLOCK as u64, MINIBLOCKS as u64) && declared <= u64::from(count)).then_some(())?;
     let mut left = usize::try_from(declared).ok()?.saturating_sub(1);
     while left > 0 {
         take_zigzag(&mut bytes)?;
-        let (widths, mut rest) = bytes.split_at_checked(miniblocks)?;
+        let (widths, mut rest) = bytes.split_at_checked(MINIBLOCKS)?;
         for bits in widths {
             // The last ones have a width and no values.
             if left > 0 {
-                rest = rest.get((miniblock * usize::from(*bits)).div_ceil(8)..)?;
-                left = left.saturating_sub(miniblock);
+                rest = rest.get(MINIBLOCK / 8 * usize::from(*bits)..)?;
+                left = left.saturating_sub(MINIBLOCK);
             }
         }
         bytes = rest;

@@ -28,6 +28,21 @@ pub fn row_bytes(batch: &RecordBatch) -> Option<u64> {
     fixed.then(|| batch_bytes(batch, 0, batch.num_rows()).div_ceil(batch.num_rows().max(1) as u64))
 }
 
+/// Bits that a value of this type takes whatever it is, null too. At least as many are in [`batch_bytes`].
+pub fn least_bits(data_type: &DataType) -> u128 {
+    match data_type {
+        DataType::Boolean => 1,
+        DataType::FixedSizeBinary(width) => 8 * u128::from(width.unsigned_abs()),
+        DataType::FixedSizeList(field, len) => {
+            least_bits(field.data_type()).saturating_mul(u128::from(len.unsigned_abs()))
+        }
+        DataType::Struct(fields) => {
+            fields.iter().map(|field| least_bits(field.data_type())).fold(0, u128::saturating_add)
+        }
+        other => 8 * other.primitive_width().unwrap_or(0) as u128,
+    }
+}
+
 fn is_fixed(data_type: &DataType) -> bool {
     match data_type {
         DataType::Null | DataType::Boolean | DataType::FixedSizeBinary(_) => true,

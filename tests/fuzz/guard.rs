@@ -73,10 +73,19 @@ pub fn is_late() -> bool {
     cpu_ns() - BEGUN.with(|begun| *begun) > TIME_NS_MAX
 }
 
-/// `VmPeak`, in bytes.
 fn address_space_peak() -> u64 {
+    status("VmPeak:")
+}
+
+/// What may be taken without a new peak.
+pub fn address_space_slack() -> usize {
+    (address_space_peak() - status("VmSize:")) as usize
+}
+
+/// A line of `/proc/self/status`, in bytes.
+fn status(key: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmPeak:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 

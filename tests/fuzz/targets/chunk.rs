@@ -13,6 +13,8 @@ use tessera::model::TimeRange;
 use super::records::resealed;
 
 const DIGEST_MARK: &[u8] = b"\x18\x0etessera:digest\x18\x20";
+/// More than any row group of the seeds has.
+const LOGICAL_BYTES_MAX: u64 = 16 << 20;
 const FOOTER_DIGEST_MARK: &[u8] = b"\x18\x15tessera:footer_digest\x18\x20";
 
 /// `record length (u16), record, file`. Digests and checksums are made right first, so that what lies behind them is met.
@@ -25,6 +27,10 @@ pub fn chunk(data: &[u8]) {
     let mut sparse = SparseBytes::new();
     sparse.insert(0, Bytes::copy_from_slice(body));
     for (group, info) in layout.row_groups().iter().enumerate().take(8) {
+        // The memory of a read is taken for what the row group says.
+        if info.logical_bytes > LOGICAL_BYTES_MAX {
+            continue;
+        }
         for columns in [Columns::TimeOnly, Columns::All] {
             for range in [TimeRange::ALL, TimeRange::new(Some(1), Some(7)).unwrap()] {
                 let Some(selection) = layout.select(group, 0..info.rows, &range, columns.clone()) else { continue };
