@@ -13,7 +13,7 @@ pub enum QueryError {
     Json(String),
     #[error("query key {key:?} is missing")]
     Missing { key: &'static str },
-    #[error("query key {key:?}: {problem}")]
+    #[error("query key {:?}: {problem}", clipped(key))]
     Key { key: String, problem: Problem },
 }
 
@@ -56,7 +56,11 @@ pub enum Problem {
         "{why} (keys have letters, digits, '_', '-', ' ' and are joined by '.'; '*' is one level, '**' any number)"
     )]
     MetadataPath { why: &'static str },
-    #[error("conditions on several tags ({first}, {second}): put $or and $not around whole queries instead")]
+    #[error(
+        "conditions on several tags ({}, {}): put $or and $not around whole queries instead",
+        clipped(first),
+        clipped(second)
+    )]
     Tags { first: String, second: String },
     #[error("nested more than {max} deep")]
     Depth { max: usize },
@@ -64,6 +68,12 @@ pub enum Problem {
     Empty,
     #[error("{0}")]
     TimeRange(TimeRangeError),
-    #[error("expected {expected}, found {found:?}")]
+    #[error("expected {expected}, found {:?}", clipped(found))]
     Value { expected: &'static str, found: String },
+}
+
+/// The beginning of what a client sent: as much as helps to find it.
+fn clipped(text: &str) -> String {
+    const CHARS_MAX: usize = 200;
+    text.chars().take(CHARS_MAX).collect()
 }
