@@ -176,7 +176,9 @@ pub async fn open_storage(config: &Config, host: &Host) -> Result<Storage, Start
     };
     let budget = Budget::new(usize::try_from(config.memory.receive_bytes).unwrap_or(usize::MAX));
     let numbers: Vec<_> = devices.iter().map(|(number, _)| *number).collect();
-    let received = Shares::new(&budget, &numbers, 2 * config.connections.message_bytes_max);
+    // Two of the largest messages, beside the quarter that rows may hold back for company.
+    let charge = config.connections.message_bytes_max.next_power_of_two();
+    let received = Shares::new(&budget, &numbers, charge.saturating_mul(8) / 3);
     let mut setup = ShardSetup {
         backend,
         cores,

@@ -73,7 +73,8 @@ impl Desk {
         let half = usize::try_from(config.dictionary_bytes / 2).unwrap_or(usize::MAX);
         let (dictionaries, written_out) = (Budget::new(half), Budget::new(half));
         shards.relieve_when_short(&written_out);
-        let (written_out, received) = (shards.in_parts(&written_out), shards.received().clone());
+        let (written_out, received) =
+            (shards.in_parts(&written_out, put::WRITTEN_OUT_BYTES), shards.received().clone());
         Self { sessions, retrieval, tickets, fleet: None, config, dictionaries, written_out, received }
     }
 

@@ -31,7 +31,7 @@ use crate::shard::PutReceipt;
 use crate::wire::PutDescriptor;
 
 /// Bytes of values that are written out of dictionaries at a time: as many as a row group.
-const WRITTEN_OUT_BYTES: usize = 4 << 20;
+pub(super) const WRITTEN_OUT_BYTES: usize = 4 << 20;
 
 /// Serves one DoPut to its end.
 pub(super) async fn serve(desk: Arc<Desk>, mut stream: PutStream, mut reply: PutReply) {
@@ -126,8 +126,9 @@ async fn push(desk: &Desk, put: &mut Put, decoder: &mut StreamDecoder, message: 
     }
     // A part at a time: all of them may need more memory than there is.
     for part in decoder.parts(coded, WRITTEN_OUT_BYTES).map_err(broken)? {
-        let budget = desk.written_out.of(put.device());
-        // A single row may be larger than the budget: then it waits for all of it.
+        // A single row may be larger: then it waits for all of the budget, whichever disk it is for.
+        let (own, whole) = (desk.written_out.of(put.device()), desk.written_out.whole());
+        let budget = if part.written_out_bytes() > own.total() { whole } else { own };
         let bytes = part.written_out_bytes().min(budget.total());
         let paid = match select(pin!(put.deleted()), pin!(budget.acquire(bytes))).await {
             Either::Left((error, _)) => return Err(Failure::Put(status(&error))),

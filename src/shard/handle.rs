@@ -88,10 +88,10 @@ impl Shards {
         &self.0.received
     }
 
-    /// Another budget in such parts.
-    pub fn in_parts(&self, whole: &Budget) -> Shares {
+    /// Another budget in such parts, of at least `least` bytes.
+    pub fn in_parts(&self, whole: &Budget, least: usize) -> Shares {
         let devices: Vec<_> = self.0.devices.iter().map(|(number, _)| *number).collect();
-        Shares::new(whole, &devices, 0)
+        Shares::new(whole, &devices, least)
     }
 
     /// The shard and the device with the fewest topics being written; equals take turns.

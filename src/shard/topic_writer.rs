@@ -220,7 +220,8 @@ impl TopicWriter {
 
     pub async fn release_rows(&mut self) -> Result<(), PutError> {
         let received = self.context.received.of(self.spec.head.device);
-        if self.pending_bytes < self.context.pending_bytes_when_short(received) && !self.is_waited_for() {
+        let is_short = received.waiting() && self.pending_bytes >= self.context.pending_bytes_when_short(received);
+        if !is_short && !self.is_waited_for() {
             return Ok(());
         }
         self.close_row_group(Effort::Direct).await?;

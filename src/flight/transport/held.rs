@@ -163,7 +163,7 @@ impl Total {
         if shrunk {
             let sharers = lock(&self.0.sharers).clone(); // each has a lock that is taken before this one
             for streams in sharers {
-                streams.count(share, self);
+                streams.shrink(share, self);
             }
         }
     }
@@ -229,6 +229,15 @@ impl Held {
 }
 
 impl Streams {
+    /// Counts again for windows that may have become smaller; none is counted with more than before.
+    fn shrink(&self, window: u32, total: &Total) {
+        for Stream { flow, counted } in lock(&self.0).values_mut() {
+            let held = flow.used_capacity();
+            let is = Counted { held, promised: held.max(counted.promised.min(window as usize)) };
+            total.change(std::mem::replace(counted, is), is);
+        }
+    }
+
     fn count(&self, window: u32, total: &Total) -> bool {
         let mut late = false;
         for Stream { flow, counted } in lock(&self.0).values_mut() {
