@@ -238,11 +238,8 @@ impl Scrub {
         self.state.current.bytes += file_bytes;
         let why = match self.shards.scrub(ScrubRequest { session, record, bytes_per_s }).await {
             Ok(Ok(())) => return Ok(()),
-            // No word about what it holds: the next round looks at it again.
-            Ok(Err(error @ FetchError::Open { .. })) => {
-                tracing::warn!(topic = %topic.name, %error, "a stored chunk could not be verified");
-                return Ok(());
-            }
+            // No word about what it holds: it goes on from here in a while.
+            Ok(Err(error @ FetchError::NotNow { .. })) => return Err(ShardError::Io(error.to_string())),
             Ok(Err(error)) => error.to_string(),
             // Somebody left it out: it is looked at when it is there again.
             Err(ShardError::DeviceMissing(_)) => return Ok(()),

@@ -344,8 +344,9 @@ impl Answerable for ReadError {
                 FetchError::Missing { .. }
                 | FetchError::Short { .. }
                 | FetchError::Io { .. }
+                | FetchError::Open { .. }
                 | FetchError::Damaged(_) => Code::DataLoss,
-                FetchError::Open { .. } => Code::Unavailable,
+                FetchError::NotNow { .. } => Code::Unavailable,
             },
             Self::Deleted { .. } => Code::NotFound,
             Self::NoTimes { .. } => Code::DataLoss,

@@ -49,8 +49,10 @@ pub enum FetchError {
     /// The record is there and the file is not: damage, never fewer rows.
     #[error("chunk {chunk}: its file is missing")]
     Missing { chunk: ChunkId },
-    /// Nothing is known of what it holds: the disk is gone, or the process has too many files open.
-    #[error("chunk {chunk}: its file cannot be opened: {cause}; try again, or look after the disk")]
+    /// The process has no room for one more open file: nothing is known of what it holds.
+    #[error("chunk {chunk}: its file cannot be opened now: {cause}; try again")]
+    NotNow { chunk: ChunkId, cause: String },
+    #[error("chunk {chunk}: its file cannot be opened: {cause}")]
     Open { chunk: ChunkId, cause: String },
     #[error("chunk {chunk}: its file ends early: {cause}")]
     Short { chunk: ChunkId, cause: String },
@@ -209,10 +211,19 @@ pub(super) async fn open_either(
         match device.open(&path::chunk_file(session, chunk, suffix)).await {
             Ok(file) => return Ok(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if is_ours(&error) => return Err(FetchError::NotNow { chunk, cause: error.to_string() }),
             Err(error) => return Err(FetchError::Open { chunk, cause: error.to_string() }),
         }
     }
     Err(FetchError::Missing { chunk })
+}
+
+/// Whether a call failed for want of something that this process has no more of.
+fn is_ours(error: &io::Error) -> bool {
+    const ENOMEM: i32 = 12;
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(error.raw_os_error(), Some(ENOMEM | ENFILE | EMFILE))
 }
 
 /// What one read of the device brought: the wanted range and what lies around it in its blocks.

@@ -81,8 +81,7 @@ fn told_right(case: &Case, journal: &mut Journal) -> Result<(), String> {
         let fits = match failed.code {
             Code::Unavailable => true,
             Code::ResourceExhausted => fault.kind == FaultKind::Full,
-            // A file that cannot be opened may be whole.
-            Code::DataLoss => what.starts_with("read") && fault.operation != Operation::Open,
+            Code::DataLoss => what.starts_with("read"),
             code => nth > 0 && follows.contains(&code),
         };
         if !fits {
