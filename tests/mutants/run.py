@@ -117,9 +117,9 @@ def built():
 
 def run(harness, narrowed, name, test, binary):
     """One run of a harness, and what it said."""
-    environment = {**os.environ, **narrowed, "TESSERA_TEST_MUTANT": name, "TESSERA_BIN": str(binary), "TESSERA_FAULTS_LINES": "off"}
+    environment = {**os.environ, **narrowed, "TESSERA_TEST_MUTANT": name, "TESSERA_BIN": str(binary)}
     if harness == "faults":
-        environment.setdefault("TESSERA_FAULTS", "0")
+        environment |= {"TESSERA_FAULTS_LINES": "off", "TESSERA_FAULTS": environment.get("TESSERA_FAULTS", "0")}
     log = COPY / f"{name or harness}.log"
     with log.open("w") as out:
         done = subprocess.run(command(harness, test), cwd=COPY, env=environment, stdout=out, stderr=out)
