@@ -1,25 +1,26 @@
 //! Memory of reading: `memory.read_bytes`, shared by the readers of all shards, in three parts.
 //!
-//! An eighth of it is for *fetching*: bytes on their way from the device into rows. Such a permit lives from before a read
-//! until its rows are decoded and never while a client is waited for, so waiting in line for one always ends.
+//! An eighth is for *fetching*: bytes on their way from the device into rows. Such a permit lives from before a read until its rows
+//! are decoded and never while a client is waited for, so waiting in line for one always ends.
 //!
-//! The rest is for *holding*: decoded rows, batches being put together, batches in an outbox or with a client that has not
-//! asked for the next one, and what was read ahead. Clients may leave those alone for as long as they like: one that merges
-//! all topics of a sequence asks each only when its turn comes. So no reader may wait for what another holds:
+//! The rest is for *holding*: decoded rows, batches being put together or waiting for their client, and what was read ahead. Clients
+//! may leave those alone for long: one that merges all topics asks each only when its turn comes. So no reader may wait for what
+//! another holds:
 //!
-//! - Three eighths are for *shares*. Each reader owns one from its beginning, [`SHARE_BYTES`] and room for a row as large as
-//!   the topic's mean; it is refused when there is none. With its share alone a reader goes on in small batches without
-//!   reading ahead. Apart from the rest, so that the first readers of many do not take what the last ones begin with.
+//! - Three eighths are for *shares*. Each reader owns one from its beginning, [`SHARE_BYTES`] and room for a row as large as the
+//!   topic's mean; it is refused when there is none. With its share alone a reader goes on in small batches without reading ahead.
+//!   Apart from the rest, so that the first of many do not take what the last begin with; a sixteenth is not for large rows, whose
+//!   readers wait in a line of their own.
 //! - One half is for *speed*. A reader takes of it what is there at once, and gives it back with the rows it was for.
 //! - Out of both, a reader waits for its *own* client to give a batch back: that client wants the next one by then.
-//! - A row larger than the share with nothing to wait for (rows that differ much) is waited for in line, for a bounded
-//!   time; then the read ends with RESOURCE_EXHAUSTED rather than with the memory.
+//! - A row larger than the share with nothing to wait for (rows that differ much) is waited for in line, for a bounded time;
+//!   then the read ends with RESOURCE_EXHAUSTED rather than with the memory.
 //! - Who waits in line may end readers whose clients take nothing: `pressure` says which.
 //!
-//! Formula: readers hold at most `read_bytes`, but for two things. A row larger than a part of the budget counts as that whole
-//! part. A portion whose rows turn out larger than the footer says is paid from the next ones ([`Hold::settle`]). Not in it: the
-//! footers of open chunks and the directories of segments, which their formats bound, and what lies idle for the next batches,
-//! at most an eighth more ([`ReadBudget::recycler`]).
+//! Formula: readers hold at most `read_bytes`, but for two things. A row larger than a part of the budget counts as that whole part.
+//! A portion whose rows turn out larger than the footer says is paid from the next ones ([`Hold::settle`]). Not in it: footers of
+//! open chunks and directories of segments, which their formats bound, and what lies idle for the next batches, at most an eighth
+//! more ([`ReadBudget::recycler`]).
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -55,9 +56,10 @@ const ROW_MARGIN_MAX: usize = 1 << 20;
 /// Bytes that one shard keeps for the next batches when nobody reads.
 const IDLE_BYTES_MAX: usize = 64 << 20;
 
-/// Eighths of the memory for fetching and for shares; the rest is for speed.
+/// Eighths of the memory for fetching and for shares; the rest is for speed. And the part of shares that is not for large rows.
 const FETCHING_EIGHTHS: usize = 1;
 const SHARES_EIGHTHS: usize = 3;
+const SMALL_PART: usize = 16;
 
 const _: () = assert!(FETCHING_EIGHTHS + SHARES_EIGHTHS < 8, "something must be left for speed");
 
@@ -66,6 +68,7 @@ const _: () = assert!(FETCHING_EIGHTHS + SHARES_EIGHTHS < 8, "something must be 
 pub struct ReadBudget {
     fetching: Budget,
     shares: Budget,
+    large_shares: Budget,
     speed: Budget,
     readers: Arc<AtomicUsize>,
     pressure: Pressure,
@@ -75,11 +78,12 @@ impl ReadBudget {
     /// * `patience`: how long a client may take nothing while others wait; zero: for ever.
     pub fn new(bytes: u64, patience: Duration) -> Self {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        let (fetching, shares) = (bytes / 8 * FETCHING_EIGHTHS, bytes / 8 * SHARES_EIGHTHS);
+        let (fetching, shares) = (bytes / 8 * FETCHING_EIGHTHS, Budget::new(bytes / 8 * SHARES_EIGHTHS));
         Self {
             fetching: Budget::new(fetching),
-            shares: Budget::new(shares),
-            speed: Budget::new(bytes - fetching - shares),
+            large_shares: shares.part(shares.total() - shares.total() / SMALL_PART),
+            speed: Budget::new(bytes - fetching - shares.total()),
+            shares,
             readers: Arc::default(),
             pressure: Pressure::new(patience),
         }
@@ -93,11 +97,10 @@ impl ReadBudget {
     /// [`ShardError::TooManyReaders`], [`ShardError::ReadMemory`].
     pub fn open(&self, row_bytes: usize) -> Result<ReadAccount, ShardError> {
         let counted = self.count()?;
-        match self.shares.try_acquire(self.share(row_bytes)) {
+        match self.shares(row_bytes).try_acquire(self.share(row_bytes)) {
             Ok(Some(permit)) => Ok(self.account(counted, permit)),
             Ok(None) | Err(_) => {
-                // It is none of those that are told.
-                drop(counted);
+                drop(counted); // it is none of those that are told
                 Err(self.no_share(row_bytes))
             }
         }
@@ -116,7 +119,7 @@ impl ReadBudget {
     ) -> Result<ReadAccount, ShardError> {
         let share = self.share(row_bytes);
         let _waiter = self.pressure.wait_for(share);
-        let mut line = pin!(self.shares.acquire(share));
+        let mut line = pin!(self.shares(row_bytes).acquire(share));
         let permit = loop {
             match select(line.as_mut(), pin!(turn())).await {
                 Either::Left((permit, _)) => break permit.map_err(|_| self.no_share(row_bytes))?,
@@ -139,22 +142,22 @@ impl ReadBudget {
 
     fn count(&self) -> Result<Counted, ShardError> {
         let counted = Counted::new(&self.readers);
-        match self.readers() {
-            readers if readers > READERS_MAX => {
-                Err(ShardError::TooManyReaders { readers: readers - 1, max: READERS_MAX })
-            }
-            _ => Ok(counted),
-        }
+        let (readers, max) = (self.readers(), READERS_MAX);
+        (readers <= max).then_some(counted).ok_or(ShardError::TooManyReaders { readers: readers - 1, max })
     }
 
     fn share(&self, row_bytes: usize) -> usize {
         let share = SHARE_BYTES.saturating_add(row_bytes).saturating_add(row_bytes.min(ROW_MARGIN_MAX));
-        share.min(self.shares.total())
+        share.min(self.shares(row_bytes).total())
+    }
+
+    fn shares(&self, row_bytes: usize) -> &Budget {
+        if row_bytes > ROW_MARGIN_MAX { &self.large_shares } else { &self.shares }
     }
 
     fn no_share(&self, row_bytes: usize) -> ShardError {
         let stalled = self.pressure.patience().map_or(0, |patience| patience.as_millis() as u64);
-        let (bytes, total) = (self.share(row_bytes), self.shares.total());
+        let (bytes, total) = (self.share(row_bytes), self.shares(row_bytes).total());
         ShardError::ReadMemory { bytes, readers: self.readers(), total, stalled }
     }
 

@@ -29,11 +29,24 @@ fn readers_of_large_rows_are_refused_before_they_hold_any() {
     drop(open);
     // A row larger than all there is counts as all there is.
     let alone = budget.open(usize::MAX).unwrap();
-    assert!(alone.try_hold(usize::MAX).is_some() && budget.open(0).is_err());
+    assert!(alone.try_hold(usize::MAX).is_some() && budget.open(2 << 20).is_err());
+    assert!(budget.open(0).is_ok());
     drop(alone);
     let small = budget.open(0).unwrap();
     assert!(small.try_hold(usize::MAX).is_some());
     assert_eq!(budget.in_use(), SHARE_BYTES);
+}
+
+/// Goal: clients that stop reading large rows cost those of small ones nothing, however many wait behind them.
+#[test]
+fn readers_of_small_rows_do_not_stand_behind_those_of_large_ones() {
+    let budget = ReadBudget::new(256 << 20, Duration::ZERO);
+    let open: Vec<_> = std::iter::from_fn(|| budget.open(25 << 20).ok()).collect();
+    let mut waits = Box::pin(budget.open_in_line(25 << 20, std::future::pending));
+    assert!(waits.as_mut().now_or_never().is_none());
+    assert!(budget.open(1000).is_ok());
+    drop(open);
+    assert!(waits.now_or_never().unwrap().is_ok());
 }
 
 #[test]
