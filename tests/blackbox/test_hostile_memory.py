@@ -139,7 +139,8 @@ def test_a_reader_that_gives_way_is_told(server, client, name):
 
     def filled():
         seen.append(server.memory())
-        return len(seen) > 2 and seen[-1] <= max(seen[:-1])
+        # On a busy machine nothing may come for a while.
+        return len(seen) > 4 and max(seen[-3:]) <= max(seen[:-3]) and seen[-1] > 13 * FRAME
 
     until(filled, "readers with all they can have", interval=0.5)
     goes_on(client, name)

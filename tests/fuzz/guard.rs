@@ -70,7 +70,8 @@ impl<'a> Guard<'a> {
 /// Whether this thread has used more CPU than an input may.
 pub fn is_late() -> bool {
     thread_local! { static BEGUN: u64 = cpu_ns(); }
-    cpu_ns() - BEGUN.with(|begun| *begun) > TIME_NS_MAX
+    let begun = BEGUN.with(|begun| *begun); // first: it may be set only here
+    cpu_ns() - begun > TIME_NS_MAX
 }
 
 fn address_space_peak() -> u64 {
