@@ -118,8 +118,8 @@ impl Budget {
         self.0.is_waited_for()
     }
 
-    /// Calls `listener` each time a request has to start waiting, also for a part, on that request's thread, with no lock of the budget held.
-    /// Listeners are few, added at start, and never taken away.
+    /// Calls `listener` each time a request has to start waiting, also for a part, on that request's thread, with no lock of the
+    /// budget held. Listeners are few, added at start, and never taken away.
     pub fn on_short(&self, listener: Listener) {
         self.0.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(listener);
     }
@@ -237,6 +237,27 @@ mod tests {
         assert!((&mut big).now_or_never().is_none() && (&mut small).now_or_never().is_none());
         drop(big);
         assert!((&mut small).now_or_never().is_some());
+    }
+
+    #[test]
+    fn who_waits_for_a_part_stands_in_nobodys_way_and_who_gives_up_leaves_nothing() {
+        let whole = Budget::new(10);
+        let (first, second) = (whole.part(6), whole.part(6));
+        let held = first.try_acquire(6).unwrap().unwrap();
+        let mut waits = Box::pin(first.acquire(1));
+        assert!((&mut waits).now_or_never().is_none() && first.waiting() && held.is_waited_for());
+        assert!(!second.waiting() && !whole.waiting());
+        let other = second.try_acquire(4).unwrap().unwrap();
+        // There is room in the second part, and none in the whole.
+        let mut late = Box::pin(second.acquire(2));
+        assert!((&mut late).now_or_never().is_none() && whole.waiting() && other.is_waited_for());
+        assert_eq!((second.in_use(), whole.in_use()), (6, 10));
+        drop(late);
+        assert_eq!((second.in_use(), whole.in_use()), (4, 10));
+        assert!(second.try_acquire(1).unwrap().is_none(), "the whole is full");
+        assert_eq!(second.in_use(), 4);
+        drop((waits, held, other));
+        assert_eq!([&first, &second, &whole].map(Budget::in_use), [0; 3]);
     }
 
     #[test]
