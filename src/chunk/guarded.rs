@@ -1,8 +1,8 @@
 //! Pages on their way to the Parquet reader, and what they claim.
 //!
-//! The reader makes room for as many lengths of byte strings as a page says it has, and for as many values of a dictionary, before it
-//! looks for them: a number in a file that somebody planted would end the process. A page that does not hold what it claims goes
-//! no further than here.
+//! The reader makes room for as many lengths of byte strings as a page says it has, and for as many values of a dictionary, before
+//! it looks for them: a number in a file that somebody planted would end the process. A page that does not hold what it claims
+//! goes no further than here.
 
 use std::sync::Arc;
 
@@ -114,16 +114,14 @@ impl Claims {
         if let Page::DictionaryPage { buf, num_values, .. } = page {
             return (*num_values as usize).saturating_mul(self.dictionary_width) <= buf.len();
         }
-        let lists = match page.encoding() {
-            Encoding::DELTA_LENGTH_BYTE_ARRAY => 1,
-            Encoding::DELTA_BYTE_ARRAY => 2, // what each has in common with the one before it, and what not
-            _ => 0,
+        let behind = |bytes| skip_lengths(bytes, page.num_values());
+        let lengths = match page.encoding() {
+            Encoding::DELTA_LENGTH_BYTE_ARRAY => values(page, self.max).and_then(behind).is_some(),
+            // What each has in common with the one before it, and what not.
+            Encoding::DELTA_BYTE_ARRAY => values(page, self.max).and_then(behind).and_then(behind).is_some(),
+            _ => true,
         };
-        let mut values = values(page, self.max);
-        for _ in 0..lists {
-            values = values.and_then(|bytes| skip_lengths(bytes, page.num_values()));
-        }
-        u64::from(page.num_values()) <= self.values && (lists == 0 || values.is_some())
+        lengths && u64::from(page.num_values()) <= self.values
     }
 }
 
@@ -194,5 +192,43 @@ fn values(page: &Page, max: LevelsMax) -> Option<&[u8]> {
             buf.get((*def_levels_byte_len as usize).checked_add(*rep_levels_byte_len as usize)?..)
         }
         Page::DictionaryPage { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::hybrid::encode_lengths;
+    use super::*;
+
+    const CLAIMS: Claims = Claims { max: LevelsMax { definition: 1, repetition: 0 }, values: 5, dictionary_width: 4 };
+
+    fn dictionary(num_values: u32) -> Page {
+        let buf = Bytes::from_static(&[0; 20]);
+        Page::DictionaryPage { buf, num_values, encoding: Encoding::PLAIN, is_sorted: false }
+    }
+
+    /// Three levels, then what `values` says.
+    fn page(num_values: u32, encoding: Encoding, values: &[u8]) -> Page {
+        let buf = [&2u32.to_le_bytes(), &[10, 1][..], values].concat().into();
+        let rle = Encoding::RLE;
+        Page::DataPage { buf, num_values, encoding, def_level_encoding: rle, rep_level_encoding: rle, statistics: None }
+    }
+
+    #[test]
+    fn a_page_holds_what_it_claims_and_no_more() {
+        assert!(CLAIMS.holds(&dictionary(5)) && !CLAIMS.holds(&dictionary(6)));
+        assert!(CLAIMS.holds(&page(5, Encoding::PLAIN, b"")));
+        assert!(!CLAIMS.holds(&page(6, Encoding::PLAIN, b"")), "more than the whole column has");
+        let mut lengths = Vec::new();
+        encode_lengths(&mut lengths, &[1, 2, 3]);
+        let twice = lengths.repeat(2);
+        for (encoding, whole) in [(Encoding::DELTA_LENGTH_BYTE_ARRAY, &lengths), (Encoding::DELTA_BYTE_ARRAY, &twice)] {
+            assert!(CLAIMS.holds(&page(3, encoding, whole)), "{encoding}");
+            assert!(!CLAIMS.holds(&page(2, encoding, whole)), "{encoding}: more lengths than values");
+            assert!(!CLAIMS.holds(&page(3, encoding, &whole[..whole.len() - 1])), "{encoding}: cut off");
+        }
+        assert!(!CLAIMS.holds(&page(3, Encoding::DELTA_BYTE_ARRAY, &lengths)), "the second list is missing");
     }
 }
