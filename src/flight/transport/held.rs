@@ -231,23 +231,29 @@ impl Held {
 impl Streams {
     /// Counts again for windows that may have become smaller; none is counted with more than before.
     fn shrink(&self, window: u32, total: &Total) {
-        for Stream { flow, counted } in lock(&self.0).values_mut() {
-            let held = flow.used_capacity();
-            let is = Counted { held, promised: held.max(counted.promised.min(window as usize)) };
-            total.change(std::mem::replace(counted, is), is);
+        for stream in lock(&self.0).values_mut() {
+            stream.count(stream.counted.promised.min(window as usize), total);
         }
     }
 
     fn count(&self, window: u32, total: &Total) -> bool {
         let mut late = false;
-        for Stream { flow, counted } in lock(&self.0).values_mut() {
-            let held = flow.used_capacity();
-            let is = Counted { held, promised: held.max(window as usize) };
-            total.change(std::mem::replace(counted, is), is);
+        for stream in lock(&self.0).values_mut() {
+            let held = stream.count(window as usize, total);
             // What h2 lets in: it applies a smaller window when the client has acknowledged it, and to what is not used.
-            late |= held as isize + flow.available_capacity() > window as isize;
+            late |= held as isize + stream.flow.available_capacity() > window as isize;
         }
         late
+    }
+}
+
+impl Stream {
+    /// What it holds; promised is as much, or the window if that is more.
+    fn count(&mut self, window: usize, total: &Total) -> usize {
+        let held = self.flow.used_capacity();
+        let is = Counted { held, promised: held.max(window) };
+        total.change(std::mem::replace(&mut self.counted, is), is);
+        held
     }
 }
 
