@@ -295,37 +295,52 @@ def stands_still(sent):
     return ask
 
 
-@pytest.mark.parametrize("backend", ["auto", "threads"])
-def test_a_disk_that_hangs_takes_no_blocks_of_another(backend):
-    """More streams to the disk that hangs than all write blocks together; then one to the other disk, longer than these. Of
-    io_uring a frozen ext4 would also take the kernel's own workers, four for each core."""
+@contextlib.contextmanager
+def two_disks(name, config, count):
+    """A server whose second directory is on a disk of its own: the disk, the server, a client, and of `count` topics the names and
+    tokens on either."""
     disk = Volume(4096)  # room that is allocated ahead
-    config = f'[storage]\nbackend = "{backend}"\n[shards]\ncount = 1\n'
-    server = Server("blocks", options=["--data-dir", str(disk.path / "data")], config=config)
+    server = Server(name, options=["--data-dir", str(disk.path / "data")], config=config)
     try:
         server.start()
         with Client(server.location) as client, Client(server.location) as other:
             client.create_sequence("drive")
             session = client.create_session("drive")
-            tokens = {f"drive/t{n}": client.create_topic(session, f"drive/t{n}") for n in range(20)}
-            healthy, sick = (sorted(on_device(server, number)) for number in (0, 1))
-            assert len(healthy) >= 2 and len(sick) >= 8, (healthy, sick)
-            other.put(healthy[0], tokens[healthy[0]], rows.COUNTER, [rows.counters(range(5))])
-            with streams(server.location, 6, 24, [(name, tokens[name]) for name in sick[:8]]) as (sent, threads, failed):
-                until(lambda: len([path for path in (disk.path / "data").rglob("*.part")]) == 8, "all have their files")
-                with disk.frozen() as hangs:
-                    for thread in threads:
-                        thread.start()
-                    until(stands_still(sent), "the streams to the disk that hangs stand still")
-                    assert all(thread.is_alive() for thread in threads)
-                    # It would wait for the thaw; a call that hangs fails by the time limit of the harness.
-                    other.put(healthy[1], tokens[healthy[1]], rows.BLOB, [rows.blobs([n], MIB) for n in range(64)])
-                    assert hangs() and all(thread.is_alive() for thread in threads), "the other disk did not hang"
-            assert len(sent) == 8 * 24 and not failed, failed
+            tokens = {f"drive/t{n}": client.create_topic(session, f"drive/t{n}") for n in range(count)}
+            healthy, sick = ([(name, tokens[name]) for name in sorted(on_device(server, number))] for number in (0, 1))
+            yield disk, server, other, healthy, sick
         server.stop()
     finally:
         server.remove()
         disk.remove()
+
+
+@contextlib.contextmanager
+def stuck_streams(disk, threads, sent):
+    """The disk hangs, and the streams to it stand still until the end of the block."""
+    with disk.frozen() as hangs:
+        for thread in threads:
+            thread.start()
+        until(stands_still(sent), "the streams to the disk that hangs stand still")
+        assert all(thread.is_alive() for thread in threads)
+        yield
+        # What waited for the thaw came too late.
+        assert hangs() and all(thread.is_alive() for thread in threads), "the other disk did not hang"
+
+
+@pytest.mark.parametrize("backend", ["auto", "threads"])
+def test_a_disk_that_hangs_takes_no_blocks_of_another(backend):
+    """More streams to the disk that hangs than all write blocks together; then one to the other disk, longer than these. Of
+    io_uring a frozen ext4 would also take the kernel's own workers, four for each core."""
+    config = f'[storage]\nbackend = "{backend}"\n[shards]\ncount = 1\n'
+    with two_disks("blocks", config, 20) as (disk, server, client, healthy, sick):
+        assert len(healthy) >= 2 and len(sick) >= 8, (healthy, sick)
+        client.put(*healthy[0], rows.COUNTER, [rows.counters(range(5))])
+        with streams(server.location, 6, 24, sick[:8]) as (sent, threads, failed):
+            until(lambda: len([path for path in (disk.path / "data").rglob("*.part")]) == 8, "all have their files")
+            with stuck_streams(disk, threads, sent):
+                client.put(*healthy[1], rows.BLOB, [rows.blobs([n], MIB) for n in range(64)])
+        assert len(sent) == 8 * 24 and not failed, failed
 
 
 PARTS = f"""
@@ -343,33 +358,15 @@ count = 1
 
 def test_a_disk_that_hangs_takes_no_memory_of_another():
     """More bytes for the disk that hangs than may be received in all, then many for the other disk."""
-    disk = Volume(4096)  # room that is allocated ahead
-    server = Server("parts", options=["--data-dir", str(disk.path / "data")], config=PARTS)
-    try:
-        server.start()
-        with Client(server.location) as client, Client(server.location) as other:
-            client.create_sequence("drive")
-            session = client.create_session("drive")
-            tokens = {f"drive/t{n}": client.create_topic(session, f"drive/t{n}") for n in range(60)}
-            healthy, sick = (sorted(on_device(server, number)) for number in (0, 1))
-            assert len(healthy) >= 3 and len(sick) >= 24, (healthy, sick)
-            words = pa.table({"timestamp_ns": [1], "words": pa.array(["word"]).dictionary_encode()})
-            with streams(server.location, 4, 24, [(name, tokens[name]) for name in sick[:24]]) as (sent, threads, failed):
-                until(lambda: put_states(server).get("receiving") == 24, "all puts have begun")
-                with disk.frozen() as hangs:
-                    for thread in threads:
-                        thread.start()
-                    until(stands_still(sent), "the streams to the disk that hangs stand still")
-                    assert all(thread.is_alive() for thread in threads)
-                    # They would wait for the thaw; a call that hangs fails by the time limit of the harness.
-                    other.put(healthy[0], tokens[healthy[0]], rows.BLOB, [rows.blobs([n], 4 * MIB) for n in range(32)])
-                    other.put(healthy[1], tokens[healthy[1]], words.schema, words.to_batches())
-                    assert hangs() and all(thread.is_alive() for thread in threads), "the other disk did not hang"
-            assert len(sent) == 24 * 24 and not failed, failed
-        server.stop()
-    finally:
-        server.remove()
-        disk.remove()
+    with two_disks("parts", PARTS, 60) as (disk, server, client, healthy, sick):
+        assert len(healthy) >= 2 and len(sick) >= 24, (healthy, sick)
+        words = pa.table({"timestamp_ns": [1], "words": pa.array(["word"]).dictionary_encode()})
+        with streams(server.location, 4, 24, sick[:24]) as (sent, threads, failed):
+            until(lambda: put_states(server).get("receiving") == 24, "all puts have begun")
+            with stuck_streams(disk, threads, sent):
+                client.put(*healthy[0], rows.BLOB, [rows.blobs([n], 4 * MIB) for n in range(32)])
+                client.put(*healthy[1], words.schema, words.to_batches())
+        assert len(sent) == 24 * 24 and not failed, failed
 
 
 WINDOWS = f"""
