@@ -282,7 +282,6 @@ fn every_mutant_fits_its_source() {
     fail_on(broken);
 }
 
-/// Goal: the checks above see what they are for.
 /// Goal: guided fuzzing builds. Its package has a lock of its own, which nothing else that is tested here reads.
 #[test]
 fn guided_fuzzing_is_locked_to_the_same_versions() {
@@ -310,6 +309,7 @@ fn locked(lock: &str) -> BTreeMap<&str, Vec<&str>> {
     versions.into_iter().map(|(name, versions)| (name.trim_matches('"'), versions)).collect()
 }
 
+/// Goal: the checks above see what they are for.
 #[test]
 fn a_name_is_seen_where_it_is_one_and_nowhere_else() {
     assert!(names("use glommio::io::DmaFile;", "glommio"));
