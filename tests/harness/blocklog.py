@@ -19,6 +19,11 @@ from harness.waiting import until
 SECTOR = 512
 FLUSH, FUA, DISCARD = 1, 2, 4
 
+# What a file system takes to be written whole or not at all. ext4 writes its blocks anew from its journal whatever became of them.
+# XFS does not where the first sector of a block carries the number of the newest change: it looks at the rest, finds it older, and
+# is not mounted. It counts on a device that tears no blocks, as drives with sectors of 4 KiB do not.
+WHOLE = {"ext4": SECTOR, "xfs": 4096}
+
 
 def why_not():
     why = disk.why_not("qemu-storage-daemon", "losetup", "mkfs.ext4", "mkfs.xfs")
@@ -81,8 +86,8 @@ class LoggedDisk:
 class Replay:
     """Images of the disk as power cuts leave them, in the order of the cuts: what is flushed is written once for all."""
 
-    def __init__(self, log, directory, size):
-        self.log, self.directory = log, pathlib.Path(directory)
+    def __init__(self, log, directory, kind, size):
+        self.log, self.directory, self.whole = log, pathlib.Path(directory), WHOLE[kind]
         self.flushed = self.directory / "flushed.img"
         with self.flushed.open("wb") as file:
             file.truncate(size)
@@ -112,8 +117,10 @@ class Replay:
     def write(self, image, entry, torn=None):
         data = self.log.data(entry)
         if torn:
-            # A device writes sectors, and may stop after any of them.
-            data = data[: torn.randint(0, len(data) // SECTOR) * SECTOR]
+            # A device may stop after any of what it writes whole.
+            start, size = entry[0] * SECTOR, len(data)
+            end = start + torn.randint(0, size // SECTOR) * SECTOR
+            data = data[: max(end // self.whole * self.whole - start, 0)]
         if data:
             os.pwrite(image.fileno(), data, entry[0] * SECTOR)
 

@@ -173,7 +173,7 @@ def one_recording(kind, seed, count):
     finally:
         logged.close()
     log, dice, rows, at_stake = logged.log, random.Random(seed), 0, 0
-    replay = blocklog.Replay(log, directory, SIZE)
+    replay = blocklog.Replay(log, directory, kind, SIZE)
     for nth, cut in enumerate(blocklog.moments(log, first, marks(journals), count, seed)):
         image, stake = replay.cut(cut, dice)
         at_stake += stake
