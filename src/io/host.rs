@@ -18,6 +18,7 @@ use super::fault::FaultScript;
 use super::fault::Operation;
 use super::lock::DirectoryLock;
 use super::lock::LockError;
+use super::outage::Unsynced;
 use super::probe;
 use super::probe::Backend;
 use super::probe::BackendChoice;
@@ -81,12 +82,14 @@ impl Host {
     /// Makes one directory of mode 0700. Durable only after its parent is synced.
     pub fn make_directory(&self, path: &Path) -> io::Result<()> {
         self.ask(Operation::MakeDirectory)?;
-        DirBuilder::new().mode(DIRECTORY_MODE).create(path)
+        DirBuilder::new().mode(DIRECTORY_MODE).create(path)?;
+        self.note(|unsynced| unsynced.directory_made(path))
     }
 
     pub fn sync_directory(&self, path: &Path) -> io::Result<()> {
         self.ask(Operation::SyncDirectory)?;
-        File::open(path)?.sync_all()
+        File::open(path)?.sync_all()?;
+        self.note(|unsynced| unsynced.directory_synced(path))
     }
 
     /// Makes durable what was written to a file.
@@ -200,5 +203,14 @@ impl Host {
             Some(script) => script.ask_host(operation),
             None => Ok(()),
         }
+    }
+
+    /// Tells the script what a power cut would take, or no longer would.
+    fn note(&self, note: impl FnOnce(&mut Unsynced)) -> io::Result<()> {
+        let told = |unsynced: &mut Unsynced| {
+            note(unsynced);
+            Ok(())
+        };
+        self.faults.as_ref().map_or(Ok(()), |script| script.note(told))
     }
 }

@@ -136,6 +136,8 @@ impl Unsynced {
             match undone {
                 // It went with its directory, or lay in one that is gone.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                // Somebody else made it again since.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 other => other?,
             }
         }
