@@ -39,6 +39,15 @@ class Auditor:
                 self.ledger.sequences[name] = "deleted"
         assert listed <= self.ledger.sequences.keys(), "a sequence nobody created"
 
+    def rebuilt(self, sessions):
+        """What a catalog owes that was made again from the files: all that is final, and nothing that was deleted."""
+        listed = set(self.client.sequences())
+        for name, state in self.ledger.sequences.items():
+            assert state != "deleted" or name not in listed, f"{name} was deleted, and is back"
+        for session in sessions:
+            if session.state in ("final", "deleted"):
+                self.session(session)
+
     def session(self, session):
         described = found(lambda: self.client.sequence(session.sequence))
         listed = next((s for s in (described or {}).get("sessions", []) if s["locator"] == session.locator), None)

@@ -3,9 +3,11 @@
 Method: the daemon records on a real ext4 and a real XFS, on a disk that logs every write and flush; the writers' journals say how
 long the log was when each answer came. Then the power fails at many moments of the log: what was flushed is there, of the rest a
 random part, some of it torn. The file system recovers with its own journal, the daemon with its own start, and an auditor holds
-it to what the journals say of that moment, over the wire and from the files alone.
+it to what the journals say of that moment, over the wire and from the files alone. Some cuts take the catalog along: it is made
+again from the files before anything else has looked at them, and must not bring back what was deleted.
 
-TESSERA_CUTS says how many, TESSERA_SEED repeats a run's choices, TESSERA_SECONDS how long it records for every 400 cuts.
+TESSERA_CUTS says how many, TESSERA_REBUILDS at which share of them the catalog goes too, TESSERA_SEED repeats a run's choices,
+TESSERA_SECONDS how long it records for every 400 cuts.
 """
 
 import importlib.util
@@ -22,6 +24,7 @@ import time
 import pytest
 
 from harness import blocklog, disk
+from harness.cli import tessera
 from harness.flight import Client
 from harness.server import Server
 from harness.waiting import until
@@ -29,6 +32,7 @@ from harness.waiting import until
 HERE = pathlib.Path(__file__).parent
 CUTS = int(os.environ.get("TESSERA_CUTS", 200))
 SEED = int(os.environ.get("TESSERA_SEED", random.SystemRandom().randrange(2**32)))
+REBUILDS = float(os.environ.get("TESSERA_REBUILDS", 0.25))
 SECONDS = float(os.environ.get("TESSERA_SECONDS", 8))
 KINDS = os.environ.get("TESSERA_KINDS", "ext4,xfs").split(",")
 WRITERS = 3
@@ -117,9 +121,7 @@ def audit(server, journals, cut, dice, seed):
     with Client(server.location) as client:
         auditor = Auditor(client, ledger)
         auditor.sequences()
-        sessions = list(ledger.sessions.values())
-        # The newest ones are at stake; of the others some.
-        for session in sessions[-6:] + dice.sample(sessions[:-6], min(4, len(sessions[:-6]))):
+        for session in at_stake(ledger, dice):
             auditor.session(session)
             if session.state == "open" and dice.random() < 0.5:
                 auditor.resume(session)
@@ -128,6 +130,30 @@ def audit(server, journals, cut, dice, seed):
         checked = auditor.rows_checked
     server.kill()
     return checked
+
+
+def audit_rebuilt(server, journals, cut, dice, seed):
+    """The same with a catalog that is made again. Returns how many rows were looked at."""
+    ledger = Ledger(seed)
+    for journal in journals:
+        ledger.read(journal, until=cut)
+    shutil.rmtree(server.data / "catalog", ignore_errors=True)
+    ended = tessera("catalog", "rebuild", "--data-dir", server.data)
+    # With what was never acknowledged it may have problems.
+    assert ended.returncode in (0, 3), ended.stderr
+    server.start()
+    with Client(server.location) as client:
+        auditor = Auditor(client, ledger)
+        auditor.rebuilt(at_stake(ledger, dice))
+        checked = auditor.rows_checked
+    server.kill()
+    return checked
+
+
+def at_stake(ledger, dice):
+    """The newest sessions, and some of the others."""
+    sessions = list(ledger.sessions.values())
+    return sessions[-6:] + dice.sample(sessions[:-6], min(4, len(sessions[:-6])))
 
 
 def manifest(server, session):
@@ -180,8 +206,10 @@ def one_recording(kind, seed, count):
         mounted = disk.Mounted(image, directory / "cut")
         try:
             server.data = mounted.at / "data"
-            rows += audit(server, journals, cut, dice, seed)
-            if nth % 10 == 0:
+            # A cut may come before there is anything.
+            lost = dice.random() < REBUILDS and (server.data / "manifests").is_dir()
+            rows += (audit_rebuilt if lost else audit)(server, journals, cut, dice, seed)
+            if nth % 10 == 0 and not lost:
                 whole_files(server)
         except BaseException:
             print(f"recording {seed} on {kind}, cut {nth} behind entry {cut} of {log.position()}; the image before recovery and "
@@ -198,7 +226,7 @@ def one_recording(kind, seed, count):
 
 
 def whole_files(server):
-    """Every Parquet file is one that another reader takes."""
+    """Every Parquet file is one that another reader takes. Behind a rebuild, what was never acknowledged waits for its way to `lost/`."""
     import pyarrow.parquet
 
     for path in server.files("*.parquet"):
