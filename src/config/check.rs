@@ -94,7 +94,7 @@ pub fn check(config: &Config) -> Result<(), CheckError> {
     at_most("shards.count", u64::from(config.shards.count), 256, "more than any machine gains from")?;
     let storage = &config.storage;
     if storage.soft_mark_bytes != 0 {
-        let rule = "storage.hard_mark_bytes: streams must not end before new ones are refused";
+        let rule = "storage.soft_mark_bytes: streams must not end before new ones are refused";
         at_most("storage.hard_mark_bytes", storage.hard_mark_bytes, storage.soft_mark_bytes, rule)?;
     }
     at_most("storage.reserve_bytes", storage.reserve_bytes, 16 << 30, "16 GiB")?;

@@ -124,6 +124,10 @@ fn typed(name: &str, key: &str, text: String, defaults: &Table) -> Result<Overri
             "false" | "0" => Value::Boolean(false),
             _ => return Err(wrong("true or false")),
         },
+        // As in the file: taken apart at its commas it would be two odd names.
+        Some(Value::Array(_)) if text.trim_start().starts_with('[') => {
+            return Err(wrong("names with commas between them, without brackets and quotes"));
+        }
         Some(Value::Array(_)) => {
             Value::Array(text.split(',').map(|item| Value::String(item.trim().to_owned())).collect())
         }

@@ -291,6 +291,9 @@ mod tests {
         assert!(error.contains("chunk.bytes_max") && error.contains("file "), "{error}");
         let error = load("", &[("TESSERA_CHUNK_BYTES_MAX", "big")], Vec::new()).unwrap_err().to_string();
         assert!(error.contains("TESSERA_CHUNK_BYTES_MAX") && error.contains("big"), "{error}");
+        let lists = [("TESSERA_STORAGE_DATA_DIRS", r#"["a", "b"]"#)];
+        let error = load("", &lists, Vec::new()).unwrap_err().to_string();
+        assert!(error.contains("TESSERA_STORAGE_DATA_DIRS") && error.contains("commas"), "{error}");
     }
 
     #[test]
