@@ -19,6 +19,7 @@ pub async fn bind(config: &ListenConfig) -> Result<Listener, BindError> {
             host.remove_file(&path).map_err(|cause| BindError::Unix { path, cause })?;
             Listener::bind(config).await?
         }
+        Err(BindError::UnixStale { path }) => return Err(BindError::UnixOther { path }),
         other => other?,
     };
     if let Some(path) = &config.unix_socket {
@@ -55,7 +56,7 @@ mod tests {
         drop(first);
         fs::remove_file(&path).unwrap();
         fs::write(&path, "somebody's").unwrap();
-        assert!(bound(&config).is_err());
+        assert!(matches!(bound(&config), Err(BindError::UnixOther { .. })));
         assert_eq!(fs::read_to_string(&path).unwrap(), "somebody's");
     }
 }

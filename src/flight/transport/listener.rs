@@ -80,6 +80,8 @@ pub enum BindError {
     UnixInUse { path: PathBuf },
     #[error("Unix socket {path} was left behind by a server that is gone: remove the file")]
     UnixStale { path: PathBuf },
+    #[error("{path} is there already and is no socket: name another path for the Unix socket")]
+    UnixOther { path: PathBuf },
 }
 
 /// What to do about a TCP address that cannot be bound.
