@@ -16,6 +16,7 @@
 //! name, so that a start puts it into `lost/`.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -25,6 +26,7 @@ use crate::catalog::EmbeddedCatalog;
 use crate::catalog::EmbeddedConfig;
 use crate::config::Config;
 use crate::io::Host;
+use crate::io::LockError;
 use crate::model::ChunkId;
 use crate::model::DeviceId;
 use crate::model::DeviceNumber;
@@ -52,7 +54,9 @@ const REBUILT: &str = "rebuilt.db";
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
     #[error(transparent)]
-    Mount(#[from] MountError),
+    Mount(MountError),
+    #[error("{0}. The catalog can be made in another place: give --to DIR, and nothing else is changed")]
+    ReadOnly(MountError),
     #[error("{what}: {cause}", what = .what.display())]
     Io { what: PathBuf, cause: std::io::Error },
     #[error("{} was never a data directory: it has no DEVICE file", .0.display())]
@@ -88,6 +92,17 @@ pub enum RebuildError {
     Catalog(#[from] CatalogError),
     #[error("the rebuilt catalog is not whole without {}; nothing was replaced", .0.display())]
     Log(PathBuf),
+}
+
+impl From<MountError> for RebuildError {
+    fn from(error: MountError) -> Self {
+        match &error {
+            MountError::Lock(LockError::Open { cause, .. }) if cause.kind() == ErrorKind::ReadOnlyFilesystem => {
+                Self::ReadOnly(error)
+            }
+            _ => Self::Mount(error),
+        }
+    }
 }
 
 /// What is asked for beside the data directories.

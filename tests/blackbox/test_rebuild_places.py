@@ -157,6 +157,8 @@ def test_a_read_only_disk_is_verified_and_its_catalog_rebuilt_elsewhere(tmp_path
             client.record_sequence("drive", {"a": [rows.counters(range(10))]})
         server.stop()
         run("mount", "-o", "remount,ro", str(disk.path))
+        ended = tessera("catalog", "rebuild", "--data-dir", server.data)
+        assert ended.returncode == 1 and "give --to DIR" in ended.stderr, ended
         for command in (("verify",), ("catalog", "rebuild", "--to", tmp_path / "new")):
             ended = tessera(*command, "--data-dir", server.data, env={**os.environ, "TMPDIR": str(tmp_path)})
             assert ended.returncode == 0 and "read-only file system and not locked" in ended.stderr, ended
