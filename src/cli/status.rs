@@ -21,13 +21,13 @@ use super::output::Table;
 
 pub fn run(arguments: &ConfigArguments) -> Result<Outcome, Failure> {
     let config = config::load(arguments)?.config;
-    let DirectoryStatus { directory, running, scrub } = daemon::look(&config)?;
+    let DirectoryStatus { directory, running, scrub, left_out } = daemon::look(&config)?;
     let ScrubState { current, last, .. } = scrub.unwrap_or_default();
     let found: Vec<_> = last.iter().chain([&current]).flat_map(|pass| &pass.findings).collect();
     let damaged = last.iter().chain([&current]).map(|pass| pass.damaged).sum::<u64>();
     if stdout().is_terminal() {
         let state = if running { "running" } else { "stopped" };
-        let lines = [
+        let mut lines = vec![
             format!("{:<16}{}", "data directory", output::printable(&directory.display().to_string())),
             format!("{:<16}{state}", "server"),
             format!("{:<16}{}", "last scrub", last.as_ref().map_or("none has ended yet".to_owned(), said)),
@@ -37,6 +37,13 @@ pub fn run(arguments: &ConfigArguments) -> Result<Outcome, Failure> {
                 if current.begun_at_ns > 0 { said(&current) } else { "between two".to_owned() }
             ),
         ];
+        // Nothing else tells before somebody reads.
+        lines.extend(left_out.iter().map(|(number, device)| {
+            format!(
+                "{:<16}number {}, with DEVICE {device}: what lies on it cannot be read without it",
+                "left out", number.0
+            )
+        }));
         output::quiet_pipe(writeln!(stdout(), "{}", lines.join("\n")))?;
         if !found.is_empty() {
             let mut table = Table::new(&["name", "part", "problem"]);
@@ -48,8 +55,11 @@ pub fn run(arguments: &ConfigArguments) -> Result<Outcome, Failure> {
         }
     } else {
         let under_way = (current.begun_at_ns > 0).then_some(&current);
+        let left_out: Vec<_> =
+            left_out.iter().map(|(number, device)| json!({"number": number.0, "device": device.to_string()})).collect();
         let line = json!({
             "data_directory": directory, "running": running, "last_scrub": last, "scrub_under_way": under_way,
+            "left_out": left_out,
         });
         output::quiet_pipe(writeln!(stdout(), "{line}"))?;
     }

@@ -250,7 +250,7 @@ fn make_with(host: &Host, path: &Path, sync: &mut dyn FnMut(&Path) -> io::Result
 }
 
 /// Reads the directory's id.
-fn read_device(host: &Host, path: &Path) -> Result<Option<DeviceId>, MountError> {
+pub(super) fn read_device(host: &Host, path: &Path) -> Result<Option<DeviceId>, MountError> {
     match host.read_small(&path.join(store::DEVICE_FILE), DEVICE_LEN_MAX) {
         Ok(bytes) => {
             let id = Uuid::try_parse_ascii(bytes.trim_ascii()).map_err(|_| MountError::DeviceFile(path.to_owned()))?;

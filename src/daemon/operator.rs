@@ -1,5 +1,6 @@
 //! The key of a running server's data directory: who can read it may give orders.
 
+use std::path::Path;
 use std::path::PathBuf;
 
 use crate::auth::OrderSealer;
@@ -10,7 +11,10 @@ use crate::config::Config;
 use crate::io::Host;
 use crate::io::LockError;
 use crate::io::is_directory_held;
+use crate::model::DeviceId;
+use crate::model::DeviceNumber;
 
+use super::devices;
 use super::mount;
 use super::scrub::ScrubState;
 
@@ -57,6 +61,8 @@ pub struct DirectoryStatus {
     pub running: bool,
     /// `None` before the first pass, and when the file cannot be read.
     pub scrub: Option<ScrubState>,
+    /// Those that belong to the first and are not among the ones that were named.
+    pub left_out: Vec<(DeviceNumber, DeviceId)>,
 }
 
 /// Looks at the data directories from outside. Changes nothing.
@@ -67,7 +73,17 @@ pub fn look(config: &Config) -> Result<DirectoryStatus, OperatorError> {
     let directory = find(&config.storage.data_dirs)?;
     let file = mount::catalog_file(directory);
     let scrub = ScrubState::read(file.parent().unwrap_or(directory)).ok();
-    Ok(DirectoryStatus { directory: directory.clone(), running: is_directory_held(directory)?, scrub })
+    let running = is_directory_held(directory)?;
+    Ok(DirectoryStatus { directory: directory.clone(), running, scrub, left_out: left_out(config, directory) })
+}
+
+/// As far as the files tell that can be read.
+fn left_out(config: &Config, directory: &Path) -> Vec<(DeviceNumber, DeviceId)> {
+    let host = Host::default();
+    let named = &config.storage.data_dirs;
+    let here: Vec<DeviceId> = named.iter().filter_map(|path| mount::read_device(&host, path).ok()?).collect();
+    let known = devices::read(&host, directory).ok().flatten().unwrap_or_default();
+    known.into_iter().filter(|(_, device)| !device.is_untold() && !here.contains(device)).collect()
 }
 
 /// The directory that has the catalog.

@@ -1,6 +1,7 @@
 """Data directories that go away, come back or are taken for others, and a catalog that is made again meanwhile: nothing that
 was acknowledged is lost in silence, and nothing that was deleted returns."""
 
+import json
 import shutil
 import time
 
@@ -169,6 +170,16 @@ def test_an_empty_mount_point_is_not_taken_for_the_disk(house):
     assert house.process.wait(30) == 1
     assert "was never used" in house.log() and "is its disk mounted?" in house.log()
     assert not (house.directory / "B" / "DEVICE").exists()
+
+
+def test_status_tells_of_a_directory_that_is_left_out(house):
+    house.start()
+    record_open(house, "drive")
+    house.stop()
+    told = lambda *places: json.loads(tessera("status", *(word for place in places for word in ("--data-dir", place))).stdout)  # noqa: E731
+    assert told(house.data, house.directory / "B")["left_out"] == []
+    (left,) = told(house.data)["left_out"]
+    assert left["device"] == (house.directory / "B" / "DEVICE").read_text().strip()
 
 
 @pytest.mark.parametrize("backend", ["auto", "threads"])
