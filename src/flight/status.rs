@@ -342,6 +342,7 @@ impl Answerable for ReadError {
         match self {
             Self::Fetch { cause, .. } => match cause {
                 FetchError::Missing { .. }
+                | FetchError::Unread { .. }
                 | FetchError::Short { .. }
                 | FetchError::Io { .. }
                 | FetchError::Open { .. }

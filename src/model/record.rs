@@ -59,3 +59,10 @@ pub struct ChunkRecord {
     pub pages: Option<PageFacts>,
     pub statistics: Statistics,
 }
+
+impl ChunkRecord {
+    /// Whether a manifest alone told of it: where its pages end, nobody knows.
+    pub fn is_from_manifest(&self) -> bool {
+        self.body_bytes == self.file_bytes
+    }
+}

@@ -52,6 +52,11 @@ pub enum FetchError {
     /// The process has no room for one more open file: nothing is known of what it holds.
     #[error("chunk {chunk}: its file cannot be opened now: {cause}; try again")]
     NotNow { chunk: ChunkId, cause: String },
+    /// Its record is what the manifest told: a rebuild found no end of the file to go by.
+    #[error(
+        "chunk {chunk}: its file could not be read when the catalog was rebuilt; mend it, or put a whole one back, and rebuild again"
+    )]
+    Unread { chunk: ChunkId },
     #[error("chunk {chunk}: its file cannot be opened: {cause}")]
     Open { chunk: ChunkId, cause: String },
     #[error("chunk {chunk}: its file ends early: {cause}")]
@@ -88,6 +93,9 @@ impl ChunkReader {
     ) -> Result<Self, FetchError> {
         let chunk = record.chunk;
         let file: Rc<dyn BlockFile> = Rc::from(open_either(device, session, chunk).await?);
+        if record.is_from_manifest() {
+            return Err(FetchError::Unread { chunk });
+        }
         let layout = match Self::read_layout(&*file, record).await {
             Err(FetchError::Damaged(_)) => Self::read_layout(&*file, record).await?,
             read => read?,

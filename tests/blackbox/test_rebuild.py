@@ -5,6 +5,7 @@ import shutil
 
 from harness import rows
 from harness.cli import tessera
+from harness.codes import refused
 from harness.flight import Client
 
 
@@ -36,8 +37,8 @@ def test_everything_is_read_back_after_the_catalog_was_lost(own_server):
         session = client.create_session("open")
         client.record(session, "open/a", [rows.counters(range(11))])
         before = everything(client)
-        refused = tessera("catalog", "rebuild", "--data-dir", own_server.data)
-        assert refused.returncode == 1 and "in use" in refused.stderr, refused.stderr
+        beside = tessera("catalog", "rebuild", "--data-dir", own_server.data)
+        assert beside.returncode == 1 and "in use" in beside.stderr, beside.stderr
         own_server.stop()
         shutil.rmtree(own_server.data / "catalog")
         rebuilt = tessera("catalog", "rebuild", "--data-dir", own_server.data)
@@ -79,3 +80,24 @@ def test_a_budget_that_does_not_fit_is_refused(tmp_path):
     (tmp_path / "config.toml").write_text("[memory]\nread_bytes = 1099511627776\n")
     ended = tessera("serve", "--listen", "127.0.0.1:0", "--data-dir", tmp_path / "data", "--config", tmp_path / "config.toml")
     assert ended.returncode == 1 and "memory.read_bytes" in ended.stderr and "MiB" in ended.stderr, ended.stderr
+
+
+def test_a_chunk_that_the_rebuild_could_not_read_says_so_until_it_is_mended(own_server):
+    with Client(own_server.location) as client:
+        client.record_sequence("drive", {"a": [rows.counters(range(100))]})
+    own_server.stop()
+    (chunk,) = own_server.files()
+    whole = chunk.read_bytes()
+    chunk.write_bytes(whole + b"x")
+    remake = lambda: (shutil.rmtree(own_server.data / "catalog"), tessera("catalog", "rebuild", "--data-dir", own_server.data))  # noqa: E731
+    remake()
+    own_server.start()
+    with Client(own_server.location) as client, refused("DATA_LOSS") as error:
+        client.read("drive/a")
+    assert "could not be read when the catalog was rebuilt" in error.text and "rebuild again" in error.text, error.text
+    own_server.stop()
+    chunk.write_bytes(whole)
+    remake()
+    own_server.start()
+    with Client(own_server.location) as client:
+        assert client.read("drive/a").num_rows == 100

@@ -173,6 +173,17 @@ async fn damage_is_told_and_no_row_vanishes_in_silence() {
     assert_eq!(rebuilt.problems.len(), 2, "{rebuilt:?}");
     assert!(rebuilt.problems.iter().all(|problem| problem.name.starts_with("drive/")));
     assert_eq!(rebuilt.rows, 900 + 7 + 4 + 1 + 3, "what the manifest tells is expected of a reader");
+    let catalog = open(root.path());
+    let topics = catalog.session(session).await.unwrap().topics;
+    let mut told = Vec::new();
+    for topic in &topics {
+        for segment in catalog.segments(topic.head.id, TimeRange::ALL, None, 1000).await.unwrap().items {
+            told.extend(catalog.directory(segment.key).await.unwrap());
+        }
+    }
+    let unread: Vec<_> = told.iter().filter(|record| record.is_from_manifest()).map(|r| r.chunk.to_string()).collect();
+    assert_eq!(unread.len(), 2);
+    assert!(files[..2].iter().all(|file| unread.contains(&file.file_stem().unwrap().to_str().unwrap().to_owned())));
 }
 
 #[tokio::test(flavor = "multi_thread")]
