@@ -4,25 +4,28 @@
 //! fully received, and the status is sent only once that is settled: clients finalize the session right after an error,
 //! and must find no put that still runs. A topic deleted under the put ends it at once.
 
+use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::Either;
 use futures::future::select;
+use tonic::Code;
 
 use super::desk::Desk;
 use super::guard::Descriptor;
 use super::guard::GuardError;
-use super::ipc::DecodeError;
 use super::ipc::Received;
 use super::ipc::StreamDecoder;
+use super::status::Answerable;
 use super::status::status;
 use super::transport::PutMessage;
 use super::transport::PutReply;
 use super::transport::PutStream;
 use super::transport::ReceiveError;
 use super::transport::Status;
+use crate::model::TopicName;
 use crate::runtime::Permit;
 use crate::session::Put;
 use crate::session::SessionError;
@@ -54,7 +57,7 @@ async fn receive(desk: &Desk, stream: &mut PutStream) -> Result<PutReceipt, Stat
         let step = match next(stream, &put).await {
             Next::Message(message) => push(desk, &mut put, &mut decoder, message).await,
             Next::End => break,
-            Next::Broken(error) => Err(Failure::Stream(error.to_string(), status(&error))),
+            Next::Broken(error) => Err(broken(&put, error)),
             Next::Cancelled(error) => Err(Failure::Put(status(&error))),
         };
         match step {
@@ -74,9 +77,9 @@ async fn receive(desk: &Desk, stream: &mut PutStream) -> Result<PutReceipt, Stat
 async fn begin(desk: &Desk, first: PutMessage) -> Result<(Put, StreamDecoder), Status> {
     let descriptor = Descriptor::decode(first.descriptor.as_deref()).map_err(|error| status(&error))?;
     let descriptor = PutDescriptor::parse(descriptor.kind, &descriptor.command).map_err(|error| status(&error))?;
-    let decoder = StreamDecoder::begin(first.header, desk.decode_limits()).map_err(|error| status(&error))?;
-    let decoder = decoder.within(desk.dictionaries.clone());
     let PutDescriptor { name, topic } = descriptor;
+    let decoder = StreamDecoder::begin(first.header, desk.decode_limits());
+    let decoder = decoder.map_err(|cause| status(&OfTopic { topic: &name, cause }))?.within(desk.dictionaries.clone());
     let schema = StreamSchema {
         message: decoder.message().to_vec(),
         wire: Arc::clone(decoder.schema()),
@@ -114,18 +117,35 @@ enum Failure {
     Stream(String, Status),
 }
 
+/// What is wrong with a stream, for a client that has many.
+#[derive(Debug, thiserror::Error)]
+#[error("topic {topic}: {cause}")]
+struct OfTopic<'a, E: fmt::Display> {
+    topic: &'a TopicName,
+    cause: E,
+}
+
+impl<E: Answerable> Answerable for OfTopic<'_, E> {
+    fn code(&self) -> Code {
+        self.cause.code()
+    }
+}
+
 /// What is wrong with a message.
-fn broken(error: DecodeError) -> Failure {
-    Failure::Stream(error.to_string(), status(&error))
+fn broken(put: &Put, error: impl Answerable) -> Failure {
+    Failure::Stream(error.to_string(), status(&OfTopic { topic: put.topic(), cause: error }))
 }
 
 async fn push(desk: &Desk, put: &mut Put, decoder: &mut StreamDecoder, message: PutMessage) -> Result<(), Failure> {
-    let Some(coded) = decoder.decode(&message.header, message.body).map_err(broken)? else { return Ok(()) };
+    let Some(coded) = decoder.decode(&message.header, message.body).map_err(|error| broken(put, error))? else {
+        return Ok(());
+    };
     if coded.written_out_bytes() == 0 {
-        return hand_over(put, decoder.write_out(coded).map_err(broken)?, None).await;
+        let batch = decoder.write_out(coded).map_err(|error| broken(put, error))?;
+        return hand_over(put, batch, None).await;
     }
     // A part at a time: all of them may need more memory than there is.
-    for part in decoder.parts(coded, WRITTEN_OUT_BYTES).map_err(broken)? {
+    for part in decoder.parts(coded, WRITTEN_OUT_BYTES).map_err(|error| broken(put, error))? {
         // A single row may be larger: then it waits for all of the budget, whichever disk it is for.
         let (own, whole) = (desk.written_out.of(put.device()), desk.written_out.whole());
         let budget = if part.written_out_bytes() > own.total() { whole } else { own };
@@ -134,7 +154,8 @@ async fn push(desk: &Desk, put: &mut Put, decoder: &mut StreamDecoder, message: 
             Either::Left((error, _)) => return Err(Failure::Put(status(&error))),
             Either::Right((paid, _)) => paid.ok(),
         };
-        hand_over(put, decoder.write_out(part).map_err(broken)?, paid).await?;
+        let batch = decoder.write_out(part).map_err(|error| broken(put, error))?;
+        hand_over(put, batch, paid).await?;
     }
     Ok(())
 }

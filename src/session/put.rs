@@ -18,6 +18,8 @@ use super::registry::Running;
 use super::sessions::Desk;
 use super::sweep::behind;
 use super::sweep::to_the_end;
+use crate::catalog::CatalogError;
+use crate::catalog::Entity;
 use crate::catalog::PutEnd;
 use crate::catalog::PutOutcome;
 use crate::model::DeviceNumber;
@@ -48,6 +50,10 @@ pub struct Put {
 }
 
 impl Put {
+    pub fn topic(&self) -> &TopicName {
+        &self.topic
+    }
+
     /// Where its rows go.
     pub fn device(&self) -> DeviceNumber {
         self.device
@@ -193,7 +199,14 @@ pub(super) async fn begin(desk: &Arc<Desk>, head: TopicHead, schema: StreamSchem
     })?;
     let (topic, name, device) = (head.id, head.name.clone(), head.device);
     let sequence = desk.sequence_of(head.session).await?;
-    let head = desk.open.begin_put(topic, schema.message).await?;
+    // By its name, which the client knows it by.
+    let by_name = |error| match error {
+        CatalogError::Refused { what: what @ Entity::Topic, refusal, .. } => {
+            CatalogError::refused(what, &name, refusal)
+        }
+        other => other,
+    };
+    let head = desk.open.begin_put(topic, schema.message).await.map_err(by_name)?;
     match desk.shards.open_writer(TopicSpec { head, sequence, schema: schema.stored }).await {
         Ok(sender) => Ok(Put { topic: name, device, writer: Some((sender, running)) }),
         Err(cause) => {

@@ -83,8 +83,9 @@ def test_a_running_put_holds_finalize_back(client, name, session):
 
 def test_a_topic_is_written_once(client, name, session):
     token = client.record(session, f"{name}/a", [rows.counters([1, 2])])
-    with refused("FAILED_PRECONDITION"):
+    with refused("FAILED_PRECONDITION") as error:
         client.put(f"{name}/a", token, rows.COUNTER, [rows.counters([3])])
+    assert f"topic {name}/a: the topic is already written" in error.text
     client.finalize(session)
     with refused("FAILED_PRECONDITION"):
         client.put(f"{name}/a", token, rows.COUNTER, [rows.counters([4])])
