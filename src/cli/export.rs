@@ -29,6 +29,7 @@ use crate::model::Locator;
 use crate::model::TimeRange;
 use crate::model::TopicName;
 use crate::query;
+use crate::query::TagPredicate;
 use crate::wire::InfoExtras;
 
 use super::arguments::ExportArguments;
@@ -39,6 +40,7 @@ use super::main::Outcome;
 use super::main::wrong_usage;
 use super::output;
 use super::output::Table;
+use super::query::never_of_rows;
 
 pub fn run(arguments: &ExportArguments) -> Result<Outcome, Failure> {
     let Exported { table, damaged } = match arguments.format {
@@ -121,10 +123,8 @@ fn look(client: &Client, locator: &Locator, range: TimeRange, selection: Option<
         let (count, tag) = (output::count(others.len() as u64, "topic"), output::printable(&tag));
         say(&format!("{count} with another tag than {tag} left out: {}", others.join(", ")));
     }
-    let of_rows: Vec<String> =
-        rows.iter().flat_map(|rows| query::columns(&rows.predicate)).map(|path| path.join(".")).collect();
     let columns: Vec<String> = columns.into_iter().flatten().map(|path| path.join(".")).collect();
-    leave_out_unfit(client, &mut info, &of_rows, &columns)?;
+    leave_out_unfit(client, &mut info, selection, rows.as_ref(), &columns)?;
     for endpoint in &mut info.endpoints {
         let locator = Locator::parse(endpoint.topic.resource_locator.trim_start_matches('/'))?;
         let extras = InfoExtras { selection: Some(selection.to_owned()), ..InfoExtras::default() };
@@ -135,16 +135,33 @@ fn look(client: &Client, locator: &Locator, range: TimeRange, selection: Option<
     Ok(info)
 }
 
-/// Leaves out topics without one of `columns`. Refuses fields that no topic has, before anything that was exported earlier is
-/// taken for out of date.
-fn leave_out_unfit(client: &Client, info: &mut Info, of_rows: &[String], columns: &[String]) -> Result<(), Failure> {
+/// Topics whose fields are held against the condition.
+const LOOKED_AT: usize = 16;
+
+/// Leaves out topics without one of `columns`. Refuses fields that no topic has, and conditions that no value of theirs can
+/// satisfy, before anything that was exported earlier is taken for out of date.
+///
+/// * `selection`: with the condition `rows` as it was asked for.
+fn leave_out_unfit(
+    client: &Client,
+    info: &mut Info,
+    selection: &str,
+    rows: Option<&TagPredicate>,
+    columns: &[String],
+) -> Result<(), Failure> {
+    let refused = |why: String| {
+        let message = format!("{why}: nothing is exported, and nothing removed");
+        Err(Failure { outcome: Outcome::Failed, message })
+    };
     let topics = info.endpoints.len() as u64;
+    let of_rows: Vec<String> =
+        rows.iter().flat_map(|rows| query::columns(&rows.predicate)).map(|path| path.join(".")).collect();
     let mut missing: Vec<&String> = of_rows.iter().chain(columns).collect();
-    let (mut fit, mut unfit) = (Vec::new(), Vec::new());
+    let (mut fit, mut unfit, mut schemas) = (Vec::new(), Vec::new(), Vec::new());
     for endpoint in std::mem::take(&mut info.endpoints) {
         let name = endpoint.topic.resource_locator.trim_start_matches('/').to_owned();
         // Of conditions alone it matters whether somebody has the field.
-        if columns.is_empty() && missing.is_empty() {
+        if columns.is_empty() && missing.is_empty() && schemas.len() >= LOOKED_AT {
             fit.push(endpoint);
             continue;
         }
@@ -155,17 +172,23 @@ fn leave_out_unfit(client: &Client, info: &mut Info, of_rows: &[String], columns
             true => fit.push(endpoint),
             false => unfit.push(output::printable(&name)),
         }
+        schemas.push(schema);
     }
     if !missing.is_empty() && topics > 0 {
         let fields: Vec<&str> = missing.into_iter().map(String::as_str).collect();
         let (fields, topics) = (output::printable(&fields.join(", ")), output::count(topics, "topic"));
-        let why = format!("none of {topics} has the field {fields}: nothing is exported, and nothing removed");
-        return Err(Failure { outcome: Outcome::Failed, message: why });
+        return refused(format!("none of {topics} has the field {fields}"));
+    }
+    if let Some(rows) = rows {
+        let asked: Value = serde_json::from_str(selection).unwrap_or_default();
+        let never = asked.get("where").and_then(|asked| never_of_rows(asked, &rows.tag, &schemas).pop());
+        if let Some(why) = never {
+            return refused(why);
+        }
     }
     if fit.is_empty() && topics > 0 {
         let (columns, topics) = (output::printable(&columns.join(", ")), output::count(topics, "topic"));
-        let why = format!("none of {topics} has all of {columns}: nothing is exported, and nothing removed");
-        return Err(Failure { outcome: Outcome::Failed, message: why });
+        return refused(format!("none of {topics} has all of {columns}"));
     }
     if !unfit.is_empty() {
         let (count, columns) = (output::count(unfit.len() as u64, "topic"), output::printable(&columns.join(", ")));

@@ -22,6 +22,7 @@ use crate::query;
 use crate::wire::utc_datetime;
 
 use self::draw::Drawn;
+pub use self::unknown::never_of_rows;
 use super::arguments::QueryArguments;
 use super::main::Failure;
 use super::main::Outcome;

@@ -48,6 +48,8 @@ def test_a_condition_on_a_field_that_nobody_has_removes_nothing(recorded, tmp_pa
     for kind in ("parquet", "mcap"):
         run = export(recorded, "drive/count", "--where", "Counter.valeu > 1", "--format", kind, to=tmp_path)
         assert run.returncode == 1 and "none of 1 topic has the field valeu" in run.stderr and "nothing removed" in run.stderr, run.stderr
+        run = export(recorded, "drive/count", "--where", 'Counter.value > "a"', "--format", kind, to=tmp_path)
+        assert run.returncode == 1 and "Counter.value is a number" in run.stderr and "nothing removed" in run.stderr, run.stderr
     run = export(recorded, "drive", "--column", "valeu", to=tmp_path)
     assert run.returncode == 1 and "none of 3 topics has the field valeu" in run.stderr, run.stderr
     assert files(tmp_path) == before and len(before) == 3

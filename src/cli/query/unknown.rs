@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
+use arrow::datatypes::Schema;
 use serde_json::Value;
 use serde_json::json;
 
@@ -51,26 +52,38 @@ pub fn unknown(client: &Client, body: &Value, inside: impl Fn(Value) -> Value) -
             continue;
         }
         let mut missing = paths;
-        let (mut names, mut looked) = (BTreeSet::new(), 0);
-        let own: Vec<(&str, &Value)> = asked.iter().filter_map(|asked| of_rows(asked, &tag)).collect();
-        // Of each condition, for each topic that has its field: why it never holds there.
-        let mut never: Vec<Vec<Option<String>>> = vec![Vec::new(); own.len()];
+        let (mut names, mut schemas) = (BTreeSet::new(), Vec::new());
         for (locator, _) in topics.iter().take(TOPICS_MAX) {
             let Ok(Locator::Topic(topic)) = Locator::parse(locator) else { continue };
             let schema = client.schema(&topic)?;
-            looked += 1;
             missing.retain(|path| field::find(&schema, &field::steps(path)).is_none());
-            for (never, (path, condition)) in never.iter_mut().zip(&own) {
-                let steps = field::steps(path);
-                let leaf = field::find(&schema, &steps).and_then(|own| field::leaf_type(&own, &steps).cloned());
-                never.extend(leaf.map(|leaf| misfit(&format!("{tag}.{path}"), condition, &leaf)));
-            }
             names.extend(field::paths(&schema));
+            schemas.push(schema);
         }
-        lines.extend(never.into_iter().filter_map(|all| all.into_iter().collect::<Option<Vec<_>>>()?.pop()));
-        lines.extend(missing.iter().map(|path| no_field(&tag, path, &names, (looked, topics.len()))));
+        lines.extend(never(&asked, &tag, &schemas));
+        lines.extend(missing.iter().map(|path| no_field(&tag, path, &names, (schemas.len(), topics.len()))));
     }
     Ok(lines)
+}
+
+/// Why rows of one tag satisfy some of the conditions in none of these topics, those of the topics with their fields.
+///
+/// * `rows`: what a query says of `ontology`.
+pub fn never_of_rows(rows: &Value, tag: &str, schemas: &[Schema]) -> Vec<String> {
+    let mut asked = Vec::new();
+    conditions(rows, "ontology", &mut asked);
+    never(&asked, tag, schemas).collect()
+}
+
+fn never(asked: &[Asked], tag: &str, schemas: &[Schema]) -> impl Iterator<Item = String> {
+    let own = asked.iter().filter_map(move |asked| of_rows(asked, tag));
+    own.filter_map(move |(path, condition)| {
+        let steps = field::steps(path);
+        let leaf = |schema| field::find(schema, &steps).and_then(|own| field::leaf_type(&own, &steps).cloned());
+        let leaves = schemas.iter().filter_map(leaf);
+        let why = leaves.map(|leaf| misfit(&format!("{tag}.{path}"), condition, &leaf));
+        why.collect::<Option<Vec<String>>>()?.pop()
+    })
 }
 
 /// A scope of the wire, a key in it, and its condition.
