@@ -1,6 +1,7 @@
 //! `tessera bench`.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -169,6 +170,16 @@ pub fn run(arguments: &BenchArguments) -> Result<Outcome, Failure> {
         }
         _ => {}
     }
+    if let Some(path) = &common.json {
+        // Before hours of measuring, not behind them.
+        let place = path.parent().filter(|place| !place.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !Host::default().is_directory(place) {
+            return Err(Failure::usage(format!(
+                "--json {}: there is no such directory: make it first",
+                path.display()
+            )));
+        }
+    }
     let scratch = Scratch::make(&common.directory, common.keep)?;
     scratch.remove_on_signals()?;
     let device = Device::of(scratch.path())?;
@@ -178,7 +189,8 @@ pub fn run(arguments: &BenchArguments) -> Result<Outcome, Failure> {
     let rows = run.rows;
     if let Some(path) = &common.json {
         let report = serde_json::json!({"machine": machine, "rows": rows});
-        Host::default().write_report(path, &format!("{report:#}\n"))?;
+        let written = Host::default().write_report(path, &format!("{report:#}\n"));
+        written.map_err(|cause| Failure::usage(format!("--json {}: {cause}", path.display())))?;
     }
     print(&machine, &rows)?;
     Ok(Outcome::Done)

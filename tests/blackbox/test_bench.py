@@ -89,6 +89,11 @@ def test_without_a_subcommand_everything_is_shown():
     assert {row["workload"] for row in found if row["measure"] == "put"} == {"blobs", "lidar", "4k-image", "imu10k"}
 
 
+def test_a_file_for_results_that_cannot_be_made_is_refused_before_anything_is_measured():
+    ended = bench("put", "--json", "/nowhere/at/all.json", code=2)
+    assert "--json /nowhere/at/all.json" in ended.stderr, ended.stderr
+
+
 def test_results_go_into_a_file_and_into_a_report():
     out = scratch("results") / "results.json"
     bench("put", "--workload", "blobs", "--streams", "1", *SMALL, "--json", str(out))

@@ -84,7 +84,8 @@ pub fn short(value: f64) -> String {
 
 /// Labels of the time axis: where it begins, how long it is, where it ends.
 pub fn times(start: i64, end: i64) -> [String; 3] {
-    let span = duration(end.abs_diff(start));
+    // It stands where the time of the middle would be looked for.
+    let span = format!("{} in all", duration(end.abs_diff(start)));
     const YEAR_2000: i64 = 946_684_800_000_000_000;
     if start < YEAR_2000 {
         // A clock that counts from a start of its own.
@@ -138,9 +139,9 @@ mod tests {
         let [from, span, to] = times(start, start + 1_500_000_000);
         assert_eq!(
             (from.as_str(), span.as_str(), to.as_str()),
-            ("2026-03-01 12:00:00.000000 UTC", "1.5s", "12:00:01.500000 UTC")
+            ("2026-03-01 12:00:00.000000 UTC", "1.5s in all", "12:00:01.500000 UTC")
         );
-        assert_eq!(times(0, 1_500_000_000), ["0 s", "1.5s", "1.5 s"]);
+        assert_eq!(times(0, 1_500_000_000), ["0 s", "1.5s in all", "1.5 s"]);
         assert_eq!(times(-1_000_000, 0)[0], "-0.001 s");
     }
 
