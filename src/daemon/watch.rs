@@ -27,6 +27,7 @@ struct Told {
     names: HashMap<DeviceNumber, PathBuf>,
     levels: HashMap<DeviceNumber, Level>,
     unreachable: HashSet<DeviceNumber>,
+    failing: HashSet<DeviceNumber>,
     /// Those whose marks were held against their size.
     measured: HashSet<DeviceNumber>,
     stopped: bool,
@@ -56,6 +57,20 @@ impl Told {
                     "the mark is not below the size of this data directory's disk: nothing can ever be recorded on it; lower it"
                 );
             }
+        }
+    }
+
+    /// Tells when files begin to fail on a disk, and when they no longer do.
+    fn fails(&mut self, room: &Room) {
+        let directory = self.name(room.device);
+        if room.is_failing && self.failing.insert(room.device) {
+            tracing::error!(
+                directory,
+                "files fail in a data directory: new topics go to others, where there are, until one can be made"
+            );
+        }
+        if !room.is_failing && self.failing.remove(&room.device) {
+            tracing::info!(directory, "files can be made in a data directory again");
         }
     }
 
@@ -123,6 +138,7 @@ pub async fn run(
             Ok(rooms) => {
                 told.stopped = false;
                 for room in rooms {
+                    told.fails(&room);
                     if !told.answers(&room) {
                         continue;
                     }

@@ -39,12 +39,13 @@ impl Desk {
     /// [`SessionError::NoRoom`] when there is none, [`SessionError::Shard`] when a disk cannot be asked.
     pub(super) async fn devices_with_room(&self) -> Result<Vec<DeviceNumber>, SessionError> {
         let rooms = self.rooms().await?;
-        let above = |level, late: bool| -> Vec<DeviceNumber> {
-            rooms.iter().filter(|room| room.has(level) && room.is_late == late).map(|room| room.device).collect()
+        let above = |level, ill: bool| -> Vec<DeviceNumber> {
+            let fits = |room: &&Room| room.has(level) && (room.is_late || room.is_failing) == ill;
+            rooms.iter().filter(fits).map(|room| room.device).collect()
         };
-        // One that hangs is better than none: it may come back.
+        // One that hangs or fails is better than none: it may come back.
         let choices = [(Level::Soft, false), (Level::Hard, false), (Level::Soft, true), (Level::Hard, true)];
-        if let Some(devices) = choices.map(|(level, late)| above(level, late)).into_iter().find(|d| !d.is_empty()) {
+        if let Some(devices) = choices.map(|(level, ill)| above(level, ill)).into_iter().find(|d| !d.is_empty()) {
             return Ok(devices);
         }
         for room in &rooms {

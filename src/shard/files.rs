@@ -37,6 +37,8 @@ pub struct Room {
     pub marks: Marks,
     /// Its disk has not answered in time.
     pub is_late: bool,
+    /// Files could not be made or written on it, and cannot be yet.
+    pub is_failing: bool,
     /// Why it cannot be asked: this data directory alone.
     pub trouble: Option<ShardError>,
 }
@@ -63,12 +65,12 @@ impl Room {
 /// them waits for another.
 pub async fn measure(context: &ShardContext) -> Vec<Room> {
     let measured = context.mounted().map(|(device, directory)| async move {
-        let marks = directory.marks();
+        let (marks, is_failing) = (directory.marks(), directory.is_failing());
         match directory.measure_within(context.clock.sleep(PATIENCE)).await {
-            Ok(Measured { space, is_late }) => Room { device, space, marks, is_late, trouble: None },
+            Ok(Measured { space, is_late }) => Room { device, space, marks, is_late, is_failing, trouble: None },
             Err(error) => {
                 let trouble = Some(context.io_error(device, &error));
-                Room { device, space: Space::default(), marks, is_late: false, trouble }
+                Room { device, space: Space::default(), marks, is_late: false, is_failing, trouble }
             }
         }
     });
@@ -79,13 +81,14 @@ pub async fn measure(context: &ShardContext) -> Vec<Room> {
     rooms
 }
 
-/// What several shards found: a disk that one of them waits for hangs.
+/// What several shards found: a disk that one of them waits for hangs, and one fails that failed one of them.
 pub fn together(shards: Vec<Vec<Room>>) -> Vec<Room> {
     let mut shards = shards.into_iter();
     let mut rooms = shards.next().unwrap_or_default();
     for other in shards {
         for (room, other) in rooms.iter_mut().zip(other) {
             room.is_late |= other.is_late;
+            room.is_failing |= other.is_failing;
         }
     }
     rooms

@@ -224,7 +224,8 @@ async fn run(
             Some(script) => Rc::new(FaultDevice::new(device, path, script.clone())) as Rc<dyn BlockDevice>,
             None => device,
         };
-        let directory = Directory::new(device, pool, tasks.clone(), Rc::clone(&short)).with_marks(setup.marks);
+        let directory =
+            Directory::new(device, pool, tasks.clone(), Rc::clone(&short)).with_marks(setup.marks).of_shard(index);
         // Something to go by when it hangs later; what is wrong with it now, the first question tells.
         let _ = directory.measure().await;
         directories.insert(*number, Rc::new(directory));

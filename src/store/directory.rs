@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -20,13 +21,16 @@ use crate::io::BlockDevice;
 use crate::io::BlockPool;
 use crate::io::Space;
 use crate::model::SessionId;
+use crate::model::ShardIndex;
 use crate::runtime::TaskSet;
 
 use super::path;
+use super::retention::gone_is_fine;
 use super::room::Level;
 use super::room::Marks;
 use super::room::Shortage;
 use super::touched;
+use super::writer::is_no_room;
 
 /// What a disk is asked once for all who want to know.
 type Question = Shared<LocalBoxFuture<'static, Result<Space, Arc<io::Error>>>>;
@@ -51,6 +55,19 @@ pub struct Directory {
     removing: RefCell<Option<Removal>>,
     /// Session directories this shard knows to be durable.
     made: RefCell<HashSet<SessionId>>,
+    failing: Rc<Cell<Failing>>,
+    /// What is written to see whether it still is: each shard's own.
+    trial: PathBuf,
+}
+
+/// Whether files can be made and written here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failing {
+    No,
+    /// One could not be.
+    Yes,
+    /// Another one is being made, to see.
+    Tried,
 }
 
 /// The room on a disk.
@@ -69,8 +86,14 @@ impl Directory {
     pub fn new(device: Rc<dyn BlockDevice>, pool: BlockPool, tasks: TaskSet, short: Rc<dyn Fn()>) -> Self {
         let (marks, shortage) = (Marks::default(), Cell::default());
         let (space, asked, made) = (Cell::default(), RefCell::default(), RefCell::default());
-        let removing = RefCell::default();
-        Self { device, pool, tasks, short, marks, shortage, space, asked, removing, made }
+        let (removing, failing) = (RefCell::default(), Rc::new(Cell::new(Failing::No)));
+        let trial = path::trial_file(ShardIndex(0));
+        Self { device, pool, tasks, short, marks, shortage, space, asked, removing, made, failing, trial }
+    }
+
+    /// The same, for one shard of several.
+    pub fn of_shard(self, shard: ShardIndex) -> Self {
+        Self { trial: path::trial_file(shard), ..self }
     }
 
     /// The same, with marks of its own.
@@ -100,6 +123,7 @@ impl Directory {
             let ask = || space_of(Rc::clone(&self.device)).map_err(Arc::new).boxed_local().shared();
             self.asked.borrow_mut().get_or_insert_with(ask).clone()
         };
+        self.try_again();
         let patience = std::pin::pin!(patience);
         match futures::future::select(asked.clone(), patience).await {
             Either::Left((answer, _)) => {
@@ -161,6 +185,32 @@ impl Directory {
                 "the disk hangs or is slow: what is removed on it is not gone yet",
             )),
         }
+    }
+
+    /// Whether a file could not be made or written here, and none was since: what is new has a better place elsewhere.
+    pub fn is_failing(&self) -> bool {
+        self.failing.get() != Failing::No
+    }
+
+    /// A file could not be made or written. Room is another matter.
+    pub(super) fn failed(&self, kind: io::ErrorKind) {
+        if !is_no_room(kind) && self.failing.get() == Failing::No {
+            self.failing.set(Failing::Yes);
+        }
+    }
+
+    /// Sees, behind whoever asks, whether a file can be made again.
+    fn try_again(&self) {
+        if self.failing.get() != Failing::Yes {
+            return;
+        }
+        self.failing.set(Failing::Tried);
+        let (device, failing, trial) = (Rc::clone(&self.device), Rc::clone(&self.failing), self.trial.clone());
+        self.tasks.push("trial", async move {
+            let made = device.write_small(&trial, b"to see whether files can be made here".to_vec()).await;
+            let unmade = gone_is_fine(device.unlink(&trial).await);
+            failing.set(if made.and(unmade).is_ok() { Failing::No } else { Failing::Yes });
+        });
     }
 
     fn note(&self, space: Space) {

@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 use crate::model::ChunkId;
 use crate::model::SessionId;
+use crate::model::ShardIndex;
 use crate::model::TopicId;
 
 pub const DEVICE_FILE: &str = "DEVICE";
@@ -69,6 +70,11 @@ pub fn session_directory(session: SessionId) -> PathBuf {
 /// `chunks/<session id>/<chunk id>.<suffix>`.
 pub fn chunk_file(session: SessionId, chunk: ChunkId, suffix: Suffix) -> PathBuf {
     session_directory(session).join(format!("{chunk}.{}", suffix.as_str()))
+}
+
+/// What a shard makes and removes to see whether files can be made.
+pub fn trial_file(shard: ShardIndex) -> PathBuf {
+    PathBuf::from(format!("trial-{}", shard.0))
 }
 
 /// `manifests/<session id>.json`.

@@ -71,7 +71,7 @@ impl WriteError {
     }
 }
 
-fn is_no_room(kind: io::ErrorKind) -> bool {
+pub(super) fn is_no_room(kind: io::ErrorKind) -> bool {
     matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
@@ -103,7 +103,14 @@ impl ChunkWriter {
     /// # Errors
     /// [`WriteError`] when the directory or the file cannot be made.
     pub async fn create(directory: Rc<Directory>, session: SessionId, chunk: ChunkId) -> Result<Self, WriteError> {
-        let wrap = |step| move |e: io::Error| WriteError::Io { chunk, step, cause: e.to_string(), kind: e.kind() };
+        let own = Rc::clone(&directory);
+        let wrap = |step| {
+            let own = Rc::clone(&own);
+            move |e: io::Error| {
+                own.failed(e.kind());
+                WriteError::Io { chunk, step, cause: e.to_string(), kind: e.kind() }
+            }
+        };
         directory.make_session(session).await.map_err(wrap("making the session's directory"))?;
         failpoint("publish: session made");
         let part = path::chunk_file(session, chunk, Suffix::Part);
@@ -336,11 +343,15 @@ impl ChunkWriter {
 
     async fn in_flight_at_most(&self, count_max: usize) -> Result<(), WriteError> {
         let chunk = self.chunk;
-        let wrap = |Lost { step, kind, cause }| WriteError::Io { chunk, step, cause, kind };
+        let wrap = |Lost { step, kind, cause }| {
+            self.directory.failed(kind);
+            WriteError::Io { chunk, step, cause, kind }
+        };
         self.flight.at_most(count_max).await.map_err(wrap)
     }
 
     fn error(&self, step: &'static str, cause: &io::Error) -> WriteError {
+        self.directory.failed(cause.kind());
         WriteError::Io { chunk: self.chunk, step, cause: cause.to_string(), kind: cause.kind() }
     }
 }

@@ -16,7 +16,7 @@ from harness.cli import tessera
 from harness.codes import ERRORS, code, refused
 from harness.flight import Client
 from harness.server import Server
-from harness.volume import MIB, Volume
+from harness.volume import MIB, Volume, run
 from harness.waiting import until
 from harness.watch import peak, reset_peak
 
@@ -122,6 +122,37 @@ def test_a_second_disk_that_hangs_holds_up_its_own_streams_alone(own_disks):
             thread.join(60)
         assert len(ends) == 10
         until(lambda: left(disk.path / "data") == 0, "the room of what was deleted, on the other", 90)
+    server.stop()
+
+
+def test_a_disk_that_refuses_files_is_given_no_new_topics(own_disks):
+    disk, server = own_disks
+    with Client(server.location) as client:
+        client.create_sequence("drive")
+        session = client.create_session("drive")
+
+        def taken(name):
+            token = client.create_topic(session, name)
+            try:
+                client.put(name, token, rows.COUNTER, [rows.counters(range(5))])
+            except ERRORS:
+                return False
+            return True
+
+        assert taken("drive/a") and taken("drive/b") and on_device(server, 1)
+        places = [str(place) for place in [disk.path / "data", *(disk.path / "data").rglob("*")] if place.is_dir()]
+        run("chattr", "+i", *places)
+        try:
+            outcomes = [taken(f"drive/t{n}") for n in range(12)]
+            # The one that found out.
+            assert sorted(outcomes) == [False] + [True] * 11, outcomes
+            until(lambda: "files fail in a data directory" in server.log(), "a line in the log")
+        finally:
+            run("chattr", "-i", *places)
+        until(lambda: "can be made in a data directory again" in server.log(), "a file there")
+        before = on_device(server, 1)
+        assert all(taken(f"drive/u{n}") for n in range(4)) and on_device(server, 1) > before
+        client.finalize(session)
     server.stop()
 
 
