@@ -7,6 +7,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::Compression;
 use parquet::basic::Encoding;
+use parquet::basic::LogicalType;
 use parquet::basic::ZstdLevel;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::OffsetIndexBuilder;
@@ -17,6 +18,7 @@ use parquet::file::page_index::offset_index::OffsetIndexMetaData;
 use parquet::file::properties::EnabledStatistics;
 use parquet::file::properties::WriterProperties;
 use parquet::file::properties::WriterVersion;
+use parquet::schema::types::ColumnDescriptor;
 use parquet::schema::types::ColumnPath;
 use parquet::schema::types::SchemaDescPtr;
 
@@ -49,7 +51,7 @@ pub(super) fn write(
     profile: Profile,
 ) -> Result<RowGroupPages, EncodeError> {
     let options = ArrowWriterOptions::new()
-        .with_properties(properties(profile)?)
+        .with_properties(properties(profile, parquet)?)
         .with_skip_arrow_metadata(true)
         .with_parquet_schema(parquet.as_ref().clone());
     let mut file = Vec::new();
@@ -67,14 +69,18 @@ pub(super) fn write(
     Ok(pages)
 }
 
-fn properties(profile: Profile) -> Result<WriterProperties, EncodeError> {
+fn properties(profile: Profile, parquet: &SchemaDescPtr) -> Result<WriterProperties, EncodeError> {
     let time = ColumnPath::new(vec![TIME_COLUMN.to_owned()]);
-    let common = WriterProperties::builder()
+    let mut common = WriterProperties::builder()
         .set_max_row_group_row_count(None)
         .set_data_page_size_limit(PAGE_BYTES)
         .set_statistics_enabled(EnabledStatistics::None)
         .set_column_statistics_enabled(time.clone(), EnabledStatistics::Page)
         .set_column_dictionary_enabled(time.clone(), false);
+    for leaf in parquet.columns().iter().filter(|leaf| is_widened(leaf)) {
+        // Looking up each of millions of small numbers costs more than it saves over what ZSTD does.
+        common = common.set_column_dictionary_enabled(leaf.path().clone(), false);
+    }
     Ok(match profile {
         Profile::Packed => common
             .set_writer_version(WriterVersion::PARQUET_2_0)
@@ -87,6 +93,12 @@ fn properties(profile: Profile) -> Result<WriterProperties, EncodeError> {
             common.set_compression(Compression::UNCOMPRESSED).set_dictionary_enabled(false).build()
         }
     })
+}
+
+/// Whether these are numbers of one or two bytes in a list, stored as four.
+fn is_widened(leaf: &ColumnDescriptor) -> bool {
+    let narrow = matches!(leaf.logical_type_ref(), Some(LogicalType::Integer(int)) if int.bit_width <= 16);
+    narrow && leaf.max_rep_level() > 0
 }
 
 /// The row group of `metadata`, a file whose pages begin behind its magic, as if its pages began at `start`.

@@ -7,8 +7,11 @@ use arrow::array::ArrayRef;
 use arrow::array::AsArray;
 use arrow::array::Float64Array;
 use arrow::array::Int64Array;
+use arrow::array::ListArray;
 use arrow::array::RecordBatch;
 use arrow::array::StringArray;
+use arrow::array::UInt8Array;
+use arrow::buffer::OffsetBuffer;
 use arrow::compute::concat_batches;
 use arrow::datatypes::DataType;
 use arrow::datatypes::Field;
@@ -139,6 +142,32 @@ fn unsorted_rows_come_back_sorted_and_overlapping_row_groups_begin_runs() {
             back.iter().map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
         assert_eq!(times, [vec![1, 3, 5, 9], vec![9, 12], vec![2, 4], vec![7]]);
     }
+}
+
+/// Goal: raw packets take about what was received, not the four bytes for each that Parquet has for them.
+#[test]
+fn lists_of_bytes_are_packed_without_a_dictionary() {
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("timestamp_ns", DataType::Int64, false),
+        Field::new("data", DataType::List(Arc::new(Field::new("item", DataType::UInt8, true))), true),
+    ]));
+    let bytes = 8 * 8448;
+    // As good as noise: nothing is won by what repeats.
+    let noise: UInt8Array =
+        (0..bytes as u64).map(|n| Some((n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)).collect();
+    let item = Arc::new(Field::new("item", DataType::UInt8, true));
+    let packets = ListArray::new(item, OffsetBuffer::from_lengths([8448; 8]), Arc::new(noise), None);
+    let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from_iter_values(0..8)), Arc::new(packets)];
+    let batch = RecordBatch::try_new(schema.clone(), columns).unwrap();
+    let groups = [vec![batch.clone()]];
+    let (direct, _) = encode(&schema, &groups, Effort::Direct);
+    assert!(direct.len() > 4 * bytes, "{} bytes of {bytes}", direct.len());
+    let (file, record) = encode(&schema, &groups, Effort::Compact);
+    assert!(file.len() < bytes * 3 / 2, "{} bytes of {bytes}", file.len());
+    let packets = layout(&file, &record).arrow.metadata().row_group(0).column(1).clone();
+    assert!(packets.dictionary_page_offset().is_none());
+    let back = decode(&file, &record, &TimeRange::ALL, Columns::All);
+    assert_eq!(concat_batches(&schema, &back).unwrap(), batch);
 }
 
 /// Goal: the record tells the codec of the bytes, and the longest gap only where the order of the rows shows it.
