@@ -136,13 +136,16 @@ impl Sessions {
     }
 
     /// # Errors
-    /// [`SessionError::AlreadyExists`] when the name is taken, [`SessionError::NoRoom`].
+    /// [`SessionError::AlreadyExists`] when the name is taken, [`SessionError::NoRoom`], [`SessionError::TooMany`] when no session
+    /// of it could begin.
     pub async fn create_sequence(
         &self,
         name: SequenceName,
         metadata: UserMetadata,
     ) -> Result<SequenceHead, SessionError> {
         self.desk.room_for("a new sequence").await?;
+        // Clients make both in one go: without a place for the session, the name would be taken for nothing.
+        drop(self.desk.admission.session()?);
         let id = SequenceId::new(&self.desk.ids);
         let new = NewSequence { id, name, metadata, created_at_ns: self.desk.now() };
         Ok(self.desk.catalog.create_sequence(new).await?)

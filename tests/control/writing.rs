@@ -151,6 +151,11 @@ async fn limits_refuse_the_next_one_and_are_given_back() {
     house.sessions.create_session(&name).await.unwrap();
     let too_many = |error: &SessionError| matches!(error, SessionError::TooMany { .. });
     assert!(too_many(&house.sessions.create_session(&name).await.unwrap_err()));
+    // A client that asks for both would leave the name behind.
+    let other = SequenceName::parse("other").unwrap();
+    let refused = house.sessions.create_sequence(other.clone(), UserMetadata::parse("{}").unwrap()).await;
+    assert!(too_many(&refused.unwrap_err()));
+    assert!(house.catalog.sequence(&other, Visibility::All).await.is_err());
 
     let (imu, gps) = (house.topic(token, "drive/imu").await, house.topic(token, "drive/gps").await);
     assert!(too_many(&house.sessions.create_topic(topic(token, "drive/odom")).await.unwrap_err()));
