@@ -73,23 +73,28 @@ pub fn wrong_usage(error: impl std::error::Error) -> Failure {
     Failure { outcome: Outcome::Usage, ..Failure::new(&error) }
 }
 
-impl<E: std::error::Error> From<E> for Failure {
+impl<E: std::error::Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::new(&error)
+        let error: &(dyn std::error::Error + 'static) = &error;
+        match error.downcast_ref() {
+            Some(error) => of_client(error),
+            None => Self::new(error),
+        }
     }
 }
 
 /// Connects to the server that the arguments name.
 pub fn connect(arguments: &ServerArguments) -> Result<Client, Failure> {
-    Client::connect(&arguments.server).map_err(|error| unreachable(&error))
+    Client::connect(&arguments.server).map_err(|error| of_client(&error))
 }
 
 /// As [`connect`], to read many streams side by side.
 pub fn connect_reading(arguments: &ServerArguments, streams: usize) -> Result<Client, Failure> {
-    Client::connect_reading(&arguments.server, streams).map_err(|error| unreachable(&error))
+    Client::connect_reading(&arguments.server, streams).map_err(|error| of_client(&error))
 }
 
-fn unreachable(error: &ClientError) -> Failure {
+/// With the exit code of its kind, whether nobody answered from the start or not any more.
+fn of_client(error: &ClientError) -> Failure {
     match error {
         ClientError::Unreachable { .. } | ClientError::Silent { .. } => {
             Failure { outcome: Outcome::Unreachable, ..Failure::new(error) }

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import socket
+import subprocess
 
 import pytest
 
@@ -11,6 +12,7 @@ from harness import rows
 from harness.cli import lines
 from harness.cli import screen
 from harness.cli import tessera
+from harness.server import binary
 from harness.waiting import until
 
 
@@ -237,3 +239,17 @@ def test_config_check_refuses_what_a_start_refuses(tmp_path):
         refused("has no catalog", data, running.data)
     finally:
         running.remove()
+
+
+def test_a_server_that_dies_while_rows_are_read_has_the_exit_code_of_one_that_is_not_there(own_server, tmp_path):
+    from harness.flight import Client
+
+    with Client(own_server.location) as client:
+        client.record_sequence("drive", {name: [rows.blobs([n], 1 << 20) for n in range(40)] for name in "ab"})
+    reading = subprocess.Popen([str(binary()), "cat", "drive/a", "--server", own_server.location], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    assert reading.stdout.read(1000)
+    own_server.kill()
+    _, said = reading.communicate(timeout=60)
+    assert reading.returncode == 5 and b"cannot reach" in said, (reading.returncode, said)
+    own_server.start()

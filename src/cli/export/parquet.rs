@@ -64,16 +64,20 @@ pub fn run(arguments: &ExportArguments) -> Result<Exported, Failure> {
         message: format!("--to {}: {error}", arguments.to.display()),
     })?;
     let (mut table, mut damaged) = (Table::new(&["file", "rows", "size"]), Vec::new());
-    for endpoint in &info.endpoints {
+    for (at, endpoint) in info.endpoints.iter().enumerate() {
         let topic = TopicName::parse(endpoint.topic.resource_locator.trim_start_matches('/'))?;
-        let mut rows = Rows::open(&client, endpoint)?;
+        let opened = Rows::open(&client, endpoint);
+        let mut rows = match opened {
+            Ok(rows) => rows,
+            Err(failure) => return Err(ended_early(&table, failure, &info.endpoints, at)),
+        };
         let written = match export(topic.clone(), endpoint, &mut rows, &arguments.to) {
             Ok(written) => written,
             Err(Ended::Topic(failure)) => {
                 rows.lost = Some(failure.message);
                 None
             }
-            Err(Ended::All(error)) => return Err(error.into()),
+            Err(Ended::All(error)) => return Err(ended_early(&table, error.into(), &info.endpoints, at)),
         };
         if let Some(error) = &rows.lost {
             say(&format!("{topic} is left out: {error}"));
@@ -85,6 +89,14 @@ pub fn run(arguments: &ExportArguments) -> Result<Exported, Failure> {
         }
     }
     Ok(Exported { table, damaged })
+}
+
+/// The server is gone: what is whole is listed, and what is not is named from the `at`th on.
+fn ended_early(table: &Table, failure: Failure, endpoints: &[Endpoint], at: usize) -> Failure {
+    let _ = table.print();
+    let name = |endpoint: &Endpoint| output::printable(endpoint.topic.resource_locator.trim_start_matches('/'));
+    let names: Vec<String> = endpoints.iter().skip(at).map(name).collect();
+    Failure { message: format!("{}; not exported, or not whole: {}", failure.message, names.join(", ")), ..failure }
 }
 
 /// Why a topic has no file.
