@@ -11,6 +11,7 @@ import pyarrow.flight as fl
 import pytest
 
 from harness.server import ROOT
+from harness.server import below
 from harness.server import binary
 from harness.server import scratch
 from harness.waiting import until
@@ -159,7 +160,7 @@ def test_an_interrupted_run_leaves_nothing(number):
     place = scratch("bench") / "made"
     command = [str(binary()), "bench", "put", "--workload", "blobs", "--streams", "2", "--bytes", "20GB", "--directory", str(place)]
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    until(lambda: list(place.rglob("*.part")), "it records", 60)
+    until(lambda: below(place, "*.part"), "it records", 60)
     running.send_signal(number)
     # It may end by the signal, or by the loss of the server that the signal took away.
     assert running.wait(30) in (128 + number, 1), running.stderr.read()

@@ -11,7 +11,7 @@ from harness import cql, rows
 from harness.cli import lines, tessera
 from harness.codes import refused, tried
 from harness.flight import Client
-from harness.server import Server
+from harness.server import Server, below
 from harness.waiting import until
 
 if not cql.address():
@@ -81,7 +81,7 @@ def test_record_read_find_delete_over_a_restart(fleet, end):
         with refused("NOT_FOUND"):
             client.sequence("drive")
         chunks = one.data / "chunks"
-        until(lambda: not list(chunks.rglob("*.parquet")), "the purge of all chunks", 60)
+        until(lambda: not below(chunks, "*.parquet"), "the purge of all chunks", 60)
         client.record_sequence("drive", {"imu": [rows.imu(range(7))]})
         assert client.read("drive/imu").num_rows == 7
     one.stop()
@@ -106,7 +106,7 @@ def test_two_servers_share_names(fleet):
         b.delete_sequence("drive")
         with refused("NOT_FOUND"):
             a.sequence("drive")
-        until(lambda: not list((two.data / "chunks").rglob("*.parquet")), "the purge of its own chunks", 60)
+        until(lambda: not below(two.data / "chunks", "*.parquet"), "the purge of its own chunks", 60)
         a.create_sequence("drive")
 
 

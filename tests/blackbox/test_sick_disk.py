@@ -15,7 +15,7 @@ from harness.cli import lines
 from harness.cli import tessera
 from harness.codes import ERRORS, code, refused
 from harness.flight import Client
-from harness.server import Server
+from harness.server import Server, below
 from harness.volume import MIB, Volume, run
 from harness.waiting import until
 from harness.watch import peak, reset_peak
@@ -96,7 +96,7 @@ def test_a_second_disk_that_hangs_holds_up_its_own_streams_alone(own_disks):
         for n in range(3):
             client.record_sequence(f"gone{n}", {f"t{n}": [rows.counters(range(9))] for n in range(12)})
         sessions = [s["locator"].split(":")[1] for n in range(3) for s in client.sequence(f"gone{n}")["sessions"]]
-        left = lambda place: sum(len(list((place / "chunks" / name).glob("*"))) for name in sessions)  # noqa: E731
+        left = lambda place: sum(len(below(place / "chunks" / name)) for name in sessions)  # noqa: E731
         assert left(server.data) > 3 and left(disk.path / "data") > 3
         ends = []
 
@@ -368,7 +368,7 @@ def test_a_disk_that_hangs_takes_no_blocks_of_another(backend):
         assert len(healthy) >= 2 and len(sick) >= 8, (healthy, sick)
         client.put(*healthy[0], rows.COUNTER, [rows.counters(range(5))])
         with streams(server.location, 6, 24, sick[:8]) as (sent, threads, failed):
-            until(lambda: len([path for path in (disk.path / "data").rglob("*.part")]) == 8, "all have their files")
+            until(lambda: len(below(disk.path / "data", "*.part")) == 8, "all have their files")
             with stuck_streams(disk, threads, sent):
                 client.put(*healthy[1], rows.BLOB, [rows.blobs([n], MIB) for n in range(64)])
         assert len(sent) == 8 * 24 and not failed, failed

@@ -47,6 +47,15 @@ def file_system(path):
     return found[1]
 
 
+def below(place, pattern="*"):
+    """The paths below a directory whose names match. A server may remove directories while we look: `os.walk` passes over them,
+    `Path.glob` and `Path.rglob` raise."""
+    found = []
+    for directory, directories, names in os.walk(place):
+        found += [pathlib.Path(directory, name) for name in fnmatch.filter(directories + names, pattern)]
+    return sorted(found)
+
+
 def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -171,9 +180,5 @@ class Server:
         return int((self.data / "START").read_text().split()[-1])
 
     def files(self, pattern="*.parquet"):
-        """The paths below the data directory whose names match. The server may remove directories while we look:
-        `os.walk` passes over them, `Path.rglob` raises."""
-        found = []
-        for directory, directories, names in os.walk(self.data):
-            found += [pathlib.Path(directory, name) for name in fnmatch.filter(directories + names, pattern)]
-        return sorted(found)
+        """The paths below the data directory whose names match."""
+        return below(self.data, pattern)
