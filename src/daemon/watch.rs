@@ -146,17 +146,19 @@ pub async fn run(
                     let level = room.marks.level(&room.space);
                     let before = told.levels.insert(room.device, level).unwrap_or(Level::Free);
                     let (directory, mib) = (told.name(room.device), room.space.free >> 20);
+                    let short =
+                        room.marks.shortage(&room.space, level).map(|short| short.to_string()).unwrap_or_default();
                     match level {
                         _ if level == before => {}
                         Level::Free => tracing::info!(directory, mib, "a data directory has room again"),
                         Level::Soft => tracing::warn!(
                             directory,
-                            mib,
+                            short,
                             "a data directory is below its soft mark (storage.soft_mark_bytes): nothing new begins on it"
                         ),
                         Level::Hard => tracing::error!(
                             directory,
-                            mib,
+                            short,
                             "a data directory is below its hard mark (storage.hard_mark_bytes): streams to it end"
                         ),
                     }

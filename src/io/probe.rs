@@ -54,7 +54,7 @@ pub enum Backend {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
-    #[error("cannot write and read back a file in {}: check that it exists, belongs to this user and has room", path.display())]
+    #[error("cannot write and read back a file in {}: check that it exists, belongs to this user and has room (df, df -i)", path.display())]
     Directory {
         path: PathBuf,
         #[source]

@@ -77,12 +77,16 @@ impl Reserve {
         }
     }
 
-    /// Gives up the reserve when fewer than `wanted` bytes are free. Returns whether `needed` are free then.
+    /// A catalog makes so many files beside its own at most: a log, the index of it, and another one for a moment.
+    const FILES: u64 = 3;
+
+    /// Gives up the reserve when fewer than `wanted` bytes or a few files are free. Returns whether `needed` and these are then.
     ///
     /// # Errors
     /// When the file system cannot be asked, or the reserve not be removed.
     pub fn make_room(&self, wanted: u64, needed: u64) -> io::Result<bool> {
-        if self.space()?.free >= wanted.max(needed) {
+        let has = |bytes| self.space().map(|space| space.free >= bytes && space.files_free >= Self::FILES);
+        if has(wanted.max(needed))? {
             return Ok(true);
         }
         match self.give_up() {
@@ -92,7 +96,7 @@ impl Reserve {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        Ok(self.space()?.free >= needed)
+        has(needed)
     }
 
     /// XFS frees the blocks of a file without a name some time later, those of one that is cut short at once.
@@ -102,7 +106,7 @@ impl Reserve {
         self.host.remove_file(&self.path)
     }
 
-    /// Whether so many bytes are free without it.
+    /// Whether so many bytes are free without giving it up.
     ///
     /// # Errors
     /// When the file system cannot be asked.

@@ -237,6 +237,17 @@ def test_a_disk_without_inodes(volume, on):
         client.put("open/b", later, rows.COUNTER, [rows.counters(range(6))])
         client.finalize(session)
         assert (client.read("open/a").num_rows, client.read("open/b").num_rows) == (5, 6)
+        # After a crash, too: what is deleted is what makes room again.
+        server.kill()
+        many = disk.fill_files(leave=0, name="more")
+        server.start()
+        with full("inodes"):
+            client.create_sequence("late")
+        assert client.read("open/a").num_rows == 5
+        client.delete_sequence("open")
+        until(lambda: disk.files() >= 2, "its files are gone")
+        for file in many.iterdir():
+            file.unlink()
     server.stop()
 
 

@@ -83,9 +83,9 @@ class Volume:
                     file.write(bytes(min(4096, over)))
         return filler
 
-    def fill_files(self, leave=0):
+    def fill_files(self, leave=0, name="many"):
         """Takes all inodes but `leave`. Returns their directory."""
-        place = self.path / "many"
+        place = self.path / name
         place.mkdir()
         with contextlib.suppress(OSError):
             for n in range(self.files() - leave):
