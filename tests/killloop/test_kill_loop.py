@@ -3,9 +3,10 @@
 Method: writer processes record, finalize and delete; the daemon gets SIGKILL and starts again; an auditor compares it with the
 writers' journals, over the wire and from the Parquet files alone. It is killed at a random moment, right after a client asked to
 close a put, to finalize or to delete, while it recovers, and while the kernel still holds writes of it: on a disk slowed down to
-nearly nothing, where they land after the next start has begun.
+nearly nothing, where they land after the next start has begun. Sometimes it gets SIGTERM instead, and has to end well and in time.
 
-TESSERA_CYCLES says how often, TESSERA_SEED repeats a run's choices.
+TESSERA_CYCLES says how often, TESSERA_MOMENTS (names with commas between) at which of these moments alone, TESSERA_SEED repeats a
+run's choices.
 """
 
 import collections
@@ -32,7 +33,8 @@ SLOW = 256 << 10  # bytes per second: a block of 1 MiB takes four seconds
 DISK_BYTES = 3 << 30
 
 # When it is killed, and how often of a hundred.
-MOMENTS = {"random": 40, "close": 15, "finalize": 20, "delete": 15, "in flight": 10}
+MOMENTS = {"random": 30, "close": 15, "finalize": 20, "delete": 15, "in flight": 10, "drain": 10}
+ONLY = os.environ.get("TESSERA_MOMENTS", ",".join(MOMENTS)).split(",")
 
 
 def load(name):
@@ -84,6 +86,9 @@ def strike(server, journals, moment, dice, slow):
         before, give_up = asked(journals, moment), time.monotonic() + 3
         until(lambda: asked(journals, moment) > before or time.monotonic() > give_up, moment, 10, interval=0.001)
         wait(dice.choice((0, dice.uniform(0, 0.004), dice.uniform(0, 0.03))))
+    if moment == "drain":
+        server.stop()
+        return None
     if moment != "in flight":
         server.kill()
         return None
@@ -132,8 +137,8 @@ def test_nothing_acknowledged_is_lost(request):
     server = Server("killloop")
     request.addfinalizer(server.remove)  # the last one: finalizers run backwards
     slow = own_disk(server, request)
-    moments = {moment: share for moment, share in MOMENTS.items() if slow or moment != "in flight"}
-    kills, late = collections.Counter(), 0
+    moments = {moment: MOMENTS[moment] for moment in ONLY if slow or moment != "in flight"}
+    kills, late, drains = collections.Counter(), 0, [0.0]
     rows = 0
     writers = Writers()
     request.addfinalizer(writers.close)
@@ -143,7 +148,10 @@ def test_nothing_acknowledged_is_lost(request):
             before = set(ledger.sessions)
             [moment] = dice.choices(list(moments), moments.values())
             journals = writers.begin(server, cycle)
+            began = time.monotonic()
             landed = strike(server, journals, moment, dice, slow)
+            if moment == "drain":
+                drains.append(time.monotonic() - began)
             kills[moment] += 1
             writers.wait()
             for journal in journals:
@@ -180,7 +188,8 @@ def test_nothing_acknowledged_is_lost(request):
                 if session.state == "open":
                     auditor.resume(session)
             final = [session for session in ledger.sessions.values() if session.state == "final"]
-            print(f"killed: {dict(kills)}; {late} times writes of the dead process landed after its end")
+            print(f"killed: {dict(kills)}; {late} times writes of the dead process landed after its end; "
+                  f"the longest drain took {max(drains):.1f} s, with the wait before it")
             print(f"{len(ledger.sessions)} sessions, {len(final)} final, {rows} rows checked on the way, "
                   f"{auditor.rows_checked} at the end")
             assert final and auditor.rows_checked
