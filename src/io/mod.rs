@@ -94,5 +94,6 @@ pub use ready::unblocked;
 pub use recycler::Recycled;
 pub use recycler::Recycler;
 pub use remedy::with_remedy;
+pub use space::Left;
 pub use space::Reserve;
 pub use threads::ThreadDevice;

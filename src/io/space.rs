@@ -40,6 +40,13 @@ pub struct Reserve {
     bytes: u64,
 }
 
+/// Of what there is enough.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    pub bytes: bool,
+    pub files: bool,
+}
+
 impl Reserve {
     /// The largest reserve is this part of its file system.
     const SHARE: u64 = 32;
@@ -80,14 +87,18 @@ impl Reserve {
     /// A catalog makes so many files beside its own at most: a log, the index of it, and another one for a moment.
     const FILES: u64 = 3;
 
-    /// Gives up the reserve when fewer than `wanted` bytes or a few files are free. Returns whether `needed` and these are then.
+    /// Gives up the reserve when fewer than `wanted` bytes or a few files are free. Returns whether `needed`, and these, are then.
     ///
     /// # Errors
     /// When the file system cannot be asked, or the reserve not be removed.
-    pub fn make_room(&self, wanted: u64, needed: u64) -> io::Result<bool> {
-        let has = |bytes| self.space().map(|space| space.free >= bytes && space.files_free >= Self::FILES);
-        if has(wanted.max(needed))? {
-            return Ok(true);
+    pub fn make_room(&self, wanted: u64, needed: u64) -> io::Result<Left> {
+        let has = |bytes| {
+            let left = |space: Space| Left { bytes: space.free >= bytes, files: space.files_free >= Self::FILES };
+            self.space().map(left)
+        };
+        let left = has(wanted.max(needed))?;
+        if left.bytes && left.files {
+            return Ok(left);
         }
         match self.give_up() {
             Ok(()) => {
@@ -134,11 +145,11 @@ mod tests {
         reserve.keep().unwrap();
         reserve.keep().unwrap();
         assert_eq!(fs::metadata(&path).unwrap().len(), 1 << 20);
-        assert!(reserve.make_room(4096, 0).unwrap());
+        assert!(reserve.make_room(4096, 0).unwrap().bytes);
         assert!(path.exists(), "there is room without it");
-        assert!(!reserve.make_room(0, u64::MAX).unwrap());
+        assert!(!reserve.make_room(0, u64::MAX).unwrap().bytes);
         assert!(!path.exists());
-        assert!(!reserve.make_room(0, u64::MAX).unwrap(), "given up once, it is no error to want it again");
+        assert!(!reserve.make_room(0, u64::MAX).unwrap().bytes, "given up once, it is no error to want it again");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::path::Path;
 use super::EmbeddedConfig;
 use crate::catalog::CatalogError;
 use crate::io::Host;
+use crate::io::Left;
 use crate::io::Reserve;
 
 /// Bytes free below which ordinary calls are refused, and others spend the first part of the reserve.
@@ -88,16 +89,16 @@ impl Room {
             return Ok(());
         }
         // The last part goes only when it must.
+        let mut left = Left::default();
         for (reserve, wanted) in self.reserves.iter().zip([wanted, needed]).take(parts) {
-            if reserve.make_room(wanted, needed).unwrap_or(true) {
-                return Ok(());
+            let Ok(room) = reserve.make_room(wanted, needed) else { return Ok(()) };
+            left = room;
+            if left.bytes && left.files {
+                break;
             }
         }
         // Where only files are short there may be as many as it takes: the log is there, as a rule.
-        match (&self.reserves, parts) {
-            ([reserve, _], 1..) if reserve.has_room(needed).unwrap_or(true) => Ok(()),
-            _ => Err(CatalogError::Full),
-        }
+        if left.bytes { Ok(()) } else { Err(CatalogError::Full) }
     }
 }
 
