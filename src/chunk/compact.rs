@@ -7,7 +7,6 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::Compression;
 use parquet::basic::Encoding;
-use parquet::basic::LogicalType;
 use parquet::basic::ZstdLevel;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::OffsetIndexBuilder;
@@ -18,7 +17,6 @@ use parquet::file::page_index::offset_index::OffsetIndexMetaData;
 use parquet::file::properties::EnabledStatistics;
 use parquet::file::properties::WriterProperties;
 use parquet::file::properties::WriterVersion;
-use parquet::schema::types::ColumnDescriptor;
 use parquet::schema::types::ColumnPath;
 use parquet::schema::types::SchemaDescPtr;
 
@@ -28,6 +26,7 @@ use super::layout::MAGIC;
 use super::layout::TIME_COLUMN;
 use super::layout::ascending;
 use super::profile::Profile;
+use super::profile::is_widened;
 use super::sink::Sink;
 
 /// Distinct values a column may have before it is written without a dictionary.
@@ -93,12 +92,6 @@ fn properties(profile: Profile, parquet: &SchemaDescPtr) -> Result<WriterPropert
             common.set_compression(Compression::UNCOMPRESSED).set_dictionary_enabled(false).build()
         }
     })
-}
-
-/// Whether these are numbers of one or two bytes in a list, stored as four.
-fn is_widened(leaf: &ColumnDescriptor) -> bool {
-    let narrow = matches!(leaf.logical_type_ref(), Some(LogicalType::Integer(int)) if int.bit_width <= 16);
-    narrow && leaf.max_rep_level() > 0
 }
 
 /// The row group of `metadata`, a file whose pages begin behind its magic, as if its pages began at `start`.

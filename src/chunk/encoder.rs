@@ -122,7 +122,7 @@ impl ChunkEncoder {
         let time_leaf = leaves.find(|leaf| parquet.get_column_root_idx(*leaf) == time);
         let time_leaf = time_leaf.ok_or(EncodeError::TimeColumn { found: None })?;
         let (sink, row_groups, progress) = (Sink::default(), Vec::new(), Progress::default());
-        let kind = Kind::of(schema);
+        let kind = Kind::of(schema, &parquet);
         let (schema, statistics, zones) = (schema.clone(), Collector::new(schema), None);
         Ok(Self { identity, schema, parquet, kind, time, time_leaf, sink, row_groups, progress, statistics, zones })
     }
@@ -152,7 +152,7 @@ impl ChunkEncoder {
         if self.row_groups.is_empty() {
             self.sink.bytes(MAGIC);
         }
-        let pages = match Profile::choose(self.kind, rows, logical_bytes, effort) {
+        let pages = match Profile::choose(&self.kind, &batches, effort) {
             Profile::Direct => direct::write(&mut self.sink, &self.parquet, (self.time, self.time_leaf), &batches)?,
             profile => compact::write(&mut self.sink, &self.schema, &self.parquet, self.time_leaf, &batches, profile)?,
         };

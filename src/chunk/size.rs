@@ -52,7 +52,8 @@ fn is_fixed(data_type: &DataType) -> bool {
     }
 }
 
-fn array_bytes(array: &dyn Array, start: usize, end: usize) -> u64 {
+/// Arrow bytes of rows `start..end` of a column, without padding.
+pub(super) fn array_bytes(array: &dyn Array, start: usize, end: usize) -> u64 {
     let count = (end - start) as u64;
     let validity = if array.nulls().is_some() { count.div_ceil(8) } else { 0 };
     validity
