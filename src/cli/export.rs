@@ -16,6 +16,7 @@ mod record;
 use std::io;
 use std::io::Write;
 
+use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
 use serde_json::Value;
 use serde_json::json;
@@ -135,9 +136,6 @@ fn look(client: &Client, locator: &Locator, range: TimeRange, selection: Option<
     Ok(info)
 }
 
-/// Topics whose fields are held against the condition.
-const LOOKED_AT: usize = 16;
-
 /// Leaves out topics without one of `columns`. Refuses fields that no topic has, and conditions that no value of theirs can
 /// satisfy, before anything that was exported earlier is taken for out of date.
 ///
@@ -156,12 +154,14 @@ fn leave_out_unfit(
     let topics = info.endpoints.len() as u64;
     let of_rows: Vec<String> =
         rows.iter().flat_map(|rows| query::columns(&rows.predicate)).map(|path| path.join(".")).collect();
+    let asked: Value = serde_json::from_str(selection).unwrap_or_default();
+    let never = |schemas: &[Schema]| never_of_rows(asked.get("where")?, &rows?.tag, schemas).pop();
     let mut missing: Vec<&String> = of_rows.iter().chain(columns).collect();
     let (mut fit, mut unfit, mut schemas) = (Vec::new(), Vec::new(), Vec::new());
     for endpoint in std::mem::take(&mut info.endpoints) {
         let name = endpoint.topic.resource_locator.trim_start_matches('/').to_owned();
-        // Of conditions alone it matters whether somebody has the field.
-        if columns.is_empty() && missing.is_empty() && schemas.len() >= LOOKED_AT {
+        // Of conditions alone it matters whether somebody has the field, with a value that may satisfy them.
+        if columns.is_empty() && missing.is_empty() && !schemas.is_empty() && never(&schemas).is_none() {
             fit.push(endpoint);
             continue;
         }
@@ -179,12 +179,8 @@ fn leave_out_unfit(
         let (fields, topics) = (output::printable(&fields.join(", ")), output::count(topics, "topic"));
         return refused(format!("none of {topics} has the field {fields}"));
     }
-    if let Some(rows) = rows {
-        let asked: Value = serde_json::from_str(selection).unwrap_or_default();
-        let never = asked.get("where").and_then(|asked| never_of_rows(asked, &rows.tag, &schemas).pop());
-        if let Some(why) = never {
-            return refused(why);
-        }
+    if let Some(why) = never(&schemas) {
+        return refused(why);
     }
     if fit.is_empty() && topics > 0 {
         let (columns, topics) = (output::printable(&columns.join(", ")), output::count(topics, "topic"));

@@ -1,6 +1,7 @@
 """`tessera export` as Parquet: what is there afterwards is the result, and nothing else looks like it."""
 
 import json
+import subprocess
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,6 +10,7 @@ import pytest
 from harness import cli
 from harness import rows
 from harness.flight import Client
+from harness.waiting import until
 
 CONFIG = "[chunk]\nrows_max = 50\n"
 
@@ -50,6 +52,9 @@ def test_a_condition_on_a_field_that_nobody_has_removes_nothing(recorded, tmp_pa
         assert run.returncode == 1 and "none of 1 topic has the field valeu" in run.stderr and "nothing removed" in run.stderr, run.stderr
         run = export(recorded, "drive/count", "--where", 'Counter.value > "a"', "--format", kind, to=tmp_path)
         assert run.returncode == 1 and "Counter.value is a number" in run.stderr and "nothing removed" in run.stderr, run.stderr
+    # Of several one has to hold.
+    run = export(recorded, "drive/count", "--where", 'Counter.value > 97 or Counter.value > "a"', to=tmp_path)
+    assert [row["rows"] for row in cli.lines(run)] == [2], run.stderr
     run = export(recorded, "drive", "--column", "valeu", to=tmp_path)
     assert run.returncode == 1 and "none of 3 topics has the field valeu" in run.stderr, run.stderr
     assert files(tmp_path) == before and len(before) == 3
@@ -134,3 +139,23 @@ def test_a_damaged_topic_costs_itself_alone(own_server, tmp_path, form):
         with (tmp_path / "drive.mcap").open("rb") as file:
             topics = [channel.topic for _, channel, _ in make_reader(file).iter_messages()]
         assert (topics.count("/a"), topics.count("/c")) == (10, 30)
+
+
+def test_an_export_from_a_server_that_dies_lists_what_is_whole(own_server, tmp_path):
+    with Client(own_server.location) as client:
+        topics = {"a": [rows.counters(range(10))], "b": [rows.blobs([n], 1 << 20) for n in range(400)], "c": [rows.counters(range(10))]}
+        client.record_sequence("drive", topics)
+    for attempt in range(10):
+        to = tmp_path / str(attempt)
+        command = [str(cli.binary()), "export", "drive", "--to", str(to), "--server", own_server.location]
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        until(lambda: (to / "drive" / "a.parquet").exists() or run.poll() is not None, "the first topic to be whole", interval=0.001)
+        own_server.kill()
+        listed, said = run.communicate(timeout=60)
+        own_server.start()
+        if run.returncode != 0:  # it was not faster than us
+            break
+    assert run.returncode == 5 and "cannot reach" in said, (run.returncode, said)
+    assert "not exported, or not whole: drive/b, drive/c" in said, said
+    assert [json.loads(line)["file"] for line in listed.splitlines()] == [str(to / "drive" / "a.parquet")], listed
+    assert files(to) == ["drive/a.parquet"]

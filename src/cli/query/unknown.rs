@@ -33,7 +33,7 @@ const NAMES_MAX: usize = 12;
 /// [`ClientError`]
 pub fn unknown(client: &Client, body: &Value, inside: impl Fn(Value) -> Value) -> Result<Vec<String>, ClientError> {
     let mut asked = Vec::new();
-    conditions(body, "", &mut asked);
+    conditions(body, "", Arms::Told, &mut asked);
     let created = |(scope, key, condition): &Asked| (*key == "created_at_ns").then(|| created_misfit(scope, condition));
     let mut lines: Vec<String> = asked.iter().filter_map(created).flatten().collect();
     let mut keys = BTreeSet::new();
@@ -66,12 +66,13 @@ pub fn unknown(client: &Client, body: &Value, inside: impl Fn(Value) -> Value) -
     Ok(lines)
 }
 
-/// Why rows of one tag satisfy some of the conditions in none of these topics, those of the topics with their fields.
+/// Why rows of one tag satisfy some of the conditions in none of these topics that have their fields. Of conditions that all have to
+/// hold: an arm of `or` may hold for nothing.
 ///
 /// * `rows`: what a query says of `ontology`.
 pub fn never_of_rows(rows: &Value, tag: &str, schemas: &[Schema]) -> Vec<String> {
     let mut asked = Vec::new();
-    conditions(rows, "ontology", &mut asked);
+    conditions(rows, "ontology", Arms::LeftOut, &mut asked);
     never(&asked, tag, schemas).collect()
 }
 
@@ -89,16 +90,24 @@ fn never(asked: &[Asked], tag: &str, schemas: &[Schema]) -> impl Iterator<Item =
 /// A scope of the wire, a key in it, and its condition.
 type Asked<'a> = (&'a str, &'a str, &'a Value);
 
+/// Conditions of which one of several has to hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Arms {
+    Told,
+    LeftOut,
+}
+
 /// The conditions of a query that have to hold, not those that must not.
-fn conditions<'a>(value: &'a Value, scope: &'a str, found: &mut Vec<Asked<'a>>) {
+fn conditions<'a>(value: &'a Value, scope: &'a str, arms: Arms, found: &mut Vec<Asked<'a>>) {
     match value {
-        Value::Array(items) => items.iter().for_each(|item| conditions(item, scope, found)),
+        Value::Array(items) => items.iter().for_each(|item| conditions(item, scope, arms, found)),
         Value::Object(members) => {
             for (key, value) in members {
                 match key.as_str() {
                     "$not" | "user_metadata" => {}
-                    joint if joint.starts_with('$') => conditions(value, scope, found),
-                    own if scope.is_empty() => conditions(value, own, found),
+                    "$or" if arms == Arms::LeftOut => {}
+                    joint if joint.starts_with('$') => conditions(value, scope, arms, found),
+                    own if scope.is_empty() => conditions(value, own, arms, found),
                     own => found.push((scope, own, value)),
                 }
             }
