@@ -64,20 +64,17 @@ pub fn run(arguments: &ExportArguments) -> Result<Exported, Failure> {
         message: format!("--to {}: {error}", arguments.to.display()),
     })?;
     let (mut table, mut damaged) = (Table::new(&["file", "rows", "size"]), Vec::new());
-    for (at, endpoint) in info.endpoints.iter().enumerate() {
+    for (nth, endpoint) in info.endpoints.iter().enumerate() {
         let topic = TopicName::parse(endpoint.topic.resource_locator.trim_start_matches('/'))?;
-        let opened = Rows::open(&client, endpoint);
-        let mut rows = match opened {
-            Ok(rows) => rows,
-            Err(failure) => return Err(ended_early(&table, failure, &info.endpoints, at)),
-        };
+        let early = |failure| ended_early(&table, failure, info.endpoints.get(nth..).unwrap_or_default());
+        let mut rows = Rows::open(&client, endpoint).map_err(early)?;
         let written = match export(topic.clone(), endpoint, &mut rows, &arguments.to) {
             Ok(written) => written,
             Err(Ended::Topic(failure)) => {
                 rows.lost = Some(failure.message);
                 None
             }
-            Err(Ended::All(error)) => return Err(ended_early(&table, error.into(), &info.endpoints, at)),
+            Err(Ended::All(error)) => return Err(early(error.into())),
         };
         if let Some(error) = &rows.lost {
             say(&format!("{topic} is left out: {error}"));
@@ -91,11 +88,17 @@ pub fn run(arguments: &ExportArguments) -> Result<Exported, Failure> {
     Ok(Exported { table, damaged })
 }
 
-/// The server is gone: what is whole is listed, and what is not is named from the `at`th on.
-fn ended_early(table: &Table, failure: Failure, endpoints: &[Endpoint], at: usize) -> Failure {
+/// Topics that are named at most.
+const NAMES_MAX: usize = 12;
+
+/// The server is gone: what is whole is listed, and what is not is named.
+fn ended_early(table: &Table, failure: Failure, left: &[Endpoint]) -> Failure {
     let _ = table.print();
     let name = |endpoint: &Endpoint| output::printable(endpoint.topic.resource_locator.trim_start_matches('/'));
-    let names: Vec<String> = endpoints.iter().skip(at).map(name).collect();
+    let mut names: Vec<String> = left.iter().take(NAMES_MAX).map(name).collect();
+    if left.len() > NAMES_MAX {
+        names.push(format!("and {} more", left.len() - NAMES_MAX));
+    }
     Failure { message: format!("{}; not exported, or not whole: {}", failure.message, names.join(", ")), ..failure }
 }
 
