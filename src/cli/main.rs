@@ -85,12 +85,12 @@ impl<E: std::error::Error + 'static> From<E> for Failure {
 
 /// Connects to the server that the arguments name.
 pub fn connect(arguments: &ServerArguments) -> Result<Client, Failure> {
-    Client::connect(&arguments.server).map_err(|error| of_client(&error))
+    Ok(Client::connect(&arguments.server)?)
 }
 
 /// As [`connect`], to read many streams side by side.
 pub fn connect_reading(arguments: &ServerArguments, streams: usize) -> Result<Client, Failure> {
-    Client::connect_reading(&arguments.server, streams).map_err(|error| of_client(&error))
+    Ok(Client::connect_reading(&arguments.server, streams)?)
 }
 
 /// With the exit code of its kind, whether nobody answered from the start or not any more.

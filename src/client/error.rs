@@ -37,9 +37,10 @@ impl ClientError {
         matches!(self, Self::Refused { .. } | Self::Answer { .. })
     }
 
-    /// An RPC ended with `status`. Without a connection the status is made up by our own side, and has a source.
+    /// An RPC ended with `status`. Without a connection the status is made up by our own side, and has a source; so has a reset
+    /// with which a server says that it takes no more of this.
     pub(super) fn rpc(address: &Address, what: &str, status: &Status) -> Self {
-        match status.source() {
+        match status.source().filter(|_| status.code() != Code::ResourceExhausted) {
             Some(source) => Self::Unreachable { address: address.clone(), cause: chain(source) },
             None => Self::Refused { what: what.to_owned(), code: status.code(), message: status.message().to_owned() },
         }
