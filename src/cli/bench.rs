@@ -187,12 +187,12 @@ pub fn run(arguments: &BenchArguments) -> Result<Outcome, Failure> {
     let mut run = Run { common, scratch: &scratch, device: &device, rows: Vec::new() };
     run.measure(arguments.what.as_ref())?;
     let rows = run.rows;
+    print(&machine, &rows)?;
     if let Some(path) = &common.json {
         let report = serde_json::json!({"machine": machine, "rows": rows});
         let written = Host::default().write_report(path, &format!("{report:#}\n"));
         written.map_err(|cause| Failure::usage(format!("--json {}: {cause}", path.display())))?;
     }
-    print(&machine, &rows)?;
     Ok(Outcome::Done)
 }
 
