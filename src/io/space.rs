@@ -54,6 +54,9 @@ impl Reserve {
     /// A reserve makes itself only where this many times its size are free: it must not be what fills the disk.
     const ROOM: u64 = 4;
 
+    /// A catalog makes so many files beside its own at most: a log, the index of it, and another one for a moment.
+    const FILES: u64 = 3;
+
     /// * `path`: of the file, which is not touched yet. Its directory must exist when it is used.
     /// * `bytes`: to keep back, at most; 0 for no reserve.
     pub fn new(host: &Host, path: &Path, bytes: u64) -> Self {
@@ -61,7 +64,7 @@ impl Reserve {
         Self { host: host.clone(), directory, path: path.to_owned(), bytes }
     }
 
-    /// Makes the file if it is not there and there is plenty of room. Blocks for some milliseconds when it does.
+    /// Makes the file if it is not there and there is plenty of room, of files too. Blocks for some milliseconds when it does.
     ///
     /// # Errors
     /// Whatever the system says; nothing depends on the reserve being there.
@@ -69,7 +72,7 @@ impl Reserve {
         let space = self.space()?;
         let wanted = self.bytes.min(space.total / Self::SHARE);
         let there = fs::metadata(&self.path).map_or(0, |found| found.len());
-        if wanted == 0 || there >= wanted || space.free / Self::ROOM < wanted {
+        if wanted == 0 || there >= wanted || !Self::is_plenty(&space, wanted) {
             return Ok(());
         }
         self.host.ask(Operation::Allocate)?;
@@ -84,18 +87,12 @@ impl Reserve {
         }
     }
 
-    /// A catalog makes so many files beside its own at most: a log, the index of it, and another one for a moment.
-    const FILES: u64 = 3;
-
     /// Gives up the reserve when fewer than `wanted` bytes or a few files are free. Returns whether `needed`, and these, are then.
     ///
     /// # Errors
     /// When the file system cannot be asked, or the reserve not be removed.
     pub fn make_room(&self, wanted: u64, needed: u64) -> io::Result<Left> {
-        let has = |bytes| {
-            let left = |space: Space| Left { bytes: space.free >= bytes, files: space.files_free >= Self::FILES };
-            self.space().map(left)
-        };
+        let has = |bytes| self.space().map(|space| Self::left(&space, bytes));
         let left = has(wanted.max(needed))?;
         if left.bytes && left.files {
             return Ok(left);
@@ -108,6 +105,14 @@ impl Reserve {
             Err(error) => return Err(error),
         }
         has(needed)
+    }
+
+    fn is_plenty(space: &Space, wanted: u64) -> bool {
+        space.free / Self::ROOM >= wanted && space.files_free / Self::ROOM >= Self::FILES
+    }
+
+    fn left(space: &Space, bytes: u64) -> Left {
+        Left { bytes: space.free >= bytes, files: space.files_free >= Self::FILES }
     }
 
     /// XFS frees the blocks of a file without a name some time later, those of one that is cut short at once.
@@ -159,5 +164,14 @@ mod tests {
         Reserve::new(&Host::default(), &path, 0).keep().unwrap();
         Reserve::new(&Host::default(), &path, u64::MAX / 8).keep().unwrap();
         assert!(fs::metadata(&path).map_or(0, |found| found.len()) < 1 << 40, "at most a share of the disk");
+    }
+    #[test]
+    fn a_few_files_are_kept_back_as_bytes_are() {
+        let with = |files_free| Space { free: 1 << 20, total: 1 << 30, files_free, files_total: 1000 };
+        assert!(!Reserve::is_plenty(&with(11), 4096) && Reserve::is_plenty(&with(12), 4096));
+        assert!(!Reserve::is_plenty(&with(12), 1 << 19));
+        let left = |files_free, bytes| Reserve::left(&with(files_free), bytes);
+        assert_eq!(left(2, 1 << 20), Left { bytes: true, files: false });
+        assert_eq!(left(3, (1 << 20) + 1), Left { bytes: false, files: true });
     }
 }
