@@ -27,7 +27,8 @@ struct Told {
     names: HashMap<DeviceNumber, PathBuf>,
     levels: HashMap<DeviceNumber, Level>,
     unreachable: HashSet<DeviceNumber>,
-    failing: HashSet<DeviceNumber>,
+    /// On which files fail, and whether that was told.
+    failing: HashMap<DeviceNumber, bool>,
     /// Those whose marks were held against their size.
     measured: HashSet<DeviceNumber>,
     stopped: bool,
@@ -60,17 +61,23 @@ impl Told {
         }
     }
 
-    /// Tells when files begin to fail on a disk, and when they no longer do.
+    /// Tells when files begin to fail on a disk, and when they no longer do. Not at the first look, behind which it is tried
+    /// whether one can be made: the session of the one that failed may have been deleted.
     fn fails(&mut self, room: &Room) {
         let directory = self.name(room.device);
-        if room.is_failing && self.failing.insert(room.device) {
-            tracing::error!(
+        if !room.is_failing {
+            if self.failing.remove(&room.device) == Some(true) {
+                tracing::info!(directory, "files can be made in a data directory again");
+            }
+            return;
+        }
+        match self.failing.insert(room.device, true) {
+            None => drop(self.failing.insert(room.device, false)),
+            Some(false) => tracing::error!(
                 directory,
                 "files fail in a data directory: new topics go to others, where there are, until one can be made"
-            );
-        }
-        if !room.is_failing && self.failing.remove(&room.device) {
-            tracing::info!(directory, "files can be made in a data directory again");
+            ),
+            Some(true) => {}
         }
     }
 
@@ -146,10 +153,12 @@ pub async fn run(
                     let level = room.marks.level(&room.space);
                     let before = told.levels.insert(room.device, level).unwrap_or(Level::Free);
                     let (directory, mib) = (told.name(room.device), room.space.free >> 20);
-                    let short =
-                        room.marks.shortage(&room.space, level).map(|short| short.to_string()).unwrap_or_default();
+                    if level == before {
+                        continue;
+                    }
+                    let short = room.marks.shortage(&room.space, level);
+                    let short = short.map(|short| short.to_string()).unwrap_or_default();
                     match level {
-                        _ if level == before => {}
                         Level::Free => tracing::info!(directory, mib, "a data directory has room again"),
                         Level::Soft => tracing::warn!(
                             directory,

@@ -33,7 +33,8 @@ impl Desk {
         }
     }
 
-    /// The devices that a topic of an open session may be placed on: those above the soft mark, or else above the hard one.
+    /// The devices that a topic of an open session may be placed on: those above the soft mark, or else above the hard one; of
+    /// disks that hang or on which files fail, only where there is no other.
     ///
     /// # Errors
     /// [`SessionError::NoRoom`] when there is none, [`SessionError::Shard`] when a disk cannot be asked.

@@ -25,6 +25,7 @@ use crate::model::ShardIndex;
 use crate::runtime::TaskSet;
 
 use super::path;
+use super::reader::is_ours;
 use super::retention::gone_is_fine;
 use super::room::Level;
 use super::room::Marks;
@@ -114,6 +115,8 @@ impl Directory {
 
     /// The same for those who cannot wait for a disk that hangs. There is one question under way at most, whoever asks.
     ///
+    /// Where files fail it is tried, behind this, whether one can be made again.
+    ///
     /// * `patience`: ends when the last room known must do.
     ///
     /// # Errors
@@ -192,8 +195,15 @@ impl Directory {
         self.failing.get() != Failing::No
     }
 
-    /// A file could not be made or written. Room is another matter.
-    pub(super) fn failed(&self, kind: io::ErrorKind) {
+    /// A call failed that makes or writes a file. Room is another matter, and so is what this process has no more of.
+    pub(super) fn failed(&self, error: &io::Error) {
+        if !is_ours(error) {
+            self.failed_as(error.kind());
+        }
+    }
+
+    /// The same, where nothing else is known any more.
+    pub(super) fn failed_as(&self, kind: io::ErrorKind) {
         if !is_no_room(kind) && self.failing.get() == Failing::No {
             self.failing.set(Failing::Yes);
         }

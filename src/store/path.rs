@@ -6,6 +6,7 @@
 //!   DEVICE                                the directory's id, 32 hexadecimal digits and a line end
 //!   DEVICES                               which data directories belong together
 //!   START                                 the last start that wrote here: see `daemon::starts`
+//!   trial-<shard>                         for a moment, where files failed: see `store::Directory`
 //!   SHARED                                which shared catalog has the names of what lies here: see `daemon::shared`
 //!   catalog/                              the embedded catalog (first data directory only)
 //!   chunks/<session id>/<chunk id>.part      being written, or committed and not renamed yet

@@ -227,7 +227,7 @@ pub(super) async fn open_either(
 }
 
 /// Whether a call failed for want of something that this process has no more of.
-fn is_ours(error: &io::Error) -> bool {
+pub(super) fn is_ours(error: &io::Error) -> bool {
     const ENOMEM: i32 = 12;
     const ENFILE: i32 = 23;
     const EMFILE: i32 = 24;

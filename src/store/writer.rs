@@ -107,7 +107,7 @@ impl ChunkWriter {
         let wrap = |step| {
             let own = Rc::clone(&own);
             move |e: io::Error| {
-                own.failed(e.kind());
+                own.failed(&e);
                 WriteError::Io { chunk, step, cause: e.to_string(), kind: e.kind() }
             }
         };
@@ -344,14 +344,14 @@ impl ChunkWriter {
     async fn in_flight_at_most(&self, count_max: usize) -> Result<(), WriteError> {
         let chunk = self.chunk;
         let wrap = |Lost { step, kind, cause }| {
-            self.directory.failed(kind);
+            self.directory.failed_as(kind);
             WriteError::Io { chunk, step, cause, kind }
         };
         self.flight.at_most(count_max).await.map_err(wrap)
     }
 
     fn error(&self, step: &'static str, cause: &io::Error) -> WriteError {
-        self.directory.failed(cause.kind());
+        self.directory.failed(cause);
         WriteError::Io { chunk: self.chunk, step, cause: cause.to_string(), kind: cause.kind() }
     }
 }
