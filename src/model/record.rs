@@ -43,7 +43,7 @@ pub struct ChunkRecord {
     pub logical_bytes: u64,
     /// First and last `timestamp_ns`. A chunk has at least one row.
     pub bounds: TimeBounds,
-    /// Offset behind the last page: where the checksum list begins.
+    /// Offset behind the last page: where the checksum list begins. The file's length where a manifest alone told of it.
     pub body_bytes: u64,
     /// Offset behind the checksum list: where the page indices and the Parquet footer begin.
     pub footer_offset: u64,
