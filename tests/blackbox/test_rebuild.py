@@ -89,15 +89,19 @@ def test_a_chunk_that_the_rebuild_could_not_read_says_so_until_it_is_mended(own_
     (chunk,) = own_server.files()
     whole = chunk.read_bytes()
     chunk.write_bytes(whole + b"x")
-    remake = lambda: (shutil.rmtree(own_server.data / "catalog"), tessera("catalog", "rebuild", "--data-dir", own_server.data))  # noqa: E731
-    remake()
+
+    def remake():
+        shutil.rmtree(own_server.data / "catalog")
+        return tessera("catalog", "rebuild", "--data-dir", own_server.data).returncode
+
+    assert remake() == 3
     own_server.start()
     with Client(own_server.location) as client, refused("DATA_LOSS") as error:
         client.read("drive/a")
     assert "could not be read when the catalog was rebuilt" in error.text and "rebuild again" in error.text, error.text
     own_server.stop()
     chunk.write_bytes(whole)
-    remake()
+    assert remake() == 0
     own_server.start()
     with Client(own_server.location) as client:
         assert client.read("drive/a").num_rows == 100

@@ -32,9 +32,10 @@ WRITERS = 4
 SLOW = 256 << 10  # bytes per second: a block of 1 MiB takes four seconds
 DISK_BYTES = 3 << 30
 
-# When it is killed, and how often of a hundred.
+# When it is ended, and how often of a hundred.
 MOMENTS = {"random": 30, "close": 15, "finalize": 20, "delete": 15, "in flight": 10, "drain": 10}
 ONLY = os.environ.get("TESSERA_MOMENTS", ",".join(MOMENTS)).split(",")
+assert set(ONLY) <= set(MOMENTS), f"TESSERA_MOMENTS has {ONLY}; there are {list(MOMENTS)}"
 
 
 def load(name):
@@ -80,7 +81,7 @@ def asked(journals, what):
 
 
 def strike(server, journals, moment, dice, slow):
-    """Kills the daemon at the moment. Returns what was still on its way to the disk then, in bytes, if that is known."""
+    """Ends the daemon at the moment. Returns what was still on its way to the disk then, in bytes, if that is known."""
     wait(dice.uniform(0.05, 1.2))
     if moment in ("close", "finalize", "delete"):
         before, give_up = asked(journals, moment), time.monotonic() + 3
@@ -138,7 +139,9 @@ def test_nothing_acknowledged_is_lost(request):
     request.addfinalizer(server.remove)  # the last one: finalizers run backwards
     slow = own_disk(server, request)
     moments = {moment: MOMENTS[moment] for moment in ONLY if slow or moment != "in flight"}
-    kills, late, drains = collections.Counter(), 0, [0.0]
+    if not moments:
+        pytest.skip("TESSERA_MOMENTS asks for kills with writes in flight alone, and those need a disk that can be slowed down")
+    ends, late, drains = collections.Counter(), 0, [0.0]
     rows = 0
     writers = Writers()
     request.addfinalizer(writers.close)
@@ -152,7 +155,7 @@ def test_nothing_acknowledged_is_lost(request):
             landed = strike(server, journals, moment, dice, slow)
             if moment == "drain":
                 drains.append(time.monotonic() - began)
-            kills[moment] += 1
+            ends[moment] += 1
             writers.wait()
             for journal in journals:
                 ledger.read(journal)
@@ -163,12 +166,12 @@ def test_nothing_acknowledged_is_lost(request):
                 late += slow.sectors_written() > landed
                 slow.set(0)
                 server.kill()
-                kills["recovery"] += 1
+                ends["recovery"] += 1
             elif dice.random() < 0.3:
                 server.launch()
                 wait(dice.uniform(0.0, 0.3))
                 server.kill()
-                kills["recovery"] += 1
+                ends["recovery"] += 1
             server.start()
             with Client(server.location) as client:
                 auditor = Auditor(client, ledger)
@@ -188,7 +191,7 @@ def test_nothing_acknowledged_is_lost(request):
                 if session.state == "open":
                     auditor.resume(session)
             final = [session for session in ledger.sessions.values() if session.state == "final"]
-            print(f"killed: {dict(kills)}; {late} times writes of the dead process landed after its end; "
+            print(f"ended: {dict(ends)}; {late} times writes of the dead process landed after its end; "
                   f"the longest drain took {max(drains):.1f} s, with the wait before it")
             print(f"{len(ledger.sessions)} sessions, {len(final)} final, {rows} rows checked on the way, "
                   f"{auditor.rows_checked} at the end")

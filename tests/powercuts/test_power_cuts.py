@@ -165,9 +165,9 @@ def manifest(server, session):
     assert {topic["path"] for topic in text["topics"]} == {name.split("/", 1)[1] for name in session.topics}, path
 
 
-def report(count, kind, rows, at_stake, began):
+def report(count, kind, rows, stakes, began):
     seconds = time.monotonic() - began
-    print(f"{kind}: {count} cuts, {rows} rows checked, {at_stake / max(count, 1):.1f} writes at stake in each, "
+    print(f"{kind}: {count} cuts, {rows} rows checked, {stakes / max(count, 1):.1f} writes at stake in each, "
           f"{seconds:.0f} s ({seconds / max(count, 1):.2f} s a cut)", flush=True)
 
 
@@ -179,14 +179,14 @@ def test_no_power_cut_loses_what_was_acknowledged(kind):
         # Loud, and no failure: many machines cannot.
         print(f"SKIPPED: {CUTS} power cuts on {kind}, because {why}", file=sys.stderr)
         pytest.skip(why)
-    count, done, rows, at_stake, began = max(CUTS // len(KINDS), 1), 0, 0, 0, time.monotonic()
+    count, done, rows, stakes, began = max(CUTS // len(KINDS), 1), 0, 0, 0, time.monotonic()
     while done < count:
         seed = SEED + done
         print(f"{kind}: seed {SEED}, recording {seed}", flush=True)
         cuts, found = one_recording(kind, seed, min(CUTS_EACH, count - done))
-        rows, at_stake = rows + found[0], at_stake + found[1]
+        rows, stakes = rows + found[0], stakes + found[1]
         done += cuts
-        report(done, kind, rows, at_stake, began)
+        report(done, kind, rows, stakes, began)
 
 
 def one_recording(kind, seed, count):
@@ -198,11 +198,11 @@ def one_recording(kind, seed, count):
         journals = record(logged, seed, server)
     finally:
         logged.close()
-    log, dice, rows, at_stake = logged.log, random.Random(seed), 0, 0
+    log, dice, rows, stakes = logged.log, random.Random(seed), 0, 0
     replay = blocklog.Replay(log, directory, kind, SIZE)
     for nth, cut in enumerate(blocklog.moments(log, first, marks(journals), count, seed)):
         image, stake = replay.cut(cut, dice)
-        at_stake += stake
+        stakes += stake
         mounted = disk.Mounted(image, directory / "cut")
         try:
             server.data = mounted.at / "data"
@@ -222,7 +222,7 @@ def one_recording(kind, seed, count):
             mounted.close()
     shutil.rmtree(directory)
     server.remove()
-    return count, (rows, at_stake)
+    return count, (rows, stakes)
 
 
 def whole_files(server):
