@@ -118,6 +118,21 @@ def test_puts_that_begin_and_stop(server, client, name, what):
     client.delete_session(session)
 
 
+def test_a_first_message_with_a_body_is_refused_before_it_takes_memory(server, client, name):
+    """Schemas have none, and what a put may take is told by its topic, which is not known before."""
+    client.create_sequence(name)
+    session = client.create_session(name)
+    token = client.create_topic(session, f"{name}/a")
+    command = {"resource_locator": f"{name}/a", "topic_uuid": token}
+    first = frames.grpc(wire.flight_data(wire.schema_header(rows.BLOB), b"x" * (48 << 20), command=command))
+    with greeted(server) as attacker:
+        streams = [attacker.open("DoPut", first[:30_000]) for _ in range(20)]
+        for stream in streams:
+            assert status(attacker.until(stream)) == 3
+    client.put(f"{name}/a", token, rows.BLOB, [rows.blobs([1], 10)])
+    client.finalize(session)
+
+
 def test_a_put_that_trickles(server, client, name):
     """A byte now and then is no progress."""
     client.create_sequence(name)

@@ -52,6 +52,12 @@ async fn tcp(server: &Server) -> TcpStream {
     TcpStream::connect(&server.address).await.unwrap()
 }
 
+/// A whole first message, and the beginning of the next one.
+fn begun_behind_a_schema(message_len: u32, body_len: u32) -> Bytes {
+    const FIRST: &[u8] = &[0, 0, 0, 0, 3, 0x12, 1, 7];
+    Bytes::from([FIRST, &begun(message_len, body_len)].concat())
+}
+
 /// gRPC prefix for `message_len` bytes, and the head of a `data_body` field of `body_len`.
 fn begun(message_len: u32, body_len: u32) -> Bytes {
     let mut bytes = BytesMut::new();
@@ -85,7 +91,7 @@ async fn a_client_that_is_gone_gives_its_memory_back() {
     let server = start(8 * MIB, TransportConfig::default()).await;
     for way in ["reset", "connection lost"] {
         let mut put = raw_put(tcp(&server).await).await;
-        put.send.send_data(begun(3 << 20, 2 << 20), false).unwrap();
+        put.send.send_data(begun_behind_a_schema(3 << 20, 2 << 20), false).unwrap();
         until("the body's memory is taken", || server.budget.in_use() > 0).await;
         match way {
             "reset" => put.send.send_reset(h2::Reason::CANCEL),
@@ -102,7 +108,7 @@ async fn a_client_that_is_gone_leaves_the_queue_for_memory() {
     let server = start(8 * MIB, TransportConfig::default()).await;
     let all = server.budget.try_acquire(8 * MIB).unwrap();
     let mut put = raw_put(tcp(&server).await).await;
-    put.send.send_data(begun(3 << 20, 2 << 20), false).unwrap();
+    put.send.send_data(begun_behind_a_schema(3 << 20, 2 << 20), false).unwrap();
     until("it waits", || server.budget.waiting()).await;
     put.send.send_reset(h2::Reason::CANCEL);
     until("it waits no more", || !server.budget.waiting()).await;
@@ -123,6 +129,12 @@ async fn sizes_are_refused_before_their_bytes_come() {
     put.send.send_data(begun(100, 2 << 20), false).unwrap();
     let (code, message) = status(put.response).await;
     assert_eq!(code, INVALID_ARGUMENT, "{message}");
+
+    let mut put = raw_put(tcp(&server).await).await;
+    put.send.send_data(begun(3 << 20, 2 << 20), false).unwrap();
+    let (code, message) = status(put.response).await;
+    assert_eq!(code, INVALID_ARGUMENT, "{message}");
+    assert!(message.contains("a body of 2097152 bytes: send the schema first"), "{message}");
     assert_eq!(server.budget.in_use(), 0);
 }
 
@@ -130,7 +142,7 @@ async fn sizes_are_refused_before_their_bytes_come() {
 async fn a_message_that_stands_still_loses_its_memory() {
     let server = start(8 * MIB, TransportConfig { stall_ms: 100, ..TransportConfig::default() }).await;
     let mut put = raw_put(tcp(&server).await).await;
-    put.send.send_data(begun(3 << 20, 2 << 20), false).unwrap();
+    put.send.send_data(begun_behind_a_schema(3 << 20, 2 << 20), false).unwrap();
     let (code, message) = status(put.response).await;
     assert_eq!(code, DEADLINE_EXCEEDED, "{message}");
     until("memory is given back", || server.budget.in_use() == 0).await;

@@ -152,6 +152,10 @@ impl PutStream {
                     self.deadline = Deadline::Idle;
                     return Ok(Some(message));
                 }
+                // Nobody knows yet whether it may record, so there is no part of the budget for it.
+                Step::BodyWanted(bytes @ 1..) if matches!(self.deadline, Deadline::FirstMessage { .. }) => {
+                    return Err(ReceiveError::FirstBody { bytes });
+                }
                 Step::BodyWanted(len) => self.provide(len).await?,
                 Step::Again => tokio::task::consume_budget().await,
                 Step::Dry => {

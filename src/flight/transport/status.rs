@@ -36,6 +36,8 @@ pub enum ReceiveError {
     Encoding { encoding: String },
     #[error("no first message within {ms} ms: send the schema at once")]
     FirstMessage { ms: u64 },
+    #[error("first message has a body of {bytes} bytes: send the schema first, which has none")]
+    FirstBody { bytes: usize },
     #[error("{max} later DoPuts have not sent a message either: send the schema at once")]
     GaveWay { max: usize },
     #[error("message stands still: it brought less than {bytes} bytes in {ms} ms")]
@@ -111,7 +113,7 @@ impl From<&ReceiveError> for Status {
             E::MessageTooLarge { .. } | E::InflatedTooLarge { .. } | E::BudgetTooSmall { .. } | E::GaveWay { .. } => {
                 tonic::Code::ResourceExhausted
             }
-            E::FieldTooLarge { .. } | E::Malformed { .. } => tonic::Code::InvalidArgument,
+            E::FieldTooLarge { .. } | E::Malformed { .. } | E::FirstBody { .. } => tonic::Code::InvalidArgument,
             E::Encoding { .. } => tonic::Code::Unimplemented,
             E::FirstMessage { .. } | E::Stalled { .. } => tonic::Code::DeadlineExceeded,
             E::Gone { .. } => tonic::Code::Cancelled,
