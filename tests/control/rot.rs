@@ -86,15 +86,15 @@ async fn every_byte_of_a_small_chunk() {
     house.stop();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn random_bits_of_a_large_chunk() {
+/// Goal: whatever bits of a chunk flip, its rows never come otherwise.
+async fn flip(flips: u64, rows: i64, batch: i64) {
     let root = directory();
     let house = House::open(root.path()).await;
-    let (rows, mut random) = (400_000, Random(7));
-    let (topic, path) = recorded(&house, rows, 20_000).await;
+    let mut random = Random(7);
+    let (topic, path) = recorded(&house, rows, batch).await;
     let file = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
     let len = file.metadata().unwrap().len();
-    for _ in 0..300 {
+    for _ in 0..flips {
         let (at, bit) = (random.below(len), random.below(8));
         let mut byte = [0];
         file.read_exact_at(&mut byte, at).unwrap();
@@ -103,7 +103,20 @@ async fn random_bits_of_a_large_chunk() {
         file.write_all_at(&byte, at).unwrap();
     }
     read(&house, &topic, rows).await.unwrap();
+    println!("{flips} bits of {len} bytes flipped, each of them found");
     house.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_bits_of_a_large_chunk() {
+    flip(300, 400_000, 20_000).await;
+}
+
+/// `TESSERA_FLIPS` says how many, 300 by default.
+#[tokio::test(flavor = "multi_thread")]
+async fn random_bits_of_a_chunk() {
+    let flips = std::env::var("TESSERA_FLIPS").map_or(300, |flips| flips.parse().expect("TESSERA_FLIPS is a number"));
+    flip(flips, 10_000, 1_000).await;
 }
 
 /// Goal: whatever byte of a manifest changes, `verify` finds it.
