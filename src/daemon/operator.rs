@@ -1,6 +1,5 @@
 //! The key of a running server's data directory: who can read it may give orders.
 
-use std::path::Path;
 use std::path::PathBuf;
 
 use crate::auth::OrderSealer;
@@ -61,8 +60,10 @@ pub struct DirectoryStatus {
     pub running: bool,
     /// `None` before the first pass, and when the file cannot be read.
     pub scrub: Option<ScrubState>,
-    /// Those that belong to the first and are not among the ones that were named.
+    /// Those that belong to the first and are not among the ones that were named, as far as files tell that can be read.
     pub left_out: Vec<(DeviceNumber, DeviceId)>,
+    /// Those that were named and do not look like one: most often their disk is not mounted.
+    pub unused: Vec<PathBuf>,
 }
 
 /// Looks at the data directories from outside. Changes nothing.
@@ -74,16 +75,14 @@ pub fn look(config: &Config) -> Result<DirectoryStatus, OperatorError> {
     let file = mount::catalog_file(directory);
     let scrub = ScrubState::read(file.parent().unwrap_or(directory)).ok();
     let running = is_directory_held(directory)?;
-    Ok(DirectoryStatus { directory: directory.clone(), running, scrub, left_out: left_out(config, directory) })
-}
-
-/// As far as the files tell that can be read.
-fn left_out(config: &Config, directory: &Path) -> Vec<(DeviceNumber, DeviceId)> {
-    let host = Host::default();
-    let named = &config.storage.data_dirs;
-    let here: Vec<DeviceId> = named.iter().filter_map(|path| mount::read_device(&host, path).ok()?).collect();
-    let known = devices::read(&host, directory).ok().flatten().unwrap_or_default();
-    known.into_iter().filter(|(_, device)| !device.is_untold() && !here.contains(device)).collect()
+    let devices: Vec<_> =
+        config.storage.data_dirs.iter().map(|path| mount::read_device(&Host::default(), path).ok().flatten()).collect();
+    let known = devices::read(&Host::default(), directory).ok().flatten().unwrap_or_default();
+    let is_left_out = |device: &DeviceId| !device.is_untold() && !devices.contains(&Some(*device));
+    let left_out = known.into_iter().filter(|(_, device)| is_left_out(device)).collect();
+    let named = config.storage.data_dirs.iter().zip(&devices);
+    let unused = named.filter(|(_, device)| device.is_none()).map(|(path, _)| path.clone()).collect();
+    Ok(DirectoryStatus { directory: directory.clone(), running, scrub, left_out, unused })
 }
 
 /// The directory that has the catalog.

@@ -180,6 +180,9 @@ def test_status_tells_of_a_directory_that_is_left_out(house):
     assert told(house.data, house.directory / "B")["left_out"] == []
     (left,) = told(house.data)["left_out"]
     assert left["device"] == (house.directory / "B" / "DEVICE").read_text().strip()
+    away(house)
+    both = told(house.data, house.directory / "B")
+    assert both["left_out"] == [left] and both["unused"] == [str(house.directory / "B")], both
 
 
 @pytest.mark.parametrize("backend", ["auto", "threads"])
@@ -314,6 +317,7 @@ def test_an_older_catalog_is_refused_before_it_removes_anything(name, back):
         with Client(server.location) as client:
             client.create_sequence("two")
             client.record(client.create_session("two"), "two/a", [rows.counters(range(20))])
+        until(server.files, "the last name of the chunk, which it gets behind the answer")
         server.kill()
         if name == ".part":
             as_if_killed_before_the_rename(server)
