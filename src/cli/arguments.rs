@@ -298,8 +298,9 @@ pub struct RescueArguments {
     /// Configuration file (TOML) of the running server
     #[arg(long, value_name = "FILE", env = "TESSERA_CONFIG")]
     pub config: Option<PathBuf>,
-    #[command(flatten)]
-    pub server: ServerArguments,
+    /// The server to talk to: grpc://host:port or unix:/path [default: where the configuration says that it listens]
+    #[arg(long, value_name = "URI", env = "TESSERA_SERVER")]
+    pub server: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -1,10 +1,15 @@
 //! `tessera finalize` and `tessera discard`: ends sessions whose writer is gone, with the authority of the data directory.
 
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::auth::OrderSealer;
 use crate::client::Client;
 use crate::client::ClientError;
+use crate::client::OpenTopic;
 use crate::client::SessionInfo;
 use crate::daemon;
 use crate::io::wall_ns;
@@ -20,6 +25,7 @@ use super::arguments::ConfigArguments;
 use super::arguments::DiscardArguments;
 use super::arguments::FinalizeArguments;
 use super::arguments::RescueArguments;
+use super::arguments::ServerArguments;
 use super::config;
 use super::ls;
 use super::main::Failure;
@@ -39,6 +45,10 @@ pub fn finalize(arguments: &FinalizeArguments) -> Result<Outcome, Failure> {
     match desk.give(verb) {
         Ok(()) => {
             println!("finalized {said}: they can be read, see `tessera info {sequence}`");
+            let dropped: Vec<_> = desk.dropped(verb).map(|topic| output::printable(&topic.resource_locator)).collect();
+            if !dropped.is_empty() {
+                println!("left out, for they were never written: {}", dropped.join(", "));
+            }
             Ok(Outcome::Done)
         }
         Err(ClientError::Refused { message, .. }) if message.contains("never written") => Err(failed(format!(
@@ -96,8 +106,10 @@ impl Desk {
             fleet_address: None,
             config: arguments.config.clone(),
         };
-        let sealer = daemon::order_sealer(&config::load(&source)?.config)?;
-        let client = connect(&arguments.server).map_err(|failure| match failure.outcome {
+        let config = config::load(&source)?.config;
+        let sealer = daemon::order_sealer(&config)?;
+        let server = arguments.server.clone().unwrap_or_else(|| reached_at(config.server.listen));
+        let client = connect(&ServerArguments { server }).map_err(|failure| match failure.outcome {
             Outcome::Unreachable => {
                 let message = format!(
                     "{}. A server does run on the data directory: name its address with --server",
@@ -123,12 +135,15 @@ impl Desk {
 
     /// The session with what the order is about: topics that it drops are left out.
     fn describe(&self, verb: OrderVerb) -> String {
-        let stays = |state: &str| verb != OrderVerb::FinalizeWritten || state != "created";
-        let topics = self.session.open_topics.iter().flatten().filter(|topic| stays(&topic.state));
+        let topics = self.session.open_topics.iter().flatten().filter(|topic| !is_dropped(topic, verb));
         let rows: u64 = topics.clone().map(|topic| topic.data.total_row_count).sum();
         let bytes: u64 = topics.clone().map(|topic| topic.data.total_bytes).sum();
         let (topics, rows) = (output::count(topics.count() as u64, "topic"), output::count(rows, "row"));
         format!("session {} with {topics}, {rows}, {}", self.session.locator, output::bytes(bytes))
+    }
+
+    fn dropped(&self, verb: OrderVerb) -> impl Iterator<Item = &OpenTopic> {
+        self.session.open_topics.iter().flatten().filter(move |topic| is_dropped(topic, verb))
     }
 
     fn give(&self, verb: OrderVerb) -> Result<(), ClientError> {
@@ -141,6 +156,20 @@ impl Desk {
         let (kind, body) = order_action(&self.sequence, &order, &self.sealer.seal(&order));
         self.client.action(kind, &body).map(drop)
     }
+}
+
+fn is_dropped(topic: &OpenTopic, verb: OrderVerb) -> bool {
+    verb == OrderVerb::FinalizeWritten && topic.state == "created"
+}
+
+/// From this machine.
+fn reached_at(listen: SocketAddr) -> String {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    format!("grpc://{}", SocketAddr::new(ip, listen.port()))
 }
 
 /// The open session that is meant: the one that is named, or the only one.
