@@ -100,6 +100,7 @@ def test_the_help_has_the_whole_language():
     ("Imu.X > 1", "(did you mean Imu.x?)"), ("Imu.x[0] > 1", "has the field x[0]"),
     ("Odd.sped > 1 and Odd.speed > 1", "of 1 topic with the tag Odd has the field sped (did you mean Odd.speed?)"),
     ("Odd.scan[?].x > 1", "has the field scan[?].x"),
+    ('topic.tag = "IMU"', "no topic has the tag IMU (did you mean Imu?)"),
     ("IMU.x > 1", "no topic has the tag IMU (did you mean Imu?); there are Imu (2 topics), Odd (1 topic)"),
     ("not Imu.y = 1 and sequence.name = 'none'", "has the field y"),
     ("sequence.metadata.vehicel = 'red'", "no sequence has the metadata vehicel"),

@@ -25,7 +25,8 @@ const SEQUENCES_MAX: usize = 200;
 /// Names of one line.
 const NAMES_MAX: usize = 12;
 
-/// A line for each field of the query that no topic has, for each key of metadata that nobody has, and for each condition that no value of its field can satisfy.
+/// A line for each field of the query that no topic has, for each tag and each key of metadata that nobody has, and for each
+/// condition that no value of its field can satisfy.
 ///
 /// * `inside`: makes of a query the same about what the user asked to look at.
 ///
@@ -44,11 +45,17 @@ pub fn unknown(client: &Client, body: &Value, inside: impl Fn(Value) -> Value) -
             lines.push(format!("no {scope} has the metadata {}", printable(path)));
         }
     }
-    for (tag, paths) in fields(body) {
+    let mut by_tag = fields(body);
+    for tag in asked.iter().filter_map(of_tag) {
+        by_tag.entry(tag.to_owned()).or_default();
+    }
+    for (tag, paths) in by_tag {
         let query = inside(json!({"topic": {"ontology_tag": {"$eq": tag}}}));
         let topics = found(&client.action("query", &limited(query, TOPICS_MAX))?.unwrap_or_default());
         if topics.is_empty() {
             lines.push(no_topic(client, &tag, &inside)?);
+        }
+        if topics.is_empty() || paths.is_empty() {
             continue;
         }
         let mut missing = paths;
@@ -156,6 +163,11 @@ fn paths_of<'a>(value: &'a Value, scope: &'a str, found: &mut BTreeSet<(&'a str,
         }
         _ => {}
     }
+}
+
+/// The tag that a topic has to have.
+fn of_tag<'a>((scope, key, condition): &Asked<'a>) -> Option<&'a str> {
+    (*scope == "topic" && *key == "ontology_tag").then(|| condition.get("$eq")?.as_str())?
 }
 
 /// The path behind this tag, and its condition.
