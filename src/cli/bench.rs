@@ -124,16 +124,16 @@ pub struct CommonArguments {
     #[arg(long = "workload", global = true, value_name = "NAMES", value_delimiter = ',', value_parser = workload)]
     pub workloads: Vec<Workload>,
     /// Streams at once; several numbers are measured one after another
-    #[arg(long, global = true, value_name = "COUNTS", value_delimiter = ',')]
+    #[arg(long, global = true, value_name = "COUNTS", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     pub streams: Vec<u16>,
     /// Connections of the client, at most; streams beyond share them
-    #[arg(long, global = true, value_name = "COUNT", default_value = "8")]
+    #[arg(long, global = true, value_name = "COUNT", default_value = "8", value_parser = clap::value_parser!(u16).range(1..))]
     pub connections: u16,
     /// Bytes of one repeat, all streams together, as 20MB or 2GB
     #[arg(long, global = true, value_name = "SIZE", value_parser = size)]
     pub bytes: Option<u64>,
     /// Repeats, in which the daemon and its floors take turns [default: 5]
-    #[arg(long, global = true, value_name = "COUNT")]
+    #[arg(long, global = true, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     pub repeats: Option<u16>,
     /// Little data, once: shows that it works, not how fast it is
     #[arg(long, global = true)]

@@ -64,11 +64,13 @@ impl NewFile {
 
 impl Write for NewFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.open()?.write(bytes)
+        let written = self.open()?.write(bytes);
+        written.map_err(|error| named(&self.path, error))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.open()?.flush()
+        let flushed = self.open()?.flush();
+        flushed.map_err(|error| named(&self.path, error))
     }
 }
 
