@@ -36,7 +36,10 @@ def pytest_sessionfinish(session, exitstatus):
 
 @pytest.fixture(scope="module")
 def server(request):
-    """A daemon for all tests of one file. A file may set CONFIG to start it with a config file."""
+    """A daemon for all tests of one file. A file may set CONFIG to start it with a config file. `Server.shared` is one for all."""
+    if Server.shared is not None:
+        yield Server.shared
+        return
     config = getattr(request.module, "CONFIG", None)
     running = Server(request.module.__name__.rsplit(".", 1)[-1], config=config)
     try:

@@ -20,6 +20,8 @@ def recorded(server):
         session = client.create_session("drive")
         client.record(session, "drive/texts", [batch], tag="Text", schema=texts)
         client.finalize(session)
+        yield
+        client.delete_sequence("drive")
 
 
 @pytest.fixture(autouse=True)

@@ -65,6 +65,8 @@ def free_port():
 class Server:
     """One daemon over one data directory. It keeps its port over restarts, as a real one does."""
 
+    shared = None  # one for the tests of all files, while `attacks/run.py` runs
+
     def __init__(self, name="server", options=(), config=None, environment=None, data=None):
         self.directory = scratch(name)
         self.data = data or self.directory / "data"
