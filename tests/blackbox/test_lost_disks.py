@@ -223,6 +223,7 @@ def test_chunks_that_a_rebuild_cannot_use_are_kept(damage):
         with Client(server.location) as client:
             client.create_sequence("drive")
             client.record(client.create_session("drive"), "drive/a", [rows.counters(range(n, n + 10)) for n in (0, 10, 20)])
+        until(lambda: len(server.files()) == 3, "the last names of all chunks")
         server.kill()
         first, second, third = as_if_killed_before_the_rename(server)
         if damage == "first":
