@@ -22,11 +22,12 @@ def changed(schema, field, **change):
 
 def test_an_image_does_not_go_into_an_imu_topic(server, client, name, session):
     token = client.create_topic(session, f"{name}/imu", "IMU")
-    before = server.files()
+    chunks = lambda: {path.stem for path in server.files("*.par*")}  # noqa: E731: those of others may be renamed just now
+    before = chunks()
     with refused("INVALID_ARGUMENT") as caught:
         client.put(f"{name}/imu", token, rows.IMAGE)
     assert "acceleration" in caught.text or "data" in caught.text, f"it should name the first field: {caught.text}"
-    assert server.files() == before
+    assert chunks() == before
     # The refused stream was no put: the topic is still to be written.
     client.put(f"{name}/imu", token, rows.IMU, [rows.imu([1, 2])])
     client.finalize(session)
