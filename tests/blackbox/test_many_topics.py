@@ -103,3 +103,23 @@ def test_four_held_puts_do_not_stop_others(client, name):
         writer.close()
     client.finalize(session)
     assert len(client.sequence(name)["topics"]) == 8
+
+
+@pytest.mark.timeout(60)
+def test_who_has_sent_before_a_hundred_others_begin_goes_on(client, name):
+    """Their windows become smaller than what it has sent; what it sends then used to wait for ever."""
+    client.create_sequence(name)
+    session = client.create_session(name)
+    first = client.begin_put(f"{name}/first", client.create_topic(session, f"{name}/first"), rows.BLOB)
+    first.write_batch(rows.blobs([0], 700_000))
+    others = []
+    for n in range(100):
+        others.append(client.begin_put(f"{name}/t{n}", client.create_topic(session, f"{name}/t{n}"), rows.BLOB))
+        others[-1].write_batch(rows.blobs([0], 100))
+    for n in range(1, 6):
+        first.write_batch(rows.blobs([n], 2_000_000))
+    for put in [first, *others]:
+        put.done_writing()
+        put.close()
+    client.finalize(session)
+    assert client.read(f"{name}/first").num_rows == 6

@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -55,6 +57,8 @@ pub struct Server {
     pub budget: Budget,
     /// What handlers met, in order.
     pub log: Arc<Mutex<Vec<String>>>,
+    /// Bytes of the bodies that handlers have taken.
+    pub taken: Arc<AtomicUsize>,
     /// Lets held puts go.
     pub release: watch::Sender<bool>,
     pub stop: watch::Sender<Stop>,
@@ -64,6 +68,7 @@ pub struct Server {
 #[derive(Clone)]
 struct Null {
     log: Arc<Mutex<Vec<String>>>,
+    taken: Arc<AtomicUsize>,
     release: watch::Receiver<bool>,
 }
 
@@ -93,7 +98,8 @@ pub async fn start_on(listen: ListenConfig, budget: usize, config: TransportConf
     let (budget, log) = (Budget::new(budget), Arc::<Mutex<Vec<String>>>::default());
     let (release, released) = watch::channel(false);
     let (stop, stopped) = watch::channel(Stop::Run);
-    let null = Null { log: Arc::clone(&log), release: released };
+    let taken = Arc::<AtomicUsize>::default();
+    let null = Null { log: Arc::clone(&log), taken: Arc::clone(&taken), release: released };
     let (for_put, for_get) = (null.clone(), null.clone());
     let routes = Routes::new(
         Arc::new(move |stream, reply| for_put.clone().put(stream, reply).boxed()),
@@ -101,7 +107,7 @@ pub async fn start_on(listen: ListenConfig, budget: usize, config: TransportConf
         FlightServiceServer::new(null),
     );
     let task = tokio::spawn(listener.serve(config, routes, budget.clone(), stopped));
-    Server { address, budget, log, release, stop, task }
+    Server { address, budget, log, taken, release, stop, task }
 }
 
 impl Server {
@@ -180,6 +186,7 @@ impl Null {
                 Ok(message) => {
                     assert!(message.body.iter().all(|byte| *byte == 42), "body damaged");
                     bytes += message.body.len();
+                    self.taken.fetch_add(message.body.len(), Relaxed);
                     tokio::task::yield_now().await;
                 }
                 Err(error) => {

@@ -4,3 +4,4 @@ mod calls;
 mod harness;
 mod limits;
 mod liveness;
+mod windows;

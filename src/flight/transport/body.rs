@@ -18,6 +18,8 @@ use http_body::Frame;
 use tokio::time::Sleep;
 use tokio::time::sleep;
 
+use super::held::Held;
+use super::held::RequestStream;
 use super::rope::Rope;
 use super::status::Refusal;
 use super::status::Status;
@@ -35,6 +37,7 @@ const SMALL_BYTES: usize = 4 << 10;
 /// its part of what all requests together may hold.
 pub(super) struct RequestBody {
     receive: RecvStream,
+    _held: RequestStream,
     data_ended: bool,
     prefix: Vec<u8>,
     received: usize,
@@ -46,12 +49,25 @@ pub(super) struct RequestBody {
 }
 
 impl RequestBody {
+    /// * `held`: of the call's connection.
     /// * `max`: bytes of the whole request.
     /// * `all`: bytes of all requests under way.
     /// * `patience`: time until its end.
-    pub fn new(receive: RecvStream, max: usize, all: Budget, patience: Duration) -> Self {
+    pub fn new(mut receive: RecvStream, held: &Held, max: usize, all: Budget, patience: Duration) -> Self {
         let (prefix, deadline) = (Vec::with_capacity(PREFIX_BYTES), Box::pin(sleep(patience)));
-        Self { receive, data_ended: false, prefix, received: 0, permit: None, all, max, patience, deadline }
+        let held = held.request(receive.flow_control().clone());
+        Self {
+            receive,
+            _held: held,
+            data_ended: false,
+            prefix,
+            received: 0,
+            permit: None,
+            all,
+            max,
+            patience,
+            deadline,
+        }
     }
 
     fn take(&mut self, bytes: Bytes) -> Result<Frame<Bytes>, tonic::Status> {

@@ -52,16 +52,20 @@ pub(super) struct Puts {
     shrunk: bool,
 }
 
-/// What the puts of one connection hold. Clones share it.
+/// What the puts of one connection hold, and the windows of all its calls. Clones share it.
 #[derive(Clone)]
 pub(super) struct Held {
     streams: Arc<Streams>,
     total: Total,
 }
 
-/// The puts' streams of one connection, by their numbers.
+/// The streams of one connection, by their numbers.
 #[derive(Default)]
-struct Streams(Mutex<HashMap<u32, Stream>>);
+struct Streams {
+    puts: Mutex<HashMap<u32, Stream>>,
+    /// Of calls that are no puts, while they send their requests.
+    requests: Mutex<HashMap<u32, FlowControl>>,
+}
 
 struct Stream {
     flow: FlowControl,
@@ -87,6 +91,12 @@ impl Smaller {
 
 /// Counts one put's stream as long as it lives.
 pub(super) struct HeldStream {
+    held: Held,
+    stream: u32,
+}
+
+/// Has one request's stream in [`Held::reclaim`] as long as it lives.
+pub(super) struct RequestStream {
     held: Held,
     stream: u32,
 }
@@ -204,12 +214,28 @@ impl Held {
             }
         }
         let stream = flow.stream_id().as_u32();
-        let mut streams = lock(&self.streams.0);
+        let mut streams = lock(&self.streams.puts);
         if streams.is_empty() {
             self.total.share_with(&self.streams);
         }
         streams.insert(stream, Stream { flow, counted: Counted { held: 0, promised } });
         Ok(HeldStream { held: self.clone(), stream })
+    }
+
+    /// Takes up a call that is no put.
+    pub fn request(&self, flow: FlowControl) -> RequestStream {
+        let stream = flow.stream_id().as_u32();
+        lock(&self.streams.requests).insert(stream, flow);
+        RequestStream { held: self.clone(), stream }
+    }
+
+    /// To be called when the client has acknowledged smaller windows. h2 gives back what was taken only when that is half of what is
+    /// left of the window, and looks at it only when something is taken: a client whose window became smaller than what it has
+    /// sent, all of it taken, would wait for ever.
+    pub fn reclaim(&self) {
+        let again = |flow: &mut FlowControl| drop(flow.release_capacity(0)); // refuses only more than is held
+        lock(&self.streams.puts).values_mut().for_each(|stream| again(&mut stream.flow));
+        lock(&self.streams.requests).values_mut().for_each(again);
     }
 
     /// Counts again, for windows of so many bytes. True when the client is known not to have acknowledged them yet.
@@ -231,14 +257,14 @@ impl Held {
 impl Streams {
     /// Counts again for windows that may have become smaller; none is counted with more than before.
     fn shrink(&self, window: u32, total: &Total) {
-        for stream in lock(&self.0).values_mut() {
+        for stream in lock(&self.puts).values_mut() {
             stream.count(stream.counted.promised.min(window as usize), total);
         }
     }
 
     fn count(&self, window: u32, total: &Total) -> bool {
         let mut late = false;
-        for stream in lock(&self.0).values_mut() {
+        for stream in lock(&self.puts).values_mut() {
             let held = stream.count(window as usize, total);
             // What h2 lets in: it applies a smaller window when the client has acknowledged it, and to what is not used.
             late |= held as isize + stream.flow.available_capacity() > window as isize;
@@ -263,7 +289,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Drop for HeldStream {
     fn drop(&mut self) {
-        let mut streams = lock(&self.held.streams.0);
+        let mut streams = lock(&self.held.streams.puts);
         let gone = streams.remove(&self.stream);
         let total = &self.held.total;
         if let Some(stream) = &gone {
@@ -275,6 +301,13 @@ impl Drop for HeldStream {
         }
         drop(streams);
         drop(gone); // after our lock: it may be the last handle, and then h2 resets the stream
+    }
+}
+
+impl Drop for RequestStream {
+    fn drop(&mut self) {
+        let gone = lock(&self.held.streams.requests).remove(&self.stream);
+        drop(gone); // after our lock, as above
     }
 }
 

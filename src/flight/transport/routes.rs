@@ -127,8 +127,8 @@ impl Shared {
         let path = request.uri().path().to_owned();
         let (kind, run) = match path.as_str() {
             DO_PUT => (Kind::Put, self.put(request, respond, peer, held)?),
-            DO_GET => (Kind::Other, self.get(request, respond, peer)?),
-            _ => (Kind::Other, self.rest(request, respond, peer)),
+            DO_GET => (Kind::Other, self.get(request, respond, peer, held)?),
+            _ => (Kind::Other, self.rest(request, respond, peer, held)),
         };
         Ok(Call { kind, run: contained(run, path, peer) })
     }
@@ -171,6 +171,7 @@ impl Shared {
         request: Request<RecvStream>,
         respond: SendResponse<Rope>,
         peer: Peer,
+        held: &Held,
     ) -> Result<BoxFuture<'static, ()>, Refused> {
         let (head, mut receive) = request.into_parts();
         let encoding = match encoding(&head.headers) {
@@ -178,10 +179,12 @@ impl Shared {
             Err(error) => return Err(refuse(respond, &Status::from(&error))),
         };
         let get = Arc::clone(&self.routes.get);
-        let patience = ms(self.config.first_message_ms);
+        let (patience, held) = (ms(self.config.first_message_ms), held.request(receive.flow_control().clone()));
         Ok(async move {
             let mut answer = Answer::new(respond);
-            match get::read_ticket(&mut receive, encoding, patience).await {
+            let ticket = get::read_ticket(&mut receive, encoding, patience).await;
+            drop(held);
+            match ticket {
                 Ok(ticket) => {
                     let request = GetRequest { headers: head.headers, peer, ticket };
                     get(request, GetReply::new(answer)).await;
@@ -197,11 +200,12 @@ impl Shared {
         request: Request<RecvStream>,
         mut respond: SendResponse<Rope>,
         peer: Peer,
+        held: &Held,
     ) -> BoxFuture<'static, ()> {
-        let (rest, answers) = (Arc::clone(&self.routes.rest), self.answers.clone());
+        let (rest, answers, held) = (Arc::clone(&self.routes.rest), self.answers.clone(), held.clone());
         let (max, all, patience) = (self.config.request_bytes_max, self.requests.clone(), ms(self.config.stall_ms));
         async move {
-            let mut request = request.map(|receive| Body::new(RequestBody::new(receive, max, all, patience)));
+            let mut request = request.map(|receive| Body::new(RequestBody::new(receive, &held, max, all, patience)));
             request.extensions_mut().insert(peer);
             let handling = AssertUnwindSafe(async move { rest(request).await }).catch_unwind();
             let reset = std::future::poll_fn(|cx| respond.poll_reset(cx));

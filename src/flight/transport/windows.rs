@@ -51,6 +51,8 @@ pub(super) struct Windows {
     announced: u32,
     /// When the SETTINGS that may still be unacknowledged were sent.
     sent_at: Option<Instant>,
+    /// They made windows smaller, and are not known to be acknowledged.
+    smaller: bool,
     /// Larger windows are asked for now and then only: whether there is room for them takes a look at every stream.
     growing: bool,
     traffic: Arc<Traffic>,
@@ -70,7 +72,7 @@ pub(super) enum Broken {
 impl Windows {
     /// The SETTINGS of the handshake count as sent `now`.
     pub fn new(now: Instant, traffic: Arc<Traffic>) -> Self {
-        Self { announced: QUIET_WINDOW, sent_at: Some(now), growing: false, traffic, counted_at: 0 }
+        Self { announced: QUIET_WINDOW, sent_at: Some(now), smaller: false, growing: false, traffic, counted_at: 0 }
     }
 
     /// Puts came or went, or time passed: larger windows may be due.
@@ -85,19 +87,31 @@ impl Windows {
         let share = held.total().share();
         let wanted = if puts == 0 { QUIET_WINDOW.min(share) } else { share };
         if wanted == self.announced || (wanted > self.announced && !std::mem::take(&mut self.growing)) {
-            return false;
+            return self.smaller && self.announce(connection, self.announced, held);
         }
         if wanted > self.announced && !held.grow(self.announced, wanted) {
             return false;
         }
-        // An error means that the last one is not acknowledged yet; its acknowledgement wakes the connection again.
-        if connection.set_initial_window_size(wanted).is_err() {
+        if !self.announce(connection, wanted, held) {
             self.growing = true;
             return false;
         }
+        held.count(wanted);
+        true
+    }
+
+    /// False when the last ones are not acknowledged yet; their acknowledgement wakes the connection again. h2 tells only by
+    /// taking new ones.
+    fn announce(&mut self, connection: &mut Connection<Socket, Rope>, wanted: u32, held: &Held) -> bool {
+        if connection.set_initial_window_size(wanted).is_err() {
+            return false;
+        }
+        if self.smaller {
+            held.reclaim();
+        }
+        self.smaller = wanted < self.announced;
         self.announced = wanted;
         self.sent_at = Some(now());
-        held.count(wanted);
         true
     }
 
@@ -117,7 +131,7 @@ impl Windows {
         if late && held.total().is_over() { Err(Broken::Over) } else { Ok(()) }
     }
 
-    /// Looks once, `patience` after the last SETTINGS, whether they were acknowledged: h2 tells only by taking new ones.
+    /// Looks once, `patience` after the last SETTINGS, whether they were acknowledged.
     pub fn check(
         &mut self,
         connection: &mut Connection<Socket, Rope>,
@@ -129,8 +143,9 @@ impl Windows {
         if self.sent_at.is_none_or(|sent_at| sent_at.elapsed() < patience) {
             return Ok(());
         }
+        let acknowledged = self.announce(connection, self.announced, held);
         self.sent_at = None;
-        connection.set_initial_window_size(self.announced).map_err(|_| Broken::Unacknowledged)
+        if acknowledged { Ok(()) } else { Err(Broken::Unacknowledged) }
     }
 }
 
