@@ -23,7 +23,6 @@ use super::identity::ChunkIdentity;
 use super::layout::MAGIC;
 use super::layout::TIME_COLUMN;
 use super::profile::Effort;
-use super::profile::Kind;
 use super::profile::Profile;
 use super::sink::Sink;
 use super::size::batch_bytes;
@@ -84,7 +83,8 @@ pub struct ChunkEncoder {
     /// Of the timestamps: field of the schema, and leaf column of the file.
     time: usize,
     time_leaf: usize,
-    kind: Kind,
+    /// Whether every column can be written so.
+    direct: bool,
     sink: Sink,
     row_groups: Vec<RowGroup>,
     progress: Progress,
@@ -122,9 +122,9 @@ impl ChunkEncoder {
         let time_leaf = leaves.find(|leaf| parquet.get_column_root_idx(*leaf) == time);
         let time_leaf = time_leaf.ok_or(EncodeError::TimeColumn { found: None })?;
         let (sink, row_groups, progress) = (Sink::default(), Vec::new(), Progress::default());
-        let kind = Kind::of(schema, &parquet);
+        let direct = direct::supports(schema);
         let (schema, statistics, zones) = (schema.clone(), Collector::new(schema), None);
-        Ok(Self { identity, schema, parquet, kind, time, time_leaf, sink, row_groups, progress, statistics, zones })
+        Ok(Self { identity, schema, parquet, direct, time, time_leaf, sink, row_groups, progress, statistics, zones })
     }
 
     /// As [`Self::new`], but looks at no values: for benches, which tell by it what looking costs.
@@ -152,7 +152,7 @@ impl ChunkEncoder {
         if self.row_groups.is_empty() {
             self.sink.bytes(MAGIC);
         }
-        let pages = match Profile::choose(&self.kind, &batches, effort) {
+        let pages = match Profile::choose(self.direct, &batches, effort) {
             Profile::Direct => direct::write(&mut self.sink, &self.parquet, (self.time, self.time_leaf), &batches)?,
             profile => compact::write(&mut self.sink, &self.schema, &self.parquet, self.time_leaf, &batches, profile)?,
         };

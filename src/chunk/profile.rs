@@ -1,12 +1,14 @@
 //! Which encoding a row group gets. Pure.
 
+use arrow::array::Array;
+use arrow::array::AsArray;
+use arrow::array::GenericListArray;
+use arrow::array::OffsetSizeTrait;
 use arrow::array::RecordBatch;
-use arrow::datatypes::Schema;
+use arrow::datatypes::DataType;
 use parquet::basic::LogicalType;
 use parquet::schema::types::ColumnDescriptor;
-use parquet::schema::types::SchemaDescriptor;
 
-use super::direct;
 use super::size::array_bytes;
 
 /// How much work a row group may cost: told by the shard, which knows whether others wait.
@@ -21,8 +23,11 @@ pub enum Effort {
 /// Rows of this size are payloads: packing them costs far more than the bytes it saves.
 const PAYLOAD_ROW_BYTES: u64 = 4 << 10;
 
-/// Lists of numbers of one or two bytes, which Parquet stores as four, are not counted in that: packed, raw packets take about
-/// what was received. But rows of this size have the shard pack for tens of milliseconds.
+/// But lists of numbers of one or two bytes are stored as four by Parquet; packed, raw packets take about what was received. So
+/// where the rest of a row is less than this part of them, they are not counted.
+const REST_PART: u64 = 8;
+
+/// Rows of this size have the shard pack for tens of milliseconds, whatever they are.
 const WIDENED_ROW_BYTES: u64 = 1 << 20;
 
 /// How one row group is written.
@@ -37,48 +42,44 @@ pub(super) enum Profile {
 }
 
 impl Profile {
+    /// * `direct`: whether every column can be written directly.
     /// * `batches`: of a row group, not empty.
-    pub(super) fn choose(kind: &Kind, batches: &[RecordBatch], effort: Effort) -> Self {
-        match (effort, effort == Effort::Compact && kind.is_payload(batches), kind.direct) {
-            (Effort::Compact, false, _) => Self::Packed,
-            (_, _, true) => Self::Direct,
-            (_, _, false) => Self::Plain,
+    pub(super) fn choose(direct: bool, batches: &[RecordBatch], effort: Effort) -> Self {
+        match effort {
+            Effort::Compact if !is_payload(batches) => Self::Packed,
+            _ if direct => Self::Direct,
+            _ => Self::Plain,
         }
     }
 }
 
-/// What matters of a schema.
-#[derive(Clone, Debug)]
-pub(super) struct Kind {
-    /// Every column can be written directly.
-    direct: bool,
-    /// Columns of which every leaf is widened.
-    widened: Vec<bool>,
+fn is_payload(batches: &[RecordBatch]) -> bool {
+    let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>().max(1);
+    let columns = || batches.iter().flat_map(|batch| batch.columns());
+    let bytes: u64 = columns().map(|column| array_bytes(column, 0, column.len())).sum();
+    let widened: u64 = columns().map(|column| widened_bytes(column, false)).sum();
+    let rest = bytes.saturating_sub(widened);
+    rest / rows >= PAYLOAD_ROW_BYTES && rest >= widened / REST_PART || bytes / rows >= WIDENED_ROW_BYTES
 }
 
-impl Kind {
-    pub(super) fn of(schema: &Schema, parquet: &SchemaDescriptor) -> Self {
-        let mut widened = vec![true; schema.fields().len()];
-        for (leaf, column) in parquet.columns().iter().enumerate() {
-            if let Some(all) = widened.get_mut(parquet.get_column_root_idx(leaf)) {
-                *all &= is_widened(column);
-            }
+/// Arrow bytes of the numbers that are widened. Looks at types, not at rows.
+fn widened_bytes(array: &dyn Array, in_list: bool) -> u64 {
+    match array.data_type() {
+        DataType::Int8 | DataType::UInt8 | DataType::Int16 | DataType::UInt16 if in_list => {
+            array_bytes(array, 0, array.len())
         }
-        Self { direct: direct::supports(schema), widened }
+        DataType::List(_) => widened_elements(array.as_list::<i32>()),
+        DataType::LargeList(_) => widened_elements(array.as_list::<i64>()),
+        DataType::FixedSizeList(..) => widened_bytes(array.as_fixed_size_list().values(), true),
+        DataType::Struct(_) => array.as_struct().columns().iter().map(|child| widened_bytes(child, in_list)).sum(),
+        _ => 0,
     }
+}
 
-    fn is_payload(&self, batches: &[RecordBatch]) -> bool {
-        let rows: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
-        let bytes = |widened: bool| -> u64 {
-            let columns = |batch: &RecordBatch| -> u64 {
-                let columns = batch.columns().iter().zip(&self.widened).filter(|(_, is)| **is == widened);
-                columns.map(|(column, _)| array_bytes(column, 0, batch.num_rows())).sum()
-            };
-            batches.iter().map(columns).sum()
-        };
-        let (widened, others) = (bytes(true), bytes(false));
-        others / rows.max(1) >= PAYLOAD_ROW_BYTES || (widened + others) / rows.max(1) >= WIDENED_ROW_BYTES
-    }
+fn widened_elements<O: OffsetSizeTrait>(list: &GenericListArray<O>) -> u64 {
+    let (first, last) = (list.value_offsets().first(), list.value_offsets().last());
+    let (first, last) = (first.map_or(0, |at| at.as_usize()), last.map_or(0, |at| at.as_usize()));
+    widened_bytes(&list.values().slice(first, last - first), true)
 }
 
 /// Whether these are numbers of one or two bytes in a list, stored as four.
@@ -96,21 +97,22 @@ mod tests {
     use arrow::array::Int16Array;
     use arrow::array::Int64Array;
     use arrow::array::ListArray;
+    use arrow::array::StructArray;
+    use arrow::array::UInt8Array;
     use arrow::array::new_null_array;
     use arrow::buffer::OffsetBuffer;
     use arrow::datatypes::DataType;
     use arrow::datatypes::Field;
 
-    use super::super::support;
+    use super::super::direct;
     use super::*;
 
     /// What rows of these columns are written as: with a queue, and with slack.
     fn chosen(columns: Vec<(&str, ArrayRef)>) -> [Profile; 2] {
         let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, of)| (name, of, true)));
         let batch = batch.expect("columns of one length");
-        let parquet = support::parquet_schema(&batch.schema()).expect("a schema that can be stored");
-        let kind = Kind::of(&batch.schema(), &parquet);
-        [Effort::Direct, Effort::Compact].map(|effort| Profile::choose(&kind, std::slice::from_ref(&batch), effort))
+        let direct = direct::supports(&batch.schema());
+        [Effort::Direct, Effort::Compact].map(|effort| Profile::choose(direct, std::slice::from_ref(&batch), effort))
     }
 
     /// One row with a list of so many numbers.
@@ -149,6 +151,18 @@ mod tests {
         assert_eq!(chosen(vec![("data", narrow(40_000)), ("frame", blob(56))]), [Direct, Packed]);
         assert_eq!(chosen(vec![("data", list(narrow(40_000)))]), [Direct, Packed]);
         assert_eq!(chosen(vec![("data", narrow(1 << 20))]), [Direct, Direct]);
+        // As drivers of lidars have them: packets with the time of each.
+        let stamp = Arc::new(Int64Array::from(vec![7; 600])) as ArrayRef;
+        let packets = ListArray::new(
+            Arc::new(Field::new("item", DataType::UInt8, true)),
+            OffsetBuffer::from_lengths([1206; 600]),
+            Arc::new(UInt8Array::from(vec![7; 600 * 1206])),
+            None,
+        );
+        let field = |name, of: &ArrayRef| Arc::new(Field::new(name, of.data_type().clone(), true));
+        let packets = Arc::new(packets) as ArrayRef;
+        let packets = StructArray::from(vec![(field("stamp", &stamp), stamp), (field("data", &packets), packets)]);
+        assert_eq!(chosen(vec![("packets", list(Arc::new(packets)))]), [Direct, Packed]);
         // Beside a short list, a picture stays a picture.
         assert_eq!(chosen(vec![("distortion", narrow(5)), ("picture", blob(500_000))]), [Direct, Direct]);
     }
