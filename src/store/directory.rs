@@ -25,7 +25,6 @@ use crate::model::ShardIndex;
 use crate::runtime::TaskSet;
 
 use super::path;
-use super::reader::is_ours;
 use super::retention::gone_is_fine;
 use super::room::Level;
 use super::room::Marks;
@@ -195,16 +194,9 @@ impl Directory {
         self.failing.get() != Failing::No
     }
 
-    /// A call failed that makes or writes a file. Room is another matter, and so is what this process has no more of.
-    pub(super) fn failed(&self, error: &io::Error) {
-        if !is_ours(error) {
-            self.failed_as(error.kind());
-        }
-    }
-
-    /// The same, where nothing else is known any more.
-    pub(super) fn failed_as(&self, kind: io::ErrorKind) {
-        if !is_no_room(kind) && self.failing.get() == Failing::No {
+    /// A call failed that makes or writes a file. Room is another matter, and so is what this process has no more of (`is_ours`).
+    pub(super) fn failed(&self, kind: io::ErrorKind, is_ours: bool) {
+        if !is_ours && !is_no_room(kind) && self.failing.get() == Failing::No {
             self.failing.set(Failing::Yes);
         }
     }

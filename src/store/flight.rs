@@ -6,6 +6,8 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::task::Waker;
 
+use super::reader::is_ours;
+
 /// Operations of one file that have departed and not arrived.
 #[derive(Default)]
 pub struct Flight(RefCell<State>);
@@ -23,6 +25,8 @@ pub struct Lost {
     pub step: &'static str,
     pub kind: io::ErrorKind,
     pub cause: String,
+    /// For want of something that this process has no more of.
+    pub is_ours: bool,
 }
 
 /// One operation under way. Dropped without arriving (its task panicked), it counts as failed.
@@ -79,7 +83,8 @@ impl Departed {
         assert!(state.count > 0, "{} arrived and never departed", self.step);
         state.count -= 1;
         if let (Err(error), None) = (result, &state.lost) {
-            state.lost = Some(Lost { step: self.step, kind: error.kind(), cause: error.to_string() });
+            state.lost =
+                Some(Lost { step: self.step, kind: error.kind(), cause: error.to_string(), is_ours: is_ours(&error) });
         }
         if let Some(waker) = state.waker.take() {
             waker.wake();

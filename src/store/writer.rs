@@ -32,6 +32,7 @@ use super::flight::Flight;
 use super::flight::Lost;
 use super::path;
 use super::path::Suffix;
+use super::reader::is_ours;
 use super::retention::gone_is_fine;
 
 /// Blocks of one chunk that may be on their way to the device; more wait.
@@ -107,7 +108,7 @@ impl ChunkWriter {
         let wrap = |step| {
             let own = Rc::clone(&own);
             move |e: io::Error| {
-                own.failed(&e);
+                own.failed(e.kind(), is_ours(&e));
                 WriteError::Io { chunk, step, cause: e.to_string(), kind: e.kind() }
             }
         };
@@ -343,15 +344,15 @@ impl ChunkWriter {
 
     async fn in_flight_at_most(&self, count_max: usize) -> Result<(), WriteError> {
         let chunk = self.chunk;
-        let wrap = |Lost { step, kind, cause }| {
-            self.directory.failed_as(kind);
+        let wrap = |Lost { step, kind, cause, is_ours }| {
+            self.directory.failed(kind, is_ours);
             WriteError::Io { chunk, step, cause, kind }
         };
         self.flight.at_most(count_max).await.map_err(wrap)
     }
 
     fn error(&self, step: &'static str, cause: &io::Error) -> WriteError {
-        self.directory.failed(cause);
+        self.directory.failed(cause.kind(), is_ours(cause));
         WriteError::Io { chunk: self.chunk, step, cause: cause.to_string(), kind: cause.kind() }
     }
 }
