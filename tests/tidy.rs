@@ -34,7 +34,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("glommio", &["io/dma", "io/buffer", "io/clock", "io/probe", "runtime/executor"]),
     ("rustix", &["io", "runtime"]),
     ("rustix::fs", &["io"]),
-    ("h2", &["flight", "fleet", "bench/connection", "bench/error"]),
+    ("h2", &["flight", "fleet", "client/error", "bench/connection", "bench/error"]),
     ("http", &["flight", "fleet", "bench/connection"]),
     ("tonic", &["flight", "client"]),
     ("prost", &["flight", "fleet", "client"]),

@@ -37,10 +37,16 @@ impl ClientError {
         matches!(self, Self::Refused { .. } | Self::Answer { .. })
     }
 
-    /// An RPC ended with `status`. Without a connection the status is made up by our own side, and has a source; so has a reset
-    /// with which a server says that it takes no more of this.
+    /// An RPC ended with `status`. Without a connection, and when the server resets the stream, the status is made up by our own
+    /// side, and has a source.
     pub(super) fn rpc(address: &Address, what: &str, status: &Status) -> Self {
-        match status.source().filter(|_| status.code() != Code::ResourceExhausted) {
+        match status.source() {
+            Some(source) if status.code() == Code::ResourceExhausted && is_reset(source) => Self::Refused {
+                what: what.to_owned(),
+                code: status.code(),
+                message: "it gave this up, for little of it was taken and others wait: ask again, and take it faster"
+                    .to_owned(),
+            },
             Some(source) => Self::Unreachable { address: address.clone(), cause: chain(source) },
             None => Self::Refused { what: what.to_owned(), code: status.code(), message: status.message().to_owned() },
         }
@@ -57,6 +63,18 @@ impl ClientError {
     pub(super) fn answer(what: &str, cause: impl ToString) -> Self {
         Self::Answer { what: what.to_owned(), cause: cause.to_string() }
     }
+}
+
+/// Whether the stream alone was ended, by the other side.
+fn is_reset(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            return error.is_reset() && error.is_remote();
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The innermost cause is the one that helps ("connection refused"); the outer ones only say that something failed.
