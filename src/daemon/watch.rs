@@ -21,14 +21,20 @@ use super::serve::EXIT_CATALOG;
 
 const PERIOD: Duration = Duration::from_secs(1);
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Failing {
+    Seen,
+    Told,
+}
+
 /// What a device was last said to be.
 #[derive(Default)]
 struct Told {
     names: HashMap<DeviceNumber, PathBuf>,
     levels: HashMap<DeviceNumber, Level>,
     unreachable: HashSet<DeviceNumber>,
-    /// On which files fail, and whether that was told.
-    failing: HashMap<DeviceNumber, bool>,
+    /// On which files fail.
+    failing: HashMap<DeviceNumber, Failing>,
     /// Those whose marks were held against their size.
     measured: HashSet<DeviceNumber>,
     stopped: bool,
@@ -61,23 +67,25 @@ impl Told {
         }
     }
 
-    /// Tells when files begin to fail on a disk, and when they no longer do. Not at the first look, behind which it is tried
-    /// whether one can be made: the session of the one that failed may have been deleted.
+    /// Tells when files begin to fail on a disk, and when they no longer do. Not at the first look: behind that it is tried whether
+    /// one can be made, and a failure that this disproves is nobody's concern (its session was deleted, say).
     fn fails(&mut self, room: &Room) {
-        let directory = self.name(room.device);
-        if !room.is_failing {
-            if self.failing.remove(&room.device) == Some(true) {
-                tracing::info!(directory, "files can be made in a data directory again");
+        match (room.is_failing, self.failing.get(&room.device).copied()) {
+            (true, None) => drop(self.failing.insert(room.device, Failing::Seen)),
+            (true, Some(Failing::Seen)) => {
+                self.failing.insert(room.device, Failing::Told);
+                let directory = self.name(room.device);
+                tracing::error!(
+                    directory,
+                    "files fail in a data directory: new topics go to others, where there are, until one can be made"
+                );
             }
-            return;
-        }
-        match self.failing.insert(room.device, true) {
-            None => drop(self.failing.insert(room.device, false)),
-            Some(false) => tracing::error!(
-                directory,
-                "files fail in a data directory: new topics go to others, where there are, until one can be made"
-            ),
-            Some(true) => {}
+            (false, Some(Failing::Told)) => {
+                self.failing.remove(&room.device);
+                tracing::info!(directory = self.name(room.device), "files can be made in a data directory again");
+            }
+            (false, Some(Failing::Seen)) => drop(self.failing.remove(&room.device)),
+            (true, Some(Failing::Told)) | (false, None) => {}
         }
     }
 
@@ -152,10 +160,10 @@ pub async fn run(
                     told.marks(&room);
                     let level = room.marks.level(&room.space);
                     let before = told.levels.insert(room.device, level).unwrap_or(Level::Free);
-                    let (directory, mib) = (told.name(room.device), room.space.free >> 20);
                     if level == before {
                         continue;
                     }
+                    let (directory, mib) = (told.name(room.device), room.space.free >> 20);
                     let short = room.marks.shortage(&room.space, level);
                     let short = short.map(|short| short.to_string()).unwrap_or_default();
                     match level {
