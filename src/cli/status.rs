@@ -21,7 +21,7 @@ use super::output::Table;
 
 pub fn run(arguments: &ConfigArguments) -> Result<Outcome, Failure> {
     let config = config::load(arguments)?.config;
-    let DirectoryStatus { directory, running, scrub, left_out, unused } = daemon::look(&config)?;
+    let DirectoryStatus { directory, running, scrub, left_out, not_found } = daemon::look(&config)?;
     let ScrubState { current, last, .. } = scrub.unwrap_or_default();
     let found: Vec<_> = last.iter().chain([&current]).flat_map(|pass| &pass.findings).collect();
     let damaged = last.iter().chain([&current]).map(|pass| pass.damaged).sum::<u64>();
@@ -44,9 +44,9 @@ pub fn run(arguments: &ConfigArguments) -> Result<Outcome, Failure> {
                 "left out", number.0
             )
         }));
-        lines.extend(unused.iter().map(|path| {
+        lines.extend(not_found.iter().map(|path| {
             let path = output::printable(&path.display().to_string());
-            format!("{:<16}{path}: no data directory, or it cannot be read; is its disk mounted?", "unused")
+            format!("{:<16}{path}: there is no data directory, or it cannot be read; is its disk mounted?", "not found")
         }));
         output::quiet_pipe(writeln!(stdout(), "{}", lines.join("\n")))?;
         if !found.is_empty() {
@@ -63,11 +63,12 @@ pub fn run(arguments: &ConfigArguments) -> Result<Outcome, Failure> {
             left_out.iter().map(|(number, device)| json!({"number": number.0, "device": device.to_string()})).collect();
         let line = json!({
             "data_directory": directory, "running": running, "last_scrub": last, "scrub_under_way": under_way,
-            "left_out": left_out, "unused": unused,
+            "left_out": left_out, "not_found": not_found,
         });
         output::quiet_pipe(writeln!(stdout(), "{line}"))?;
     }
-    Ok(if damaged > 0 { Outcome::Found } else { Outcome::Done })
+    let is_incomplete = !left_out.is_empty() || !not_found.is_empty();
+    Ok(if damaged > 0 || is_incomplete { Outcome::Found } else { Outcome::Done })
 }
 
 fn said(pass: &Scrubbed) -> String {

@@ -62,8 +62,8 @@ pub struct DirectoryStatus {
     pub scrub: Option<ScrubState>,
     /// Those that belong to the first and are not among the ones that were named, as far as files tell that can be read.
     pub left_out: Vec<(DeviceNumber, DeviceId)>,
-    /// Those that were named and do not look like one: most often their disk is not mounted.
-    pub unused: Vec<PathBuf>,
+    /// Those that were named and are not there, or cannot be read: most often their disk is not mounted.
+    pub not_found: Vec<PathBuf>,
 }
 
 /// Looks at the data directories from outside. Changes nothing.
@@ -81,8 +81,8 @@ pub fn look(config: &Config) -> Result<DirectoryStatus, OperatorError> {
     let is_left_out = |device: &DeviceId| !device.is_untold() && !devices.contains(&Some(*device));
     let left_out = known.into_iter().filter(|(_, device)| is_left_out(device)).collect();
     let named = config.storage.data_dirs.iter().zip(&devices);
-    let unused = named.filter(|(_, device)| device.is_none()).map(|(path, _)| path.clone()).collect();
-    Ok(DirectoryStatus { directory: directory.clone(), running, scrub, left_out, unused })
+    let not_found = named.filter(|(_, device)| device.is_none()).map(|(path, _)| path.clone()).collect();
+    Ok(DirectoryStatus { directory: directory.clone(), running, scrub, left_out, not_found })
 }
 
 /// The directory that has the catalog.

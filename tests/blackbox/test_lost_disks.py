@@ -182,7 +182,7 @@ def test_status_tells_of_a_directory_that_is_left_out(house):
     assert left["device"] == (house.directory / "B" / "DEVICE").read_text().strip()
     away(house)
     both = told(house.data, house.directory / "B")
-    assert both["left_out"] == [left] and both["unused"] == [str(house.directory / "B")], both
+    assert both["left_out"] == [left] and both["not_found"] == [str(house.directory / "B")], both
 
 
 @pytest.mark.parametrize("backend", ["auto", "threads"])
