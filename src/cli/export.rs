@@ -155,13 +155,14 @@ fn leave_out_unfit(
     let of_rows: Vec<String> =
         rows.iter().flat_map(|rows| query::columns(&rows.predicate)).map(|path| path.join(".")).collect();
     let asked: Value = serde_json::from_str(selection).unwrap_or_default();
-    let never = |schemas: &[Schema]| never_of_rows(asked.get("where")?, &rows?.tag, schemas).pop();
+    let never = |schema: &Schema| never_of_rows(asked.get("where")?, &rows?.tag, schema);
     let mut missing: Vec<&String> = of_rows.iter().chain(columns).collect();
-    let (mut fit, mut unfit, mut schemas) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut fit, mut unfit) = (Vec::new(), Vec::new());
+    // Of conditions alone it matters whether somebody has the fields, with values that may satisfy them.
+    let (mut may, mut why) = (false, None);
     for endpoint in std::mem::take(&mut info.endpoints) {
         let name = endpoint.topic.resource_locator.trim_start_matches('/').to_owned();
-        // Of conditions alone it matters whether somebody has the field, with a value that may satisfy them.
-        if columns.is_empty() && missing.is_empty() && !schemas.is_empty() && never(&schemas).is_none() {
+        if columns.is_empty() && may {
             fit.push(endpoint);
             continue;
         }
@@ -172,14 +173,17 @@ fn leave_out_unfit(
             true => fit.push(endpoint),
             false => unfit.push(output::printable(&name)),
         }
-        schemas.push(schema);
+        if of_rows.iter().all(|path| has(path)) {
+            why = never(&schema);
+            may |= why.is_none();
+        }
     }
     if !missing.is_empty() && topics > 0 {
         let fields: Vec<&str> = missing.into_iter().map(String::as_str).collect();
         let (fields, topics) = (output::printable(&fields.join(", ")), output::count(topics, "topic"));
         return refused(format!("none of {topics} has the field {fields}"));
     }
-    if let Some(why) = never(&schemas) {
+    if let Some(why) = why.filter(|_| !may) {
         return refused(why);
     }
     if fit.is_empty() && topics > 0 {
@@ -188,7 +192,7 @@ fn leave_out_unfit(
     }
     if !unfit.is_empty() {
         let (count, columns) = (output::count(unfit.len() as u64, "topic"), output::printable(&columns.join(", ")));
-        say(&format!("{count} without {columns} left out: {}", unfit.join(", ")));
+        say(&format!("{count} without {columns} left out: {}", output::listed(unfit)));
     }
     info.endpoints = fit;
     Ok(())

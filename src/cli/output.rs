@@ -111,6 +111,17 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if is_hostile(c) { '\u{fffd}' } else { c }).collect()
 }
 
+/// Names in a line, a dozen at most.
+pub fn listed(names: impl IntoIterator<Item = String>) -> String {
+    const NAMES_MAX: usize = 12;
+    let mut names = names.into_iter();
+    let shown = names.by_ref().take(NAMES_MAX).collect::<Vec<_>>().join(", ");
+    match names.count() {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 /// Characters that a terminal acts on instead of showing them, and those that turn or hide what stands beside them.
 pub fn is_hostile(c: char) -> bool {
     c.is_control()
@@ -224,5 +235,11 @@ mod tests {
         assert_eq!([rate(1, 0), rate(1, u64::MAX), rate(0, 0), rate(3, 3), rate(1000, 99_999_999)], [None; 5]);
         let texts = [None, Some(0.05), Some(1.0), Some(29.97), Some(200.0), Some(18_000.0)].map(hertz);
         assert_eq!(texts, ["-", "0.050 Hz", "1.00 Hz", "30.0 Hz", "200.0 Hz", "18 kHz"]);
+    }
+
+    #[test]
+    fn long_lists_say_how_much_is_left_out() {
+        assert_eq!(listed((0..3).map(|n| n.to_string())), "0, 1, 2");
+        assert!(listed((0..40).map(|n| n.to_string())).ends_with("11 and 28 more"));
     }
 }

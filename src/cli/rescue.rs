@@ -45,9 +45,9 @@ pub fn finalize(arguments: &FinalizeArguments) -> Result<Outcome, Failure> {
     match desk.give(verb) {
         Ok(()) => {
             println!("finalized {said}: they can be read, see `tessera info {sequence}`");
-            let dropped: Vec<_> = desk.dropped(verb).map(|topic| output::printable(&topic.resource_locator)).collect();
-            if !dropped.is_empty() {
-                println!("left out, for they were never written: {}", dropped.join(", "));
+            let mut dropped = desk.dropped(verb).map(|topic| output::printable(&topic.resource_locator)).peekable();
+            if dropped.peek().is_some() {
+                println!("left out, for they were never written: {}", output::listed(dropped));
             }
             Ok(Outcome::Done)
         }

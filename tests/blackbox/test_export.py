@@ -55,6 +55,8 @@ def test_a_condition_on_a_field_that_nobody_has_removes_nothing(recorded, tmp_pa
     # Of several one has to hold.
     run = export(recorded, "drive/count", "--where", 'Counter.value > 97 or Counter.value > "a"', to=tmp_path)
     assert [row["rows"] for row in cli.lines(run)] == [2], run.stderr
+    run = export(recorded, "drive/count", "--where", 'Counter.value = "b" or Counter.value > "a"', to=tmp_path)
+    assert run.returncode == 1 and "nothing removed" in run.stderr, run.stderr
     run = export(recorded, "drive", "--column", "valeu", to=tmp_path)
     assert run.returncode == 1 and "none of 3 topics has the field valeu" in run.stderr, run.stderr
     assert files(tmp_path) == before and len(before) == 3

@@ -88,18 +88,12 @@ pub fn run(arguments: &ExportArguments) -> Result<Exported, Failure> {
     Ok(Exported { table, damaged })
 }
 
-/// Topics that are named at most.
-const NAMES_MAX: usize = 12;
-
 /// The server is gone: what is whole is listed, and what is not is named.
 fn ended_early(table: &Table, failure: Failure, left: &[Endpoint]) -> Failure {
     let _ = table.print();
     let name = |endpoint: &Endpoint| output::printable(endpoint.topic.resource_locator.trim_start_matches('/'));
-    let mut names: Vec<String> = left.iter().take(NAMES_MAX).map(name).collect();
-    if left.len() > NAMES_MAX {
-        names.push(format!("and {} more", left.len() - NAMES_MAX));
-    }
-    Failure { message: format!("{}; not exported, or not whole: {}", failure.message, names.join(", ")), ..failure }
+    let names = output::listed(left.iter().map(name));
+    Failure { message: format!("{}; not exported, or not whole: {names}", failure.message), ..failure }
 }
 
 /// Why a topic has no file.

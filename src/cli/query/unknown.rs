@@ -22,9 +22,6 @@ use super::misfit::misfit;
 const TOPICS_MAX: usize = 16;
 /// Sequences whose tags are listed when nobody has the one that was asked for.
 const SEQUENCES_MAX: usize = 200;
-/// Names of one line.
-const NAMES_MAX: usize = 12;
-
 /// A line for each field of the query that no topic has, for each tag and each key of metadata that nobody has, and for each
 /// condition that no value of its field can satisfy.
 ///
@@ -34,7 +31,7 @@ const NAMES_MAX: usize = 12;
 /// [`ClientError`]
 pub fn unknown(client: &Client, body: &Value, inside: impl Fn(Value) -> Value) -> Result<Vec<String>, ClientError> {
     let mut asked = Vec::new();
-    conditions(body, "", Arms::Told, &mut asked);
+    conditions(body, "", &mut asked);
     let created = |(scope, key, condition): &Asked| (*key == "created_at_ns").then(|| created_misfit(scope, condition));
     let mut lines: Vec<String> = asked.iter().filter_map(created).flatten().collect();
     let mut keys = BTreeSet::new();
@@ -67,54 +64,54 @@ pub fn unknown(client: &Client, body: &Value, inside: impl Fn(Value) -> Value) -
             names.extend(field::paths(&schema));
             schemas.push(schema);
         }
-        lines.extend(never(&asked, &tag, &schemas));
+        lines.extend(asked.iter().filter_map(|asked| never(asked, &tag, &schemas)));
         lines.extend(missing.iter().map(|path| no_field(&tag, path, &names, (schemas.len(), topics.len()))));
     }
     Ok(lines)
 }
 
-/// Why rows of one tag satisfy some of the conditions in none of these topics that have their fields. Of conditions that all have to
-/// hold: an arm of `or` may hold for nothing.
+/// Why no row of this tag and schema satisfies what is asked; `None` when some may.
 ///
 /// * `rows`: what a query says of `ontology`.
-pub fn never_of_rows(rows: &Value, tag: &str, schemas: &[Schema]) -> Vec<String> {
-    let mut asked = Vec::new();
-    conditions(rows, "ontology", Arms::LeftOut, &mut asked);
-    never(&asked, tag, schemas).collect()
+pub fn never_of_rows(rows: &Value, tag: &str, schema: &Schema) -> Option<String> {
+    match rows {
+        Value::Array(all) => all.iter().find_map(|rows| never_of_rows(rows, tag, schema)),
+        Value::Object(members) => members.iter().find_map(|(key, value)| match key.as_str() {
+            "$not" => None,
+            "$or" => {
+                let arms = value.as_array()?.iter().map(|rows| never_of_rows(rows, tag, schema));
+                arms.collect::<Option<Vec<_>>>()?.pop()
+            }
+            joint if joint.starts_with('$') => never_of_rows(value, tag, schema),
+            own => never(&("ontology", own, value), tag, std::slice::from_ref(schema)),
+        }),
+        _ => None,
+    }
 }
 
-fn never(asked: &[Asked], tag: &str, schemas: &[Schema]) -> impl Iterator<Item = String> {
-    let own = asked.iter().filter_map(move |asked| of_rows(asked, tag));
-    own.filter_map(move |(path, condition)| {
-        let steps = field::steps(path);
-        let leaf = |schema| field::find(schema, &steps).and_then(|own| field::leaf_type(&own, &steps).cloned());
-        let leaves = schemas.iter().filter_map(leaf);
-        let why = leaves.map(|leaf| misfit(&format!("{tag}.{path}"), condition, &leaf));
-        why.collect::<Option<Vec<String>>>()?.pop()
-    })
+/// Why none of these topics that have the field have a value of it that satisfies a condition.
+fn never(asked: &Asked, tag: &str, schemas: &[Schema]) -> Option<String> {
+    let (path, condition) = of_rows(asked, tag)?;
+    let steps = field::steps(path);
+    let leaf = |schema| field::find(schema, &steps).and_then(|own| field::leaf_type(&own, &steps).cloned());
+    let leaves = schemas.iter().filter_map(leaf);
+    let why = leaves.map(|leaf| misfit(&format!("{tag}.{path}"), condition, &leaf));
+    why.collect::<Option<Vec<String>>>()?.pop()
 }
 
 /// A scope of the wire, a key in it, and its condition.
 type Asked<'a> = (&'a str, &'a str, &'a Value);
 
-/// Conditions of which one of several has to hold.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Arms {
-    Told,
-    LeftOut,
-}
-
 /// The conditions of a query that have to hold, not those that must not.
-fn conditions<'a>(value: &'a Value, scope: &'a str, arms: Arms, found: &mut Vec<Asked<'a>>) {
+fn conditions<'a>(value: &'a Value, scope: &'a str, found: &mut Vec<Asked<'a>>) {
     match value {
-        Value::Array(items) => items.iter().for_each(|item| conditions(item, scope, arms, found)),
+        Value::Array(items) => items.iter().for_each(|item| conditions(item, scope, found)),
         Value::Object(members) => {
             for (key, value) in members {
                 match key.as_str() {
                     "$not" | "user_metadata" => {}
-                    "$or" if arms == Arms::LeftOut => {}
-                    joint if joint.starts_with('$') => conditions(value, scope, arms, found),
-                    own if scope.is_empty() => conditions(value, own, arms, found),
+                    joint if joint.starts_with('$') => conditions(value, scope, found),
+                    own if scope.is_empty() => conditions(value, own, found),
                     own => found.push((scope, own, value)),
                 }
             }
@@ -214,7 +211,7 @@ fn no_topic(client: &Client, tag: &str, inside: impl Fn(Value) -> Value) -> Resu
     }
     let near = field::nearest(tag, counts.keys().copied());
     let tags = counts.iter().map(|(own, topics)| format!("{} ({})", printable(own), output::count(*topics, "topic")));
-    Ok(format!("no topic has the tag {}{}; there are {}", printable(tag), meant(near), listed(tags, counts.len())))
+    Ok(format!("no topic has the tag {}{}; there are {}", printable(tag), meant(near), output::listed(tags)))
 }
 
 /// About so many sequences at most.
@@ -233,27 +230,18 @@ fn no_field(tag: &str, path: &str, names: &BTreeSet<String>, (looked, topics): (
     };
     let of = output::count(topics as u64, "topic");
     let tops = names.iter().filter(|name| !name.contains(['.', '['])).map(|name| printable(name));
-    let count = tops.clone().count();
     let has = if looked == "none" { format!("none of {of}") } else { looked };
     format!(
         "{has} with the tag {} has the field {}{}; there are {}",
         printable(tag),
         printable(path),
         meant(near.map(|name| format!("{tag}.{name}")).as_deref()),
-        listed(tops, count)
+        output::listed(tops)
     )
 }
 
 fn meant(near: Option<&str>) -> String {
     near.map(|name| format!(" (did you mean {}?)", printable(name))).unwrap_or_default()
-}
-
-fn listed(names: impl Iterator<Item = String>, count: usize) -> String {
-    let shown = names.take(NAMES_MAX).collect::<Vec<_>>().join(", ");
-    match count.checked_sub(NAMES_MAX) {
-        None | Some(0) => shown,
-        Some(more) => format!("{shown} and {more} more"),
-    }
 }
 
 #[cfg(test)]
@@ -282,11 +270,5 @@ mod tests {
             "A.x > 1 and (sequence.metadata.a.b = 1 or topic.metadata.c like 'x*') and sequence.metadata.d exists";
         assert_eq!(of(joint), ["sequence a.b", "sequence d", "topic c"]);
         assert!(of("not sequence.metadata.a = 1 and sequence.metadata.b missing and sequence.name = 'x'").is_empty());
-    }
-
-    #[test]
-    fn long_lists_say_how_much_is_left_out() {
-        assert_eq!(listed((0..3).map(|n| n.to_string()), 3), "0, 1, 2");
-        assert!(listed((0..40).map(|n| n.to_string()), 40).ends_with("11 and 28 more"));
     }
 }
