@@ -37,10 +37,11 @@ def pytest_sessionfinish(session, exitstatus):
 @pytest.fixture(scope="module")
 def server(request):
     """A daemon for all tests of one file. A file may set CONFIG to start it with a config file. `Server.shared` is one for all."""
+    config = getattr(request.module, "CONFIG", None)
     if Server.shared is not None:
+        assert Server.shared.has(config), f"the server for all has another configuration than {request.module.__name__} wants"
         yield Server.shared
         return
-    config = getattr(request.module, "CONFIG", None)
     running = Server(request.module.__name__.rsplit(".", 1)[-1], config=config)
     try:
         yield running.start()

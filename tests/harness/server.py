@@ -62,6 +62,18 @@ def free_port():
         return listener.getsockname()[1]
 
 
+def toml(config):
+    """The lines of a configuration, by section and key. Python 3.10 has no reader of its own."""
+    found, section = {}, ""
+    for line in map(str.strip, (config or "").splitlines()):
+        if line.startswith("["):
+            section = line
+        elif "=" in line:
+            key, value = line.split("=", 1)
+            found[section, key.strip()] = value.strip()
+    return found
+
+
 class Server:
     """One daemon over one data directory. It keeps its port over restarts, as a real one does."""
 
@@ -74,12 +86,18 @@ class Server:
         self.port = free_port()
         self.options = list(options)
         self.environment = environment or {}
+        self.config = config
         self.under = []  # a command to start it under
         if config is not None:
             path = self.directory / "config.toml"
             path.write_text(config.replace("{directory}", str(self.directory)))
             self.options += ["--config", str(path)]
         self.process = None
+
+    def has(self, config):
+        """Whether its configuration says the same of all that this one names."""
+        own = toml(self.config)
+        return all(own.get(key) == value for key, value in toml(config).items())
 
     @property
     def location(self):
