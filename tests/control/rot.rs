@@ -87,10 +87,11 @@ async fn every_byte_of_a_small_chunk() {
 }
 
 /// Goal: whatever bits of a chunk flip, its rows never come otherwise.
-async fn flip(flips: u64, rows: i64, batch: i64) {
+async fn random_bits(flips: u64, seed: u64, rows: i64, batch: i64) {
     let root = directory();
     let house = House::open(root.path()).await;
-    let mut random = Random(7);
+    assert!(flips > 0);
+    let mut random = Random(seed);
     let (topic, path) = recorded(&house, rows, batch).await;
     let file = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
     let len = file.metadata().unwrap().len();
@@ -103,20 +104,20 @@ async fn flip(flips: u64, rows: i64, batch: i64) {
         file.write_all_at(&byte, at).unwrap();
     }
     read(&house, &topic, rows).await.unwrap();
-    println!("{flips} bits of {len} bytes flipped, each of them found");
+    println!("{flips} bits of {len} bytes flipped, each of them found; TESSERA_SEED={seed} flips the same");
     house.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_bits_of_a_large_chunk() {
-    flip(300, 400_000, 20_000).await;
+    random_bits(300, 7, 400_000, 20_000).await;
 }
 
-/// `TESSERA_FLIPS` says how many, 300 by default.
+/// `TESSERA_FLIPS` says how many, 300 by default, `TESSERA_SEED` which.
 #[tokio::test(flavor = "multi_thread")]
 async fn random_bits_of_a_chunk() {
-    let flips = std::env::var("TESSERA_FLIPS").map_or(300, |flips| flips.parse().expect("TESSERA_FLIPS is a number"));
-    flip(flips, 10_000, 1_000).await;
+    let number = |key, otherwise| std::env::var(key).map_or(otherwise, |text| text.parse().unwrap());
+    random_bits(number("TESSERA_FLIPS", 300), number("TESSERA_SEED", 7), 10_000, 1_000).await;
 }
 
 /// Goal: whatever byte of a manifest changes, `verify` finds it.
