@@ -165,6 +165,7 @@ mod tests {
         Reserve::new(&Host::default(), &path, u64::MAX / 8).keep().unwrap();
         assert!(fs::metadata(&path).map_or(0, |found| found.len()) < 1 << 40, "at most a share of the disk");
     }
+
     #[test]
     fn a_few_files_are_kept_back_as_bytes_are() {
         let with = |files_free| Space { free: 1 << 20, total: 1 << 30, files_free, files_total: 1000 };

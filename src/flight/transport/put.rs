@@ -153,7 +153,7 @@ impl PutStream {
                     return Ok(Some(message));
                 }
                 // Nobody knows yet whether it may record, so there is no part of the budget for it.
-                Step::BodyWanted(bytes @ 1..) if matches!(self.deadline, Deadline::FirstMessage { .. }) => {
+                Step::BodyWanted(bytes) if matches!(self.deadline, Deadline::FirstMessage { .. }) => {
                     return Err(ReceiveError::FirstBody { bytes });
                 }
                 Step::BodyWanted(len) => self.provide(len).await?,
