@@ -87,10 +87,10 @@ impl Windows {
         let share = held.total().share();
         let wanted = if puts == 0 { QUIET_WINDOW.min(share) } else { share };
         if wanted == self.announced || (wanted > self.announced && !std::mem::take(&mut self.growing)) {
-            return self.smaller && self.announce(connection, self.announced, held);
+            return self.settle(connection, held);
         }
         if wanted > self.announced && !held.grow(self.announced, wanted) {
-            return false;
+            return self.settle(connection, held);
         }
         if !self.announce(connection, wanted, held) {
             self.growing = true;
@@ -98,6 +98,11 @@ impl Windows {
         }
         held.count(wanted);
         true
+    }
+
+    /// Sees whether smaller windows are acknowledged by announcing them again.
+    fn settle(&mut self, connection: &mut Connection<Socket, Rope>, held: &Held) -> bool {
+        self.smaller && self.announce(connection, self.announced, held)
     }
 
     /// False when the last ones are not acknowledged yet; their acknowledgement wakes the connection again. h2 tells only by
