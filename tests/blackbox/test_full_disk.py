@@ -25,7 +25,7 @@ reserve_bytes = 8388608
 count = 2
 """
 SOFT, HARD = 96 * MIB, 48 * MIB
-CYCLES = int(os.environ.get("TESSERA_FILL_CYCLES", "4"))
+CYCLES = int(os.environ.get("TESSERA_FILLS", "4"))
 
 
 BOTH = pytest.mark.parametrize("volume", ["ext4", "xfs"], indirect=True)
